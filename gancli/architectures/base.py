@@ -1,0 +1,176 @@
+"""What every architecture is: a game between players that own networks.
+
+A file of this package reads like its paper: the networks, each player's loss, and the order of play. What all papers
+share (precision, accumulation, distribution, schedules, averaging, checkpoints) lives in ``gancli.training`` and is
+reached through one object, the ``Update``. Architectures never see the command line, files or ``torch.optim``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gancli.schema import AdamConfig, AidsConfig, ModelConfig
+
+
+@dataclass
+class Batch:
+    """What one step is played with.
+
+    Attributes:
+        images: real images by domain, each float [N, C, H, W] in [-1, 1]. One-domain data is under ``"image"``.
+        labels: int64 [N] class indices, float [N, K] attributes in {0, 1}, or None.
+        stash: what one loss leaves for the next within the step, for instance a fake that both players judge.
+    """
+
+    images: dict[str, Tensor]
+    labels: Tensor | None = None
+    stash: dict[str, Any] = field(default_factory=dict)
+    _parts: list[Batch] = field(default_factory=list, repr=False)
+
+    @property
+    def image(self) -> Tensor:
+        """The real images of one-domain data, float [N, C, H, W] in [-1, 1]."""
+        return self.images["image"]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.images.values())))
+
+    def split(self, parts: int) -> list[Batch]:
+        """Returns ``parts`` equal micro-batches; the same objects at every call, so that stashes live for the step."""
+        if parts == 1:
+            return [self]
+        if not self._parts:
+            pieces = {name: tensor.chunk(parts) for name, tensor in self.images.items()}
+            labels = self.labels.chunk(parts) if self.labels is not None else [None] * parts
+            self._parts = [
+                Batch({name: piece[index] for name, piece in pieces.items()}, labels[index]) for index in range(parts)
+            ]
+        return self._parts
+
+
+class Loss(NamedTuple):
+    """What a loss function returns.
+
+    Attributes:
+        total: 0-d tensor that is minimised.
+        parts: 0-d tensors by name that are recorded: terms of the total, and scores such as ``D(x)``.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = {}
+
+
+LossFunction = Callable[[Batch], Loss]
+
+
+@dataclass(frozen=True)
+class Optim:
+    """The networks that one player moves, and its Adam settings."""
+
+    nets: tuple[str, ...]
+    adam: AdamConfig
+
+
+class Update(Protocol):
+    """The trainer's side of a training step, as an architecture sees it."""
+
+    step: int
+    """Training steps finished before this one."""
+    images_shown: int
+    """Real images drawn before this step, over all ranks."""
+
+    def __call__(self, player: str, loss_function: LossFunction, batch: Batch) -> None:
+        """Moves ``player`` once: its networks are thawed, all others frozen, and its loss goes one step down."""
+
+    def forward(self, player: str, function: Callable[[Batch], None], batch: Batch) -> None:
+        """Runs ``function`` with ``player``'s networks thawed, so that what it stashes carries their graph."""
+
+
+@dataclass(frozen=True)
+class DataNeeds:
+    """Which data an architecture can be trained on.
+
+    Attributes:
+        domains: how many sets of images.
+        paired: whether image i of each domain shows the same thing.
+        labels: whether a class per image is needed.
+    """
+
+    domains: int = 1
+    paired: bool = False
+    labels: bool = False
+
+
+class Architecture(nn.Module, ABC):
+    """A paper: networks as submodules, so that ``state_dict()`` is complete, losses, and the order of play.
+
+    Anything that changes during training is a parameter, a buffer, or derived from ``update.step``; random numbers
+    come from torch's default generator, which the trainer seeds anew from (seed, rank, step) at every step. So a run
+    resumes exactly, without the architecture doing anything for it.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    """The paper's sizes, loss weights and optimizers; the ``model`` section of a configuration."""
+    title: ClassVar[str]
+    """Authors and year, title, and arXiv number of the paper."""
+    needs: ClassVar[DataNeeds] = DataNeeds()
+    averaged: ClassVar[tuple[str, ...]]
+    """Networks that sampling uses; the moving average, where one is kept, is theirs."""
+    discriminators: ClassVar[tuple[str, ...]]
+    """Networks that judge images given as their first argument; instance noise is added there."""
+
+    def __init__(self, config: ModelConfig, aids: AidsConfig | None = None) -> None:
+        """Builds the networks with freshly drawn weights.
+
+        Args:
+            config: an instance of this class's ``Config``.
+            aids: label smoothing and flipping, applied by the losses; none by default.
+        """
+        super().__init__()
+        self.aids = aids if aids is not None else AidsConfig()
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, Optim]:
+        """Returns what each player moves, by player; by convention ``"D"`` and ``"G"``."""
+
+    @abstractmethod
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        """Plays one round: draws as many batches as the paper does and moves the players in the paper's order."""
+
+    @classmethod
+    def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
+        """Returns (C, H, W) of the real images that ``config`` takes, by domain."""
+        return {"image": (config.channels, config.resolution, config.resolution)}
+
+
+class LatentModel(Architecture):
+    """An architecture that makes images from latent vectors."""
+
+    @abstractmethod
+    def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
+        """Returns latents, float [n, *latent shape] on the CPU, drawn from ``generator`` alone.
+
+        With ``truncation`` t > 0, every component with |z_i| > t is drawn again until none is left (Brock et al.
+        2018, section 3.1): less variety for more fidelity.
+        """
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """Returns images, float [N, C, H, W] in [-1, 1], for latents [N, *latent shape]."""
+
+
+def truncated_normal(shape: tuple[int, ...], generator: torch.Generator, truncation: float | None) -> Tensor:
+    """Draws standard normal numbers, and those above ``truncation`` in absolute value again until none is left."""
+    z = torch.randn(shape, generator=generator)
+    if truncation is not None:
+        while (outside := z.abs() > truncation).any():
+            z[outside] = torch.randn(int(outside.sum()), generator=generator)
+    return z
+
+

@@ -1,0 +1,41 @@
+"""The one exception that users see: what is wrong, and what to type instead.
+
+Importable without torch. The command line prints ``error: <message>`` and ``hint: <hint>`` on stderr and leaves
+with ``exit_code``; any other exception is a defect of gancli and says so.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+WRONG_INPUT = 2
+FAILED = 1
+
+
+class GancliError(Exception):
+    """What the user gave cannot be used: a path, a key, an option, a file's content (exit code 2).
+
+    Args:
+        message: what is wrong, naming the thing the user gave. No full stop at the end, several lines allowed.
+        hint: what to type or change; empty where the message says it all.
+    """
+
+    exit_code = WRONG_INPUT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RunError(GancliError):
+    """Something failed while running although the input was fine: NaN loss, disk full, out of memory (exit code 1)."""
+
+    exit_code = FAILED
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns ``"did you mean 'x'?"`` for the entry of ``known`` closest to ``word``, or ``""`` if none is close."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {matches[0]!r}?" if matches else ""

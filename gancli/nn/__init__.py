@@ -1,0 +1,1 @@
+"""Layers, losses and initialisations that two papers or more share."""

@@ -1,0 +1,152 @@
+"""The typed sections of a run's configuration. Importable without torch.
+
+A ``RunConfig`` has three sections: ``model`` is the architecture's own (its ``Config`` class, found through the
+registry), ``data`` and ``train`` are the same for every architecture and stand here. Every model is frozen and
+refuses unknown keys, so a misspelt key is an error and never a silent default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+Probability = Field(ge=0, le=1)
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AdamConfig(Section):
+    """Adam (Kingma & Ba, 2014) for one player of the game."""
+
+    lr: float = Field(2e-4, gt=0, description="learning rate")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="decay rates of the two moments")
+    eps: float = Field(1e-8, gt=0, description="added to the denominator")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+
+    @model_validator(mode="after")
+    def _betas_are_rates(self) -> AdamConfig:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {list(self.betas)}, but each must lie in [0, 1)")
+        return self
+
+
+class ModelConfig(Section):
+    """Base of every architecture's ``Config``: the image format that its networks work on."""
+
+    resolution: int = Field(64, ge=4, le=2048, description="height and width of an image in pixels")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
+
+
+class DataConfig(Section):
+    """Which images a run sees and what is done to them before they reach the networks."""
+
+    source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
+    split: Literal["train", "test", "all"] = Field(
+        "train", description="part of a data set that is delivered in parts; ignored where there are none"
+    )
+    resize: Literal["cover", "stretch"] = Field(
+        "cover", description="cover: the short side becomes load_size; stretch: both sides do"
+    )
+    load_size: int | None = Field(
+        None, ge=4, description="size in pixels before the crop; model.resolution where it is not given"
+    )
+    interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
+        "bilinear", description="filter of the resize; all but nearest are antialiased"
+    )
+    crop: Literal["center", "random"] = Field("center", description="which part of a larger image is used")
+    flip: bool = Field(False, description="mirror half of the images left to right")
+    on_bad_image: Literal["skip", "error"] = Field("skip", description="what to do with an unreadable image")
+    cache_gib: float = Field(
+        4.0, ge=0, description="decoded images up to this many GiB stay in memory, more go to a memory-mapped file"
+    )
+
+
+class AveragingConfig(Section):
+    """Exponential moving average of the generator's weights and buffers; sampling uses the average."""
+
+    decay: float = Field(0.999, gt=0, lt=1, description="weight of the old average at each step")
+    start: int = Field(0, ge=0, description="before this step the average is a plain copy")
+
+
+class ScheduleConfig(Section):
+    """Factor on every learning rate, as a function of the finished fraction of the run."""
+
+    kind: Literal["constant", "linear", "cosine", "step"] = "constant"
+    start: float = Field(0.0, ge=0, lt=1, description="linear, cosine: fraction of the run at which the decay begins")
+    final: float = Field(0.0, ge=0, le=1, description="linear, cosine: factor at the end of the run")
+    every: int = Field(100_000, ge=1, description="step: number of steps between two decays")
+    gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
+
+
+class TurnConfig(Section):
+    """When a player takes its turn; in the other rounds its loss is measured but nothing is learnt."""
+
+    every: int = Field(1, ge=1, description="the player moves in every k-th round")
+    above: float | None = Field(None, description="the player rests while its last loss is at or below this")
+    below: float | None = Field(None, description="the player rests while its last loss is at or above this")
+
+
+class AidsConfig(Section):
+    """Training aids for the discriminator (Salimans et al. 2016; Sønderby et al. 2016)."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="targets of reals become 1 - this (one-sided)")
+    label_flip: float = Field(0.0, ge=0, lt=0.5, description="probability that a discriminator target is swapped")
+    instance_noise: float = Field(0.0, ge=0, description="std of Gaussian noise on the discriminator's input at step 0")
+    instance_noise_until: float = Field(0.5, gt=0, le=1, description="fraction of the run at which the noise is gone")
+
+
+class TrainConfig(Section):
+    """How a run goes: its length, batches, precision, aids, and what is written when."""
+
+    steps: int | None = Field(None, ge=1, description="length in training steps")
+    epochs: float | None = Field(None, gt=0, description="length in passes over the data")
+    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown")
+    batch: int = Field(64, ge=1, description="images per optimizer step, over all ranks and micro-batches")
+    accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
+    seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto: CUDA where there is one")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks (autocast)")
+    compile: bool = Field(False, description="compile the networks with torch.compile")
+    channels_last: bool = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
+    workers: int | None = Field(None, ge=0, description="loader processes; by default 0 on a CPU and 2 on a GPU")
+    clip_gradients: float | None = Field(None, gt=0, description="largest norm of a player's gradient")
+    average: AveragingConfig | None = Field(None, description="keep a moving average of the generator; null: do not")
+    schedule: ScheduleConfig = ScheduleConfig()
+    turns: dict[str, TurnConfig] = Field({}, description="by player, for instance {D: {every: 2}}")
+    aids: AidsConfig = AidsConfig()
+    log_every: int = Field(50, ge=1, description="steps per line of the log")
+    sample_every: int = Field(500, ge=1, description="steps between two sample grids")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+    keep: int = Field(2, ge=1, description="checkpoints that are kept")
+    samples: int = Field(64, ge=1, le=1024, description="images in a sample grid")
+    tensorboard: bool = Field(False, description="also write TensorBoard events (needs gancli[tensorboard])")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainConfig:
+        lengths = [name for name in ("steps", "epochs", "kimg") if getattr(self, name) is not None]
+        if len(lengths) != 1:
+            found = " and ".join(lengths) if lengths else "none of them"
+            raise ValueError(f"the length of a run is one of steps, epochs and kimg, but here is {found}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} cannot be split into accumulate {self.accumulate} equal parts")
+        return self
+
+
+class RunConfig(Section):
+    """Everything that decides how a run goes; ``config.yaml`` of a run directory holds it resolved."""
+
+    architecture: str
+    preset: str | None = Field(None, description="name of the preset that it began with")
+    description: str = Field("", description="one line for `gancli presets`")
+    model: SerializeAsAny[ModelConfig]
+    data: DataConfig = DataConfig()
+    train: TrainConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain dicts, lists and scalars that YAML and JSON can hold and ``config.resolve`` accepts again."""
+        return self.model_dump(mode="json")
