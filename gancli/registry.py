@@ -1,0 +1,97 @@
+"""Finds architectures and presets by name, without importing torch until an architecture is loaded.
+
+An architecture is a module of ``gancli.architectures`` (``wgan_gp.py`` is ``wgan-gp``) or an entry point of the group
+``gancli.architectures`` whose value is the class. A preset is ``<architecture>[-<variant>].yaml``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancli.errors import GancliError, nearest
+
+if TYPE_CHECKING:
+    from gancli.architectures.base import Architecture
+
+GROUP = "gancli.architectures"
+
+
+@cache
+def _third_party() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def architecture_names() -> list[str]:
+    """Returns the names of all architectures, built in and third-party, in alphabetical order."""
+    package = Path(__file__).parent / "architectures"
+    built_in = {info.name.replace("_", "-") for info in pkgutil.iter_modules([str(package)])} - {"base"}
+    return sorted(built_in | _third_party().keys())
+
+
+def load_architecture(name: str) -> type[Architecture]:
+    """Imports an architecture (and with it torch).
+
+    Raises:
+        GancliError: there is none of this name, or its package cannot be imported.
+    """
+    if name not in architecture_names():
+        raise GancliError(
+            f"there is no architecture {name!r}",
+            nearest(name, architecture_names()) or f"known are: {', '.join(architecture_names())}",
+        )
+    if name in _third_party():
+        point = _third_party()[name]
+        try:
+            loaded: type[Architecture] = point.load()
+        except Exception as error:
+            raise GancliError(
+                f"the architecture {name!r} of {point.value!r} cannot be imported: {error}",
+                "update or uninstall the package that provides it",
+            ) from error
+        return loaded
+    from gancli.architectures.base import Architecture
+
+    module = importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}")
+    (found,) = (
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Architecture) and item.__module__ == module.__name__
+    )
+    return found
+
+
+def architecture_name(architecture: type[Architecture]) -> str:
+    """Returns the name under which an architecture class is found."""
+    for name, point in _third_party().items():
+        if point.value == f"{architecture.__module__}:{architecture.__qualname__}":
+            return name
+    return architecture.__module__.rpartition(".")[2].replace("_", "-")
+
+
+def _preset_directory() -> Path:
+    installed = Path(__file__).parent / "presets"  # where the wheel puts them
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def preset_paths() -> dict[str, Path]:
+    """Returns the YAML file of every preset, by name, in alphabetical order."""
+    return {path.stem: path for path in sorted(_preset_directory().glob("*.yaml"))}
+
+
+def preset_path(name: str) -> Path:
+    """Returns the YAML file of one preset.
+
+    Raises:
+        GancliError: there is none of this name.
+    """
+    paths = preset_paths()
+    if name not in paths:
+        raise GancliError(
+            f"there is no preset {name!r}", nearest(name, paths) or "type `gancli presets` to list them"
+        )
+    return paths[name]
