@@ -1,0 +1,143 @@
+"""DCGAN: an image from a vector through strided convolutions alone.
+
+Radford, Metz & Chintala 2015, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks" (arXiv 1511.06434), with the sizes and the order of play of the authors' Torch code (soumith/dcgan.torch) and
+of pytorch/examples. Where they differ from the paper:
+
+- batch 64 (paper 128) and z ~ N(0, 1) (paper U(-1, 1));
+- no convolution has a bias, the last of each network included;
+- widths follow the resolution: every doubling adds one stride-2 block to each network, 4 at 64 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log2
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from gancli.architectures.base import Batch, LatentModel, Loss, Optim, Update, truncated_normal
+from gancli.nn.init import normal_init
+from gancli.nn.losses import bce_discriminator_loss, bce_generator_loss
+from gancli.schema import AdamConfig, AidsConfig, ModelConfig, Section
+
+
+class Generator(nn.Module):
+    """z [N, Z] -> image [N, C, R, R] in [-1, 1] (paper, figure 1)."""
+
+    def __init__(self, latent_dim: int, width: int, channels: int, resolution: int) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in reversed(range(int(log2(resolution)) - 2))]  # 64 px: 512, 256, 128, 64
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent_dim, widths[0], 4, bias=False),  # [N, Z, 1, 1] -> [N, 512, 4, 4]
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for wide, narrow in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(narrow),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    """Image [N, C, R, R] -> logit [N] that it is real. No batch norm in the first and last layer (section 3)."""
+
+    def __init__(self, width: int, channels: int, resolution: int) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in range(int(log2(resolution)) - 2)]  # 64 px: 64, 128, 256, 512
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        layers += [nn.Conv2d(widths[-1], 1, 4, bias=False)]  # [N, 512, 4, 4] -> [N, 1, 1, 1]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).flatten()
+
+
+class DCGAN(LatentModel):
+    """The game of DCGAN: min-max binary cross-entropy, with the non-saturating loss for G."""
+
+    title = (
+        "Radford, Metz & Chintala 2015, Unsupervised Representation Learning with Deep Convolutional Generative "
+        "Adversarial Networks, arXiv 1511.06434"
+    )
+    averaged = ("generator",)
+    discriminators = ("discriminator",)
+
+    class Config(ModelConfig):
+        class Optimizers(Section):
+            D: AdamConfig = AdamConfig()
+            G: AdamConfig = AdamConfig()
+
+        resolution: int = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
+        latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
+        generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
+        discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
+        optimizers: Optimizers = Optimizers()
+
+        @field_validator("resolution")
+        @classmethod
+        def _power_of_two(cls, value: int) -> int:
+            if value & (value - 1):
+                raise ValueError("must be a power of two: 32, 64, 128 or 256")
+            return value
+
+    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.config = config
+        self.generator = Generator(
+            config.latent_dim, config.generator_width, config.channels, config.resolution
+        )
+        self.discriminator = Discriminator(config.discriminator_width, config.channels, config.resolution)
+        normal_init(self)
+
+    def optimizers(self) -> dict[str, Optim]:
+        return {
+            "D": Optim(("discriminator",), self.config.optimizers.D),
+            "G": Optim(("generator",), self.config.optimizers.G),
+        }
+
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        batch = next(data)
+        update.forward("G", self.draw_fakes, batch)  # once: both players judge the same fakes
+        update("D", self.d_loss, batch)
+        update("G", self.g_loss, batch)
+
+    def draw_fakes(self, batch: Batch) -> None:
+        z = torch.randn(len(batch), self.config.latent_dim, device=batch.image.device)
+        batch.stash["fake"] = self.generator(z)
+
+    def d_loss(self, batch: Batch) -> Loss:
+        # Reals and fakes pass D separately: in one batch they would share their batch-norm statistics.
+        real_logits = self.discriminator(batch.image)
+        fake_logits = self.discriminator(batch.stash["fake"].detach())
+        return Loss(
+            bce_discriminator_loss(real_logits, fake_logits, self.aids),
+            {"D(x)": real_logits.sigmoid().mean(), "D(G(z))": fake_logits.sigmoid().mean()},
+        )
+
+    def g_loss(self, batch: Batch) -> Loss:
+        return Loss(bce_generator_loss(self.discriminator(batch.stash["fake"])))
+
+    def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
+        return truncated_normal((n, self.config.latent_dim), generator, truncation)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.generator(z)
