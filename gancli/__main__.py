@@ -1,0 +1,7 @@
+"""``python -m gancli`` is ``gancli``."""
+
+from __future__ import annotations
+
+from gancli.cli.app import main
+
+main()

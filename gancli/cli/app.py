@@ -1,0 +1,262 @@
+"""The command ``gancli``: registers the commands, and turns whatever goes wrong into lines and an exit code.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted, 143 terminated, and 141
+where the reader of a pipe went away (``gancli presets | head -1``), as a shell shows it for any tool.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from gancli import __version__, console
+from gancli.cli.doctor import doctor
+from gancli.cli.presets import presets
+from gancli.errors import GancliError, RunError, nearest
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+TERMINATED = 143
+
+# Newer releases of typer bring their own copy of click: its classes are reached through what typer publishes.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class Commands(TyperGroup):
+    """The group of all commands; an unknown one is answered with the nearest."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Returns the options before the command, which are all flags."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            # typer takes a bool as it is; only for None it imports pydantic, which doubles the time to a help page.
+            if parameter.default is None:
+                parameter.default = False
+        return parameters
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command that ``args`` begins with.
+
+        Raises:
+            GancliError: there is none of this name.
+        """
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise GancliError(f"there is no command {args[0]!r}", _hint(nearest(args[0], self.commands), ctx))
+        return super().resolve_command(ctx, args)
+
+
+# Plain help pages: panels need rich, and the answer would take twice as long.
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: gancli train dcgan-shapes --data shapes",
+)
+
+
+def _register(function: Callable[..., None], name: str, example: str) -> None:
+    app.command(name, epilog=f"Example: {example}")(function)
+
+
+_register(presets, "presets", "gancli presets dcgan-shapes")
+_register(doctor, "doctor", "gancli doctor")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gancli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _gancli(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug", help="Show the traceback of an error; also after COMMAND, also GANCLI_DEBUG=1."
+        ),
+    ] = False,
+) -> None:
+    """Train and use generative adversarial networks."""
+
+
+def main() -> NoReturn:
+    """Runs ``gancli`` with the words of the command line and leaves the process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    # A stream that whoever started this process closed is None.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name may hold bytes that are no text here: they are written as they were, or spelt.
+            stream.reconfigure(errors="surrogateescape" if stream.encoding == "utf-8" else "backslashreplace")
+    if not sys.warnoptions:
+        _tame_warnings()
+    if "_GANCLI_COMPLETE" in os.environ:
+        app(prog_name="gancli")
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It has been reported, and would be once more by Python when it leaves.
+        _to_nowhere(sys.stdout)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns the exit code; errors are on stderr by then.
+
+    Args:
+        arguments: the words of the command line after ``gancli``.
+    """
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    debug = "--debug" in arguments[:end] or os.environ.get("GANCLI_DEBUG", "0") not in ("", "0")
+    words = [word for index, word in enumerate(arguments) if word != "--debug" or index > end]
+    try:
+        try:
+            code = _invoke(words or ["--help"])
+            sys.stdout.flush()
+            return code
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            return _report(error)
+    except BrokenPipeError:
+        _let_go_of_closed_pipes()
+        return BROKEN_PIPE
+
+
+def _invoke(words: list[str]) -> int:
+    # Not app(): what it does with an interrupt or a closed pipe differs between releases of typer.
+    try:
+        with get_command(app).make_context("gancli", words) as context:
+            context.command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
+
+
+def _report(error: BaseException) -> int:
+    """Says what went wrong and returns the exit code."""
+    if isinstance(error, BrokenPipeError) and _let_go_of_closed_pipes():
+        return BROKEN_PIPE
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        console.note("interrupted")
+        return INTERRUPTED
+    shown = explain(error)
+    console.print_error(shown)
+    return shown.exit_code
+
+
+def explain(error: BaseException) -> GancliError:
+    """Returns what to tell a person about an exception."""
+    if isinstance(error, GancliError):
+        return error
+    if isinstance(error, UsageError):
+        return _usage_error(error)
+    if _is_full(error):
+        return _no_space(error)
+    if _is_out_of_memory(error):
+        reason = str(error).strip().partition("\n")[0]
+        return RunError(
+            f"out of memory: {reason}".removesuffix(": "),
+            "take less at a time: a smaller `--batch`, `--set train.accumulate=2`, a smaller `--resolution`, "
+            "or `--precision bf16`",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS) and error.filename:
+        return RunError(
+            f"{error.filename}: {os.strerror(error.errno).lower()}",
+            "choose another place, or change its rights",
+        )
+    return RunError(
+        f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it"
+    )
+
+
+def _usage_error(error: Any) -> GancliError:
+    """Puts what typer says about the words of the command line into the form of all errors."""
+    if type(error).__name__ == "NoSuchOption":
+        known = [option for parameter in error.ctx.command.params for option in parameter.opts]
+        near = nearest(error.option_name, known)
+        return GancliError(f"there is no option {error.option_name}", _hint(near, error.ctx))
+    message = error.format_message().strip().removesuffix(".")
+    return GancliError(message[:1].lower() + message[1:], _hint("", error.ctx))
+
+
+def _hint(near: str, context: Any) -> str:
+    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()
+
+
+def _no_space(error: BaseException) -> RunError:
+    if "/torch_" in str(error) or "shared memory" in str(error):
+        return RunError(
+            "no space left in /dev/shm, through which loader processes hand over their batches",
+            "add `--workers 0`, or give the machine (the container) more shared memory",
+        )
+    name = getattr(error, "filename", None) or "the output"
+    return RunError(
+        f"no space left on device while writing {name}",
+        "free some space, or write to another disk (see `df -h`)",
+    )
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # safetensors and torch raise classes of their own, with the system's words.
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("DefaultCPUAllocator", "can't allocate memory", "out of memory")
+    )
+
+
+def _let_go_of_closed_pipes() -> bool:
+    """Points stdout and stderr, where their reader is gone, to nowhere; returns whether one was."""
+    gone = False
+    for stream in (sys.stdout, sys.stderr):
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            _to_nowhere(stream)
+            gone = True
+    return gone
+
+
+def _to_nowhere(stream: Any) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _tame_warnings() -> None:
+    """Keeps what libraries tell programmers off the screen and shows the rest as one line each."""
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("ignore", module=r"torch(vision)?(\.|$)")
+    warnings.showwarning = lambda message, *_, **__: console.warn(str(message))

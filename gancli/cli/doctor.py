@@ -1,0 +1,230 @@
+"""``gancli doctor``: whether this machine is ready to train, and what to do where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import locale
+import os
+import platform
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from gancli import __version__, console, registry
+from gancli.cli.options import Json
+from gancli.errors import FAILED
+
+MIB, GIB = 2**20, 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row: what was looked at, how it is, what was found, and what to do about it."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    found: str
+    hint: str = ""
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check whether this machine is ready.
+
+    Looks at versions, devices, memory, disks, and what torch.compile needs. A warning names what will be slow
+    or missing; with a problem gancli cannot work, and the exit code is 1.
+    """
+    found = list(_checks())
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in found], indent=2))
+    else:
+        rows = [(check.state, check.name, check.found, check.hint) for check in found]
+        if any(check.hint for check in found):
+            console.table(("state", "what", "found", "what to do"), rows)
+        else:
+            console.table(("state", "what", "found"), [row[:3] for row in rows])
+    if any(check.state == "problem" for check in found):
+        raise typer.Exit(FAILED)
+
+
+def _checks() -> Iterator[Check]:
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield Check("gancli", "ok", f"{__version__} in {Path(registry.__file__).parent}")
+    torch, check = _import("torch")
+    yield check
+    yield _import("torchvision")[1]
+    yield _presets()
+    if torch is not None:
+        # A driver or build that is half broken raises whatever it likes.
+        for name, look in (("devices", _devices), ("torch.compile", _compilation)):
+            yield from _guarded(name, look, torch)
+    yield _tensorboard()
+    from gancli import paths
+
+    yield _place("model directory", paths.home())
+    yield _place("working directory", Path.cwd())
+    yield from _memory()
+    yield from _shared_memory()
+    yield from _terminal()
+
+
+def _guarded(name: str, look: Callable[[Any], Iterator[Check]], torch: Any) -> Iterator[Check]:
+    try:
+        yield from look(torch)
+    except Exception as error:
+        yield Check(
+            name, "problem", _in_one_line(error), "reinstall torch: https://pytorch.org/get-started/locally"
+        )
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _import(name: str) -> tuple[Any, Check]:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        return None, Check(
+            name,
+            "problem",
+            f"cannot be imported: {_in_one_line(error)}",
+            "pip install --force-reinstall torch torchvision",
+        )
+    return module, Check(name, "ok", str(module.__version__))
+
+
+def _presets() -> Check:
+    presets, architectures = registry.preset_paths(), registry.architecture_names()
+    if not presets or not architectures:
+        return Check("presets", "problem", "none found", "pip install --force-reinstall gancli")
+    return Check("presets", "ok", f"{len(presets)} for the architectures {', '.join(architectures)}")
+
+
+def _devices(torch: Any) -> Iterator[Check]:
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        properties = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        yield Check(
+            f"cuda:{index}",
+            "ok",
+            f"{properties.name}, {total / GIB:.0f} GiB ({free / GIB:.0f} GiB free), "
+            f"capability {properties.major}.{properties.minor}",
+        )
+    if not torch.cuda.is_available() and (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
+        built = (
+            f"torch is built for CUDA {torch.version.cuda}"
+            if torch.version.cuda
+            else "this torch has no CUDA"
+        )
+        yield Check(
+            "cuda",
+            "warning",
+            f"there is an NVIDIA driver, but {built} and sees no GPU",
+            "update the driver, or install the torch that fits it: https://pytorch.org/get-started/locally",
+        )
+    if torch.backends.mps.is_available():
+        yield Check("mps", "ok", "Apple GPU")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Known to torch from 2.12 on x86 and Arm; without a unit for it, bf16 on the CPU is slower than fp32.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    bf16 = "fast" if any(known and "bf16" in str(name) for name, known in capabilities.items()) else "slow"
+    yield Check(
+        "cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {bf16} bf16, {platform.machine()}"
+    )
+
+
+def _compilation(torch: Any) -> Iterator[Check]:
+    missing = []
+    if not (os.environ.get("CXX") or any(shutil.which(name) for name in ("g++", "clang++", "c++"))):
+        missing.append("a C++ compiler")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing.append("Python's headers (Python.h)")
+    if torch.cuda.is_available() and importlib.util.find_spec("triton") is None:
+        missing.append("triton")
+    if missing:
+        yield Check(
+            "torch.compile",
+            "warning",
+            f"lacks {' and '.join(missing)}",
+            "needed by --compile only: apt install g++ python3-dev, or what your system calls them",
+        )
+    else:
+        yield Check("torch.compile", "ok", "has what it needs")
+
+
+def _tensorboard() -> Check:
+    if importlib.util.find_spec("tensorboard"):
+        return Check("tensorboard", "ok", "installed")
+    return Check("tensorboard", "ok", "not installed", 'for --tensorboard: pip install "gancli[tensorboard]"')
+
+
+def _place(name: str, path: Path) -> Check:
+    """Looks at the disk under ``path``, which need not exist yet."""
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        hint = (
+            "set GANCLI_HOME to a directory of yours"
+            if name == "model directory"
+            else "cd to a directory of yours"
+        )
+        return Check(name, "problem", f"{path} cannot be written", hint)
+    free = shutil.disk_usage(there).free
+    found = f"{path}, {free / GIB:.1f} GiB free"
+    if free < 2 * GIB:
+        return Check(name, "warning", found, "free some space; the checkpoints of a run take up to a few GiB")
+    return Check(name, "ok", found)
+
+
+def _memory() -> Iterator[Check]:
+    amounts = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        amounts.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    # In a container the limit is here, and what is over it ends the process without a word.
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and (most := limit.read_text().strip()) != "max":
+        amounts.append(max(0, int(most) - int(used.read_text())))
+    if not amounts:
+        return
+    found = f"{min(amounts) / GIB:.1f} GiB available"
+    if min(amounts) < 2 * GIB:
+        yield Check("memory", "warning", found, "close other programs, or train with a small --batch")
+    else:
+        yield Check("memory", "ok", found)
+
+
+def _shared_memory() -> Iterator[Check]:
+    place = Path("/dev/shm")
+    if not place.is_dir():
+        return
+    size = shutil.disk_usage(place).total
+    if size < 256 * MIB:
+        hint = "train with --workers 0, or start the container with --shm-size=1g"
+        yield Check("/dev/shm", "warning", f"{size / MIB:.0f} MiB, too little for loader processes", hint)
+    else:
+        yield Check("/dev/shm", "ok", f"{size / GIB:.1f} GiB")
+
+
+def _terminal() -> Iterator[Check]:
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") == "utf8":
+        yield Check("locale", "ok", encoding)
+    else:
+        yield Check(
+            "locale", "warning", f"{encoding}, which cannot spell every file name", "export LC_ALL=C.UTF-8"
+        )
+    size = console.stderr().size
+    shown = (
+        f"{size.width} x {size.height} characters"
+        if console.animated()
+        else "none: plain lines, no live table"
+    )
+    yield Check("terminal", "ok", shown)
