@@ -25,8 +25,12 @@ class Images(Protocol):
     def name(self, index: int) -> str:
         """Returns what a person calls the image: a path, a member of an archive, ``shapes[17]``."""
 
-    def read(self, index: int, channels: int) -> Pixels:
-        """Decodes one image to ``channels`` channels; raises ``BadImage`` if that is impossible."""
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        """Decodes one image to ``channels`` channels; raises ``BadImage`` if that is impossible.
+
+        ``size`` is the side in pixels that the reader wants: images that are drawn are drawn at it, stored ones ignore
+        it and come in their own size.
+        """
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,206 @@
+"""One view of a directory, a zip and a tar: names, sizes and contents of the files inside.
+
+Nothing is ever unpacked by name, so a member called ``../x`` or ``/x`` is just a file with an odd name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from gancli.data.source import BadImage
+from gancli.errors import GancliError, RunError
+
+
+class Entry(NamedTuple):
+    """A file's size in bytes, and a text that changes when its content does."""
+
+    size: int
+    stamp: str
+
+
+class Files(ABC):
+    """The files of a directory or an archive, read from any thread.
+
+    Attributes:
+        path: the directory or archive.
+        entries: by name, with ``/`` between folders; hidden files and macOS's ``__MACOSX`` are left out.
+        notes: what a person should know about the way these files are read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: tuple[str, ...] = ()
+        self.entries = {name: entry for name, entry in self._scan() if not _is_hidden(name)}
+
+    @abstractmethod
+    def _scan(self) -> Iterator[tuple[str, Entry]]:
+        """Yields every file; raises GancliError if there is no looking into ``path``."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Returns a file's content; raises BadImage if it cannot be read."""
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.split("/"))
+
+
+def _clean(member: str) -> str:
+    """A member's name with plain separators: ``./a\\b.png`` is ``a/b.png``."""
+    return "/".join(part for part in member.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+class DirectoryFiles(Files):
+    """A directory and all below it; symbolic links are followed."""
+
+    def _scan(self) -> Iterator[tuple[str, Entry]]:
+        yield from self._scan_below(self.path, "", frozenset())
+
+    def _scan_below(
+        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
+    ) -> Iterator[tuple[str, Entry]]:
+        try:
+            status = folder.stat()
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise GancliError(
+                f"{folder} cannot be read: {error.strerror}", f"try: ls -l {folder}" if prefix else ""
+            ) from error
+        here = (status.st_dev, status.st_ino)
+        if here in above:  # a link back up
+            return
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir():
+                if not _is_hidden(entry.name):
+                    yield from self._scan_below(folder / entry.name, name + "/", above | {here})
+            elif entry.is_file():
+                status = entry.stat()
+                yield name, Entry(status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+            elif entry.is_symlink():
+                # It leads nowhere. Reading it fails, so that it is reported like any other unreadable image.
+                yield name, Entry(0, "missing")
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise BadImage(error.strerror or str(error)) from error
+
+
+class ZipFiles(Files):
+    """The members of a zip archive."""
+
+    def _scan(self) -> Iterator[tuple[str, Entry]]:
+        try:
+            self._archive = zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise GancliError(f"{self.path} cannot be read as a zip: {error}", "download or copy it again") from error
+        self._lock = threading.Lock()  # ZipFile counts its readers without one
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._archive.infolist():
+            if member.is_dir():
+                continue
+            if member.flag_bits & 1:
+                raise GancliError(f"{self.path} is encrypted", "unpack it and name the folder")
+            name = _clean(member.filename)
+            self._members[name] = member
+            yield name, Entry(member.file_size, f"{member.file_size}-{member.CRC:08x}")
+
+    def read(self, name: str) -> bytes:
+        try:
+            with self._lock:
+                return self._archive.read(self._members[name])
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, zlib.error) as error:
+            raise BadImage(f"it cannot be read from the zip: {error}") from error
+
+
+class TarFiles(Files):
+    """The members of a tar archive. A compressed one has no random access: it is decompressed once into a temporary
+    file, which vanishes with the process however that ends."""
+
+    def _scan(self) -> Iterator[tuple[str, Entry]]:
+        self._members: dict[str, tuple[int, int]] = {}
+        links = 0
+        changed = self.path.stat().st_mtime_ns
+        try:
+            self._file = self._random_access()
+            with tarfile.open(fileobj=self._file, mode="r:") as archive:
+                for member in archive:
+                    # The names of extended headers pile up in memory otherwise.
+                    archive.members = []  # type: ignore[attr-defined]
+                    links += member.issym() or member.islnk()
+                    if member.isreg() and not member.issparse():
+                        name = _clean(member.name)
+                        self._members[name] = (member.offset_data, member.size)
+                        yield name, Entry(member.size, f"{member.size}-{member.mtime}-{changed}")
+        except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+            raise GancliError(f"{self.path} cannot be read as a tar: {error}", "download or copy it again") from error
+        except OSError as error:
+            raise GancliError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        if links:
+            self.notes += (f"{links} links inside the archive are left out",)
+
+    def _random_access(self) -> BinaryIO:
+        try:
+            with tarfile.open(self.path, "r:"):
+                return self.path.open("rb")
+        except tarfile.ReadError:
+            self.notes += (
+                "a compressed tar is decompressed to a temporary file at every start; a zip or a plain tar is not",
+            )
+        unpacked: BinaryIO = tempfile.TemporaryFile(prefix="gancli-")  # noqa: SIM115 - it lives as long as this object
+        # tarfile finds the compression; the stream below its members is the plain tar.
+        with tarfile.open(self.path, "r:*") as archive:
+            assert archive.fileobj is not None
+            archive.fileobj.seek(0)
+            try:
+                shutil.copyfileobj(archive.fileobj, unpacked, 2**20)
+                unpacked.flush()
+            except OSError as error:
+                if error.errno is None:
+                    raise
+                raise RunError(
+                    f"{self.path} cannot be decompressed to {tempfile.gettempdir()}: {error.strerror}",
+                    "unpack it and name the folder, or set TMPDIR to a place with more room",
+                ) from error
+        return unpacked
+
+    def read(self, name: str) -> bytes:
+        offset, size = self._members[name]
+        try:
+            data = os.pread(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise BadImage(error.strerror or str(error)) from error
+        if len(data) < size:
+            raise BadImage("the archive ends within this file")
+        return data
+
+
+def open_files(path: Path) -> Files | None:
+    """Returns the files of a directory or archive, found by its content; None if ``path`` is neither.
+
+    Raises:
+        GancliError: it is one, but damaged, encrypted or without permission to read.
+    """
+    if path.is_dir():
+        return DirectoryFiles(path)
+    try:
+        with path.open("rb"):
+            if zipfile.is_zipfile(path):
+                return ZipFiles(path)
+            if tarfile.is_tarfile(path):
+                return TarFiles(path)
+    except OSError as error:
+        raise GancliError(f"{path} cannot be read: {error.strerror or error}", f"try: ls -l {path}") from error
+    return None

@@ -1,0 +1,134 @@
+"""Turns image files of any colour type into ``Pixels``, with Pillow.
+
+What a person sees in an image viewer is what the networks get: upright (EXIF orientation), in sRGB (ICC profile),
+transparent parts white, 16 bits scaled down to 8. Of an animation it is the first frame.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from gancli.data.source import BadImage, Pixels
+
+Image.init()
+# No other format is ever tried: some of Pillow's run external programs.
+FORMATS = tuple(
+    known for known in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if known in Image.OPEN
+)
+EXTENSIONS = frozenset(
+    extension for extension, known in Image.registered_extensions().items() if known in FORMATS and extension != ".pfm"
+)
+"""Endings, with the dot and in lower case, by which an image file is known in a directory or an archive."""
+
+LARGEST_FILE = 2**29
+"""Bytes; a longer file is not an image that anybody trains on."""
+
+# Pillow reports odd metadata and large images as warnings, which would break up the progress display. What makes an
+# image unreadable is an exception.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def is_image(name: str) -> bool:
+    """Returns whether a file name ends like that of an image."""
+    dot = name.rfind(".")
+    return dot >= 0 and name[dot:].lower() in EXTENSIONS
+
+
+def decode(data: bytes, channels: int) -> Pixels:
+    """Decodes the content of an image file.
+
+    Args:
+        data: the file's bytes.
+        channels: 1 for grey, 3 for RGB; the other kind is converted.
+
+    Raises:
+        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or no image.
+    """
+    if not data:
+        raise BadImage("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            image.load()
+            return to_pixels(image, channels)
+    except (BadImage, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise BadImage("this is no image of a known format") from None
+    # Pillow's decoders answer damaged data with nearly every exception there is.
+    except Exception as error:
+        raise BadImage(str(error) or type(error).__name__) from error
+
+
+def to_pixels(image: Image.Image, channels: int) -> Pixels:
+    """Returns a loaded Pillow image upright, in sRGB, over white, in 8 bits and with 1 or 3 ``channels``."""
+    profile = image.info.get("icc_profile")
+    image = _to_8_bits(_upright(image))
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    elif image.mode in ("P", "1", "La", "LA"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if isinstance(profile, bytes) and profile:
+        image = _to_srgb(image, profile)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    if alpha is not None:
+        white = Image.new(image.mode, image.size, "white")
+        image = Image.composite(image, white, alpha)
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    # A damaged EXIF block says nothing about the pixels.
+    except Exception:
+        return image
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scales the modes that hold more than 8 bits; Pillow's own conversion would clip them."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise BadImage("32-bit pixels have no known range")
+        return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise BadImage("floating-point pixels outside [0, 1] have no known range")
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    return image
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    transform = _transform(profile, image.mode)
+    return image if transform is None else ImageCms.applyTransform(image, transform) or image
+
+
+@functools.lru_cache(maxsize=64)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Returns how colours of a profile become sRGB; None where they are that already or the profile is broken."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        # Without the cache a transform may be used from many threads.
+        return ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.PERCEPTUAL,
+            ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
+        return None

@@ -1,0 +1,323 @@
+"""The built-in data: one coloured shape on a plain background, drawn from its index alone at any resolution.
+
+Every factor of an image is known, so it can be counted exactly which of the modes (a kind in a colour) a generator
+covers: ``recognise`` says what a picture shows, without having learnt anything. Drawing uses only +, -, *, / and square
+roots on constants given here, so image i is the same on every machine.
+
+Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) the bottom right one.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancli.data.sampler import uniform
+from gancli.data.source import Pixels, Source
+from gancli.errors import GancliError, nearest
+
+KINDS = ("circle", "square", "triangle", "diamond", "cross", "star")
+COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
+TEXTURES = ("plain", "striped")
+VARIANTS = ("classes", "pairs", "domains")
+
+RGB = np.array(
+    [(228, 44, 44), (246, 204, 32), (46, 178, 66), (40, 190, 214), (50, 76, 226), (206, 62, 200)], np.float32
+)
+LENGTH = 20_160
+"""Images of each domain: 560 of every mode. At 256 px they still fit into the default cache of 4 GiB."""
+SIZE = 64
+"""Side in pixels where the reader does not ask for one."""
+RECOGNISED = 0.8
+"""``recognise``'s confidence from which on a picture counts as showing what it says."""
+
+SEED = 20_160_101  # any number; another one makes other data
+DARK, LIGHT = (20, 48), (212, 244)  # grey levels of the background
+RADIUS = (0.28, 0.36)
+OFFSET = 0.08  # of the centre from the middle of the image; the largest shape keeps a margin of 0.03
+STRIPE_SHADE = 0.45  # factor on the colour in the dark half of the stripes
+STRIPE_PERIOD = 0.15
+LINE = 0.05  # width of an outline
+
+Style = Literal["plain", "striped", "outline"]
+Floats = NDArray[np.float32]
+
+
+class Shape(NamedTuple):
+    """What an image shows.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        colour: one of ``COLOURS``.
+        x, y: centre, in units of the image's side.
+        size: radius, in units of the image's side.
+        texture: one of ``TEXTURES``.
+    """
+
+    kind: str
+    colour: str
+    x: float
+    y: float
+    size: float
+    texture: str
+
+
+class Factors(NamedTuple):
+    """The factors of many images as arrays [N]: kind and colour as indices, the rest as in ``Shape``."""
+
+    kind: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    x: Floats
+    y: Floats
+    size: Floats
+    background: Floats
+
+
+def factors(first: int, count: int) -> Factors:
+    """Returns the factors of ``count`` images from index ``first`` on; any 36 neighbours are all modes once."""
+    index = np.arange(first, first + count)
+
+    def between(low: float, high: float, name: str) -> Floats:
+        return (low + (high - low) * uniform(SEED, index, name)).astype(np.float32)
+
+    dark, light = between(*DARK, "grey"), between(*LIGHT, "grey")
+    return Factors(
+        kind=index % len(KINDS),
+        colour=index // len(KINDS) % len(COLOURS),
+        x=between(0.5 - OFFSET, 0.5 + OFFSET, "x"),
+        y=between(0.5 - OFFSET, 0.5 + OFFSET, "y"),
+        size=between(*RADIUS, "size"),
+        background=np.where(uniform(SEED, index, "light") < 0.5, dark, light),
+    )
+
+
+# Unit normals of a regular triangle's sides, and of a regular pentagon's with its flat side up; y points down.
+TRIANGLE = ((0.0, 1.0), (0.8660254, -0.5), (-0.8660254, -0.5))
+PENTAGON = (
+    (0.0, -1.0),
+    (0.95105652, -0.30901699),
+    (0.58778525, 0.80901699),
+    (-0.58778525, 0.80901699),
+    (-0.95105652, -0.30901699),
+)
+
+
+def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
+    """Returns how far points lie outside a shape (negative inside), in the unit of ``x``, ``y`` and ``size``.
+
+    Args:
+        kind: index into ``KINDS``.
+        x, y: points relative to the shape's centre, broadcastable against each other.
+        size: radius of the shape; the kinds are scaled to look about equally large.
+    """
+    match KINDS[kind]:
+        case "circle":
+            return np.sqrt(x * x + y * y) - 0.92 * size
+        case "square":
+            return np.maximum(abs(x), abs(y)) - 0.82 * size
+        case "triangle":
+            # Shifted so that the middle of its height and not its centroid is at the centre.
+            sides = [nx * x + ny * (y - 0.2 * size) for nx, ny in TRIANGLE]
+            return np.maximum(np.maximum(sides[0], sides[1]), sides[2]) - 0.56 * size
+        case "diamond":
+            return (abs(x) + abs(y) - 1.05 * size) * 0.70710678
+        case "cross":
+            across = np.maximum(abs(x) - 0.98 * size, abs(y) - 0.34 * size)
+            down = np.maximum(abs(x) - 0.34 * size, abs(y) - 0.98 * size)
+            return np.minimum(across, down)
+        case _:
+            # A star is where at least four of a pentagon's five half-planes meet: the second largest distance.
+            largest = second = np.float32(-np.inf)
+            for nx, ny in PENTAGON:
+                side = nx * x + ny * (y - 0.06 * size)
+                second = np.maximum(second, np.minimum(largest, side))
+                largest = np.maximum(largest, side)
+            return second - 0.35 * size
+
+
+def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8]:
+    """Draws images, antialiased, at any size from 8 px on.
+
+    Args:
+        shapes: what each image shows.
+        side: height and width in pixels.
+        style: a plain or striped shape, or its outline.
+
+    Returns:
+        uint8 [N, side, side, 3].
+    """
+    grid = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
+    images = np.empty((len(shapes.kind), side, side, 3), np.uint8)
+    for kind in range(len(KINDS)):
+        (here,) = np.nonzero(shapes.kind == kind)
+        if len(here) == 0:
+            continue
+        x, y, size, background = (
+            values[here, None, None] for values in (shapes.x, shapes.y, shapes.size, shapes.background)
+        )
+        outside = distance(kind, grid - x, grid[:, None] - y, size)
+        if style == "outline":
+            half = np.float32(max(LINE, 1.5 / side) / 2)
+            outside = abs(outside + half) - half
+        covered = np.clip(np.float32(0.5) - np.float32(side) * outside, 0, 1)
+        shade = np.ones_like(covered)
+        if style == "striped":
+            phase = ((grid - x) + (grid[:, None] - y)) / np.float32(STRIPE_PERIOD)
+            # Distance from the middle of the dark half, in pixels across the diagonal stripes.
+            from_dark = (abs(phase - np.floor(phase) - 0.5) - 0.25) * np.float32(STRIPE_PERIOD * side * 0.70710678)
+            shade -= np.float32(1 - STRIPE_SHADE) * np.clip(0.5 - from_dark, 0, 1)
+        for channel in range(3):
+            colour = RGB[shapes.colour[here], channel][:, None, None] * shade
+            images[here, :, :, channel] = np.rint(background + (colour - background) * covered)
+    return images
+
+
+class Drawn:
+    """Some of the built-in images, in one style: the ``Images`` of the built-in sources.
+
+    Args:
+        name: what a person calls the list, ``"shapes"``.
+        style: how the shapes are filled.
+        first: index of the first image; lists that do not overlap share no image.
+    """
+
+    def __init__(self, name: str, style: Style = "plain", first: int = 0) -> None:
+        self._name, self._style, self._factors = name, style, factors(first, LENGTH)
+
+    def __len__(self) -> int:
+        return LENGTH
+
+    def name(self, index: int) -> str:
+        return f"{self._name}[{index}]"
+
+    def attributes(self, index: int) -> Shape:
+        """Returns what image ``index`` shows."""
+        f = self._factors
+        texture = "striped" if self._style == "striped" else "plain"
+        place = float(f.x[index]), float(f.y[index]), float(f.size[index])
+        return Shape(KINDS[f.kind[index]], COLOURS[f.colour[index]], *place, texture)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        one = Factors(*(values[index : index + 1] for values in self._factors))
+        image = draw(one, SIZE if size is None else size, self._style)[0]
+        if channels == 3:
+            return image
+        # ITU-R 601 luma, as Pillow's conversion from RGB to grey.
+        return np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+
+
+def open_shapes(location: str) -> Source:
+    """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
+
+    Raises:
+        GancliError: there is no such variant.
+    """
+    variant = location.partition(":")[2]
+    # The number changes whenever the drawn pixels do.
+    fingerprint = f"{location} 1"
+    if location == "shapes":
+        return Source(location, "built-in coloured shapes", {"image": Drawn(location)}, fingerprint=fingerprint)
+    if variant == "classes":
+        images = Drawn(location)
+        labels = np.arange(LENGTH) % len(KINDS)
+        return Source(
+            location, "built-in coloured shapes by kind", {"image": images}, labels, KINDS, fingerprint=fingerprint
+        )
+    if variant == "pairs":
+        domains = {"outline": Drawn(location, "outline"), "filled": Drawn(location)}
+        return Source(location, "built-in pairs of shapes", domains, paired=True, fingerprint=fingerprint)
+    if variant == "domains":
+        domains = {"plain": Drawn(location), "striped": Drawn(location, "striped", first=LENGTH)}
+        return Source(location, "built-in plain and striped shapes", domains, fingerprint=fingerprint)
+    hint = nearest(variant, VARIANTS) or "the built-in data are " + ", ".join(
+        ["shapes", *(f"shapes:{known}" for known in VARIANTS)]
+    )
+    raise GancliError(f"there is no built-in data {location!r}", hint)
+
+
+class Recognised(NamedTuple):
+    """What ``recognise`` sees: kind [N] and colour [N] as indices, confidence [N] in [0, 1]."""
+
+    kind: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    confidence: Floats
+
+
+def recognise(images: NDArray[Any]) -> Recognised:
+    """Says which filled shape of which colour each picture shows, without anything learnt.
+
+    The background is the median of the border. What differs from it in colour is the silhouette; its area and centroid
+    give size and place for each kind, and the kind whose drawing overlaps best wins. The confidence is that overlap
+    (intersection over union) times how well the colour fits; from ``RECOGNISED`` on a picture counts as showing it.
+
+    Args:
+        images: uint8, or float in [-1, 1], [N, H, W, 3] with H = W.
+    """
+    chunks = [_recognise(images[start : start + 256]) for start in range(0, len(images), 256)]
+    if not chunks:
+        return Recognised(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    return Recognised(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+
+
+def _chroma(colours: NDArray[Any]) -> NDArray[Any]:
+    """What is left of RGB values without their grey part."""
+    return colours - colours.mean(axis=-1, keepdims=True)
+
+
+def _recognise(images: NDArray[Any]) -> Recognised:
+    pixels = images.astype(np.float32) if images.dtype == np.uint8 else (images.astype(np.float32) + 1) * 127.5
+    side = pixels.shape[1]
+    border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
+    chroma = _chroma(pixels - np.median(border, axis=1)[:, None, None])
+
+    # A pixel's chroma is coverage * shade * the colour's chroma, so all of them point into the colour's direction.
+    palette = _chroma(RGB)
+    length = np.sqrt((palette**2).sum(axis=1))
+    total = chroma.sum(axis=(1, 2))
+    norm = np.sqrt((total**2).sum(axis=1))
+    cosine = total @ (palette / length[:, None]).T / np.maximum(norm, 1e-6)[:, None]
+    colour = cosine.argmax(axis=1)
+    direction = (palette / (length**2)[:, None])[colour]
+    strength = np.einsum("nhwc,nc->nhw", chroma, direction)
+
+    # The strength of the silhouette's inside; a paler or darker colour than it should be only lowers the confidence.
+    positive = np.maximum(strength, 0)
+    inside = (positive**3).sum(axis=(1, 2)) / np.maximum((positive**2).sum(axis=(1, 2)), 1e-6)
+    relative = positive / np.maximum(inside, 1e-6)[:, None, None]
+    # The second reading takes the dark half of stripes as fully covered. Sharper edges keep noise out of both.
+    readings = [_fit_kinds(np.clip((relative / shade - 0.2) / 0.6, 0, 1)) for shade in (1, STRIPE_SHADE)]
+    overlap = np.maximum(*readings)
+    fit = np.maximum(cosine.max(axis=1), 0) ** 2 * np.minimum(inside / 0.6, 1)
+    return Recognised(overlap.argmax(axis=1), colour, (overlap.max(axis=1) * fit).astype(np.float32))
+
+
+def _fit_kinds(mask: Floats) -> Floats:
+    """Returns the intersection over union, [N, kinds], of silhouettes [N, H, H] with each kind of the same moments."""
+    side = mask.shape[1]
+    grid = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
+    area = np.maximum(mask.mean(axis=(1, 2)), 1e-6)
+    centre_x = (mask.mean(axis=1) * grid).mean(axis=1) / area
+    centre_y = (mask.mean(axis=2) * grid).mean(axis=1) / area
+    overlaps = []
+    for kind, (unit_area, drop) in enumerate(_moments()):
+        size = np.sqrt(area / unit_area)
+        x, y = grid - centre_x[:, None], grid - (centre_y - drop * size)[:, None]
+        outside = distance(kind, x[:, None, :], y[:, :, None], size[:, None, None])
+        drawn = np.clip(np.float32(0.5) - np.float32(side) * outside, 0, 1)
+        union = np.maximum(mask, drawn).sum(axis=(1, 2))
+        overlaps.append(np.minimum(mask, drawn).sum(axis=(1, 2)) / np.maximum(union, 1e-6))
+    return np.stack(overlaps, axis=1)
+
+
+@functools.cache
+def _moments() -> list[tuple[float, float]]:
+    """Area of each kind at size 1, and how far below the shape's centre its centroid lies."""
+    grid = np.linspace(-1.2, 1.2, 512, dtype=np.float32)
+    found = []
+    for kind in range(len(KINDS)):
+        inside = distance(kind, grid, grid[:, None], np.float32(1)) < 0
+        found.append((float(inside.mean() * 2.4**2), float((inside.mean(axis=1) * grid).sum() / inside.mean(axis=1).sum())))
+    return found
