@@ -42,7 +42,7 @@ class Commands(TyperGroup):
         """Returns the options before the command, which are all flags."""
         parameters = super().get_params(ctx)
         for parameter in parameters:
-            # typer takes a bool as it is; only for None it imports pydantic, which doubles the time to a help page.
+            # typer takes a bool as it is; for None it imports pydantic, which doubles the time to a help page.
             if parameter.default is None:
                 parameter.default = False
         return parameters

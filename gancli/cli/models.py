@@ -1,0 +1,73 @@
+"""``gancli models``: the models that can be called by a name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gancli.cli.options import Json, complete_model
+
+
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Show this one: a name, a model file or a run directory.", autocompletion=complete_model),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """List the models in ./runs and $GANCLI_HOME/models, or show one of them."""
+    import json
+    from dataclasses import asdict
+
+    from gancli import console
+    from gancli.errors import GancliError
+    from gancli.modelfile import find_model, known_models, model_directories, read_info
+
+    if name is not None:
+        path = find_model(name)
+        info = read_info(path)
+        if json_:
+            print(json.dumps({"path": str(path), **asdict(info)}, indent=1))
+            return
+        import yaml
+
+        print(yaml.safe_dump({"path": str(path), **asdict(info)}, sort_keys=False), end="")
+        return
+    listed = []
+    for found, path in known_models().items():
+        try:
+            info = read_info(path)
+        except GancliError as error:
+            console.warn(error.message)
+            continue
+        listed.append(
+            {
+                "name": found,
+                "architecture": info.architecture,
+                "resolution": info.image["resolution"],
+                "channels": info.image["channels"],
+                "step": info.step,
+                "images_shown": info.images_shown,
+                "path": str(path),
+            }
+        )
+    if json_:
+        print(json.dumps(listed, indent=1))
+    elif listed:
+        console.table(
+            ["name", "architecture", "images", "steps", "path"],
+            [
+                [
+                    model["name"],
+                    model["architecture"],
+                    f"{model['resolution']} px, {'grey' if model['channels'] == 1 else 'RGB'}",
+                    f"{model['step']:,}" if model["step"] else "imported",
+                    model["path"],
+                ]
+                for model in listed
+            ],
+        )
+    else:
+        places = " and ".join(str(directory) for directory in model_directories())
+        console.note(f"no models in {places}; make one: gancli train dcgan-shapes --data shapes")

@@ -1,0 +1,207 @@
+"""``gancli train``: a preset, data, and a run directory at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancli.cli.options import complete_preset
+
+if TYPE_CHECKING:
+    from gancli.schema import RunConfig
+
+
+def train(
+    preset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PRESET", help="A preset; `gancli presets` lists them.", autocompletion=complete_preset
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, or a data set such as `mnist`."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the run: it goes to runs/NAME.  [default: the preset's]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Run directory, instead of --name.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", help="Length in training steps.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", metavar="N", help="Length in passes over the data.")
+    ] = None,
+    kimg: Annotated[
+        float | None, typer.Option("--kimg", metavar="N", help="Length in thousands of images.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Images per step.")] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option("--resolution", metavar="N", help="Height and width of the images in pixels."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")
+    ] = None,
+    compile_: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Loader processes.  [default: 0 on a CPU, 2 on a GPU]"),
+    ] = None,
+    on_bad_image: Annotated[
+        str | None,
+        typer.Option("--on-bad-image", metavar="skip|error", help="What to do with an unreadable image."),
+    ] = None,
+    keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Checkpoints to keep.")] = None,
+    tensorboard: Annotated[
+        bool | None,
+        typer.Option(
+            "--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML over the preset, such as a run's config.yaml."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="A.B=V", help="Set any key, over preset and --config; may be repeated."
+        ),
+    ] = None,
+    init_from: Annotated[
+        str | None, typer.Option("--init-from", metavar="MODEL", help="Begin with the weights of a model.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be trained, and stop.")
+    ] = False,
+) -> None:
+    """Train a model and print its run directory.
+
+    Settings are merged in this order, the later wins: preset, --config, --set, the other options.
+    """
+    from gancli import config as configuration
+    from gancli.errors import GancliError
+
+    if name is not None and out is not None:
+        raise GancliError("--name and --out both say where the run goes", "give one of them")
+    flags = {
+        "data.source": (data, "--data"),
+        "data.on_bad_image": (on_bad_image, "--on-bad-image"),
+        "model.resolution": (resolution, "--resolution"),
+        "train.steps": (steps, "--steps"),
+        "train.epochs": (epochs, "--epochs"),
+        "train.kimg": (kimg, "--kimg"),
+        "train.batch": (batch, "--batch"),
+        "train.seed": (seed, "--seed"),
+        "train.device": (device, "--device"),
+        "train.precision": (precision, "--precision"),
+        "train.compile": (compile_, "--compile" if compile_ else "--no-compile"),
+        "train.workers": (workers, "--workers"),
+        "train.keep": (keep, "--keep"),
+        "train.tensorboard": (tensorboard, "--tensorboard" if tensorboard else "--no-tensorboard"),
+    }
+    resolved = configuration.resolve(
+        preset,
+        config_file=config,
+        sets=sets or (),
+        flags={key: given for key, given in flags.items() if given[0] is not None},
+    )
+
+    from gancli.data.source import absolute
+
+    if resolved.data.source is not None:  # a run may be resumed from another directory
+        resolved = resolved.model_copy(
+            update={"data": resolved.data.model_copy(update={"source": absolute(resolved.data.source)})}
+        )
+    if dry_run:
+        _print_plan(resolved)
+        return
+
+    from gancli.modelfile import find_model
+    from gancli.training import distributed
+    from gancli.training.rundir import RUNS, RunDirectory, check_name, default_run_path
+    from gancli.training.session import prepare, run_session
+
+    weights = find_model(init_from) if init_from is not None else None
+    if out is None and name is not None:
+        out = RUNS / check_name(name)
+    if out is not None:
+        RunDirectory.check_free(out)  # before the data are read, which may take minutes
+    session = prepare(resolved)
+    if distributed.rank() == 0:
+        path = out or default_run_path(resolved.preset or resolved.architecture)
+        run = RunDirectory.create(path, resolved)
+    run = RunDirectory(Path(distributed.share_text(str(run.path) if distributed.rank() == 0 else "")))
+    outcome = run_session(session, run, init_from=weights)
+    if distributed.rank() == 0:
+        print(run.path)
+    if outcome.signal is not None:
+        raise typer.Exit(128 + outcome.signal)
+
+
+def _print_plan(config: RunConfig) -> None:
+    """Prints the configuration, the networks, the data, the length and the memory of a run."""
+    import torch
+
+    from gancli import config as configuration
+    from gancli import console
+    from gancli.devices import choose_device
+    from gancli.registry import load_architecture
+    from gancli.training import distributed
+    from gancli.training.plan import make_plan
+    from gancli.training.session import open_training_source
+
+    device = choose_device(config.train.device, distributed.local_rank())
+    source = open_training_source(config)
+    architecture = load_architecture(config.architecture)(config.model, config.train.aids)
+    epoch = max(len(images) for images in source.domains.values())
+    plan = make_plan(architecture, config, epoch, distributed.world_size())
+    memory = plan.memory
+    print(configuration.to_yaml(config))
+    console.table(
+        ["network", "parameters"],
+        [[name, f"{count:,}"] for name, count in plan.parameters.items()]
+        + [["all", f"{sum(plan.parameters.values()):,}"]],
+    )
+    print()
+    console.table(
+        ["run", ""],
+        [
+            ["data", f"{source.location}: {source.layout}, {epoch:,} images"],
+            [
+                "device",
+                f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device),
+            ],
+            ["length", f"{plan.steps:,} steps of {config.train.batch} images, {plan.epochs:.3g} epochs"],
+            ["memory", f"about {_mib(memory.total)} MiB on {device.type}, and what torch itself takes:"],
+            [
+                "",
+                f"{_mib(memory.weights)} weights, {_mib(memory.gradients)} gradients, "
+                f"{_mib(memory.optimizers)} Adam, {_mib(memory.averages)} averages, "
+                f"{_mib(memory.activations)} activations",
+            ],
+        ],
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f}"

@@ -1,0 +1,35 @@
+"""Which device to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from gancli.errors import GancliError
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Returns the device that ``--device`` means: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+
+    Args:
+        name: what the user gave; ``auto`` takes CUDA where there is one, else Apple's MPS, else the CPU.
+        local_rank: number of this process on its machine; ``auto`` and ``cuda`` give each process a GPU of its own.
+
+    Raises:
+        GancliError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise GancliError("there is no CUDA device here", "type `gancli doctor` to see why, or use --device cpu")
+        device = torch.device(name if ":" in name else f"cuda:{local_rank}")
+        if device.index >= torch.cuda.device_count():
+            raise GancliError(
+                f"there is no device {device}", f"the last one is cuda:{torch.cuda.device_count() - 1}"
+            )
+        return device
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise GancliError("there is no MPS device here", "use --device cpu")
+    if name not in ("cpu", "mps"):
+        raise GancliError(f"there is no device {name!r}", "use auto, cpu, mps, cuda or cuda:N")
+    return torch.device(name)

@@ -1,0 +1,33 @@
+"""Lists of seeds as users write them. Importable without torch."""
+
+from __future__ import annotations
+
+import re
+
+from gancli.errors import GancliError
+
+LARGEST = 2**63 - 1
+MOST = 1_000_000
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Returns the seeds that ``0,1,4-6`` means: 0, 1, 4, 5, 6, in the order given, repetitions included.
+
+    Raises:
+        GancliError: the text is no such list, or means more than a million seeds.
+    """
+    hint = "numbers and ranges, for instance --seeds 0,1,4-6"
+    seeds: list[int] = []
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*", item)
+        if match is None:
+            raise GancliError(f"--seeds {text!r}: {item.strip()!r} is neither a number nor a range", hint)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise GancliError(f"--seeds {text!r}: the range {item.strip()} ends before it begins", hint)
+        if last > LARGEST:
+            raise GancliError(f"--seeds {text!r}: the largest seed is 2^63 - 1")
+        if last - first + len(seeds) >= MOST:
+            raise GancliError(f"--seeds {text!r}: these are more than {MOST:,} seeds")
+        seeds.extend(range(first, last + 1))
+    return seeds

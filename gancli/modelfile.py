@@ -1,0 +1,223 @@
+"""The model file: one ``.safetensors`` that says itself what it is, and the ways by which users name one.
+
+The header's metadata has one entry, ``gancli``, a JSON object: ``ModelInfo``. (One entry, because the order of several
+is not fixed, and equal models should be equal bytes.) Reading the header needs neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gancli import __version__
+from gancli.errors import GancliError, nearest
+from gancli.paths import home
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from gancli.architectures.base import Architecture
+    from gancli.schema import RunConfig
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+IN_RUN = f"model{SUFFIX}"
+LARGEST_HEADER = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself.
+
+    Attributes:
+        format: version of this layout.
+        architecture: name in the registry.
+        config: the resolved configuration as plain values; ``config["model"]`` rebuilds the networks.
+        networks: networks whose weights are inside; an imported generator comes without its discriminator.
+        image: ``{"channels": C, "resolution": R, "range": [-1, 1]}``.
+        classes: names of the classes it was trained on, in the order of the labels.
+        step, images_shown: how long it was trained.
+        training: the means of losses and scores at the last line of the log, by name.
+        origin: for imported models, the file's name and kind.
+        gancli: version that wrote it.
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    networks: list[str]
+    image: dict[str, Any]
+    classes: list[str]
+    step: int
+    images_shown: int
+    training: dict[str, float]
+    origin: str = ""
+    format: int = FORMAT
+    gancli: str = __version__
+
+
+def describe(
+    name: str,
+    config: RunConfig,
+    *,
+    networks: list[str],
+    classes: tuple[str, ...] = (),
+    step: int = 0,
+    images_shown: int = 0,
+    training: Mapping[str, float] | None = None,
+    origin: str = "",
+) -> ModelInfo:
+    """Builds the description of a model; see ``ModelInfo``."""
+    values = config.to_dict()
+    if values["data"]["source"] is not None:
+        # A model file gets passed on: it need not tell where its maker keeps their files.
+        values["data"]["source"] = Path(values["data"]["source"]).name
+    return ModelInfo(
+        architecture=name,
+        config=values,
+        networks=networks,
+        image={"channels": config.model.channels, "resolution": config.model.resolution, "range": [-1, 1]},
+        classes=list(classes),
+        step=step,
+        images_shown=images_shown,
+        training=dict(training or {}),
+        origin=origin,
+    )
+
+
+def to_bytes(info: ModelInfo, tensors: Mapping[str, Tensor]) -> bytes:
+    """Returns the file's content; equal models give equal bytes."""
+    import safetensors.torch
+
+    return safetensors.torch.save(
+        {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
+        metadata={"gancli": json.dumps(asdict(info), sort_keys=True)},
+    )
+
+
+def read_info(path: Path) -> ModelInfo:
+    """Reads what a model file says of itself, without its weights.
+
+    Raises:
+        GancliError: the file is not there, or no model file of gancli, or of a newer version.
+    """
+    foreign = GancliError(
+        f"{path} is not a model file of gancli", "checkpoints of other programs come in with `gancli import`"
+    )
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+            if not 0 < length <= LARGEST_HEADER:
+                raise foreign
+            header = json.loads(file.read(length))
+        values = json.loads(header["__metadata__"]["gancli"])
+        newer = values["format"] > FORMAT
+    except OSError as error:
+        raise GancliError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise foreign from error
+    if newer:
+        raise GancliError(
+            f"{path} was written by gancli {values.get('gancli')}, which is newer than this ({__version__})",
+            "pip install --upgrade gancli",
+        )
+    try:
+        return ModelInfo(**{field.name: values[field.name] for field in fields(ModelInfo)})
+    except KeyError as error:
+        raise foreign from error
+
+
+def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Reads all tensors of a model file.
+
+    Raises:
+        GancliError: the file is damaged.
+    """
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load_file(path, device=str(device))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise GancliError(f"{path} is damaged: {error}", "train or import the model again") from error
+
+
+def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInfo]:
+    """Builds a model from its file alone, in evaluation mode on ``device``, without the networks it does not hold.
+
+    Raises:
+        GancliError: the file is no model file, is damaged, or its weights do not fit its configuration.
+    """
+    from gancli.config import validate_model
+    from gancli.registry import load_architecture
+
+    info = read_info(path)
+    model = load_architecture(info.architecture)(validate_model(info.architecture, info.config["model"]))
+    for name in [name for name, _ in model.named_children() if name not in info.networks]:
+        delattr(model, name)
+    try:
+        model.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
+    return model.to(device).eval().requires_grad_(False), info
+
+
+def model_directories() -> list[Path]:
+    """Returns where names of models are looked up, in this order: ``./runs``, then ``$GANCLI_HOME/models``."""
+    return [Path("runs"), home() / "models"]
+
+
+def known_models() -> dict[str, Path]:
+    """Returns the model files that can be called by a name; the first directory wins."""
+    found: dict[str, Path] = {}
+    for directory in model_directories():
+        if not directory.is_dir():
+            continue
+        for path in sorted(directory.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if (path / IN_RUN).is_file():
+                found.setdefault(path.name, path / IN_RUN)
+            elif path.suffix == SUFFIX and path.is_file():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_model(model: str) -> Path:
+    """Returns the model file that MODEL means: a file, a run or checkpoint directory, or a name.
+
+    Raises:
+        GancliError: there is none; the message says what there is instead.
+    """
+    path = Path(model)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        if (path / IN_RUN).is_file():
+            return path / IN_RUN
+        if (path / "config.yaml").is_file():
+            raise GancliError(
+                f"the run {model} has no model yet: it has not reached its first checkpoint", f"gancli resume {model}"
+            )
+        raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
+    names = known_models()
+    if model in names:
+        return names[model]
+    run = Path("runs") / model
+    if os.sep not in model and (run / "config.yaml").is_file():
+        return find_model(str(run))
+    places = " and ".join(str(directory) for directory in model_directories())
+    if not names:
+        raise GancliError(
+            f"there is no model {model!r}, and none at all in {places}",
+            "gancli train dcgan-shapes --data shapes --name my-first",
+        )
+    raise GancliError(
+        f"there is no model {model!r}", nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}"
+    )

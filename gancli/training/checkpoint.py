@@ -1,0 +1,90 @@
+"""Checkpoints that survive a kill at any moment: a directory is complete and checked, or it does not exist.
+
+``checkpoints/<step>/`` holds the trainer's files and ``SHA256SUMS`` (``sha256sum -c`` reads it). It is written under a
+hidden name, synced to the disk, and renamed; only then older ones go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from gancli.files import sync_directory, write_synced
+
+SUMS = "SHA256SUMS"
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint directory is not as it was written; the message says what is wrong with it."""
+
+
+def write(directory: Path, step: int, files: Mapping[str, bytes], *, keep: int) -> Path:
+    """Writes ``directory/<step>`` and removes all but the newest ``keep`` checkpoints.
+
+    Args:
+        directory: the ``checkpoints`` directory of a run.
+        step: training steps finished.
+        files: content by file name.
+        keep: checkpoints that remain, this one included; at least 1.
+    """
+    aside = directory / f".{step}.writing"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+        for name, content in {**files, SUMS: sums.encode()}.items():
+            write_synced(aside / name, content)
+        sync_directory(aside)
+        final = directory / str(step)
+        if final.exists():  # a run that was resumed from an older checkpoint comes by here again
+            _remove(final)
+        aside.rename(final)
+        sync_directory(directory)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    for old in steps(directory)[:-keep]:
+        _remove(directory / str(old))
+    return final
+
+
+def _remove(path: Path) -> None:
+    # Under a hidden name first: a kill in the middle must not leave half a checkpoint under a good name.
+    hidden = path.with_name(f".{path.name}.removing")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def clean(directory: Path) -> None:
+    """Removes what a killed process left half-written or half-removed."""
+    for pattern in (".*.writing", ".*.removing"):
+        for leftover in directory.glob(pattern):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def steps(directory: Path) -> list[int]:
+    """Returns the steps of all checkpoints, oldest first."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
+
+
+def read(path: Path) -> dict[str, bytes]:
+    """Reads and checks one checkpoint directory: content by file name.
+
+    Raises:
+        DamagedCheckpoint: a file is missing, unreadable, or not as it was written.
+    """
+    try:
+        listed = dict(line.split("  ", 1)[::-1] for line in (path / SUMS).read_text().splitlines())
+        files = {name: (path / name).read_bytes() for name in listed}
+    except FileNotFoundError as error:
+        raise DamagedCheckpoint(f"{Path(error.filename).name} is missing") from error
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpoint(str(error)) from error
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != listed[name]:
+            raise DamagedCheckpoint(f"{name} does not have the checksum it was written with")
+    return files

@@ -1,0 +1,75 @@
+"""Several processes that train one model, started by ``torchrun``; every function also works in a single process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def world_size() -> int:
+    """Returns the number of processes, as torchrun announced it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Returns this process's number; 0 writes files and speaks to the user."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Returns this process's number on its machine, which is the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def start(device: torch.device) -> None:
+    """Connects the processes; does nothing where there is one."""
+    if world_size() > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    """Disconnects the processes; does nothing where there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replaces each floating-point tensor by its mean over all processes, with one message for all of them."""
+    if world_size() == 1:
+        return
+    tensors = [tensor for tensor in tensors if tensor.is_floating_point()]
+    if not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
+def agree(flag: int, device: torch.device) -> int:
+    """Returns the largest ``flag`` of all processes, so that all of them decide alike."""
+    if world_size() == 1:
+        return flag
+    shared = torch.tensor(flag, device=device)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def share_text(text: str) -> str:
+    """Returns rank 0's ``text`` on every process."""
+    if world_size() == 1:
+        return text
+    box = [text]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def barrier() -> None:
+    """Waits until every process is here."""
+    if world_size() > 1:
+        dist.barrier()

@@ -1,0 +1,135 @@
+"""What a run will be, before it begins: the networks, its length, and the memory that it takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from gancli.architectures.base import Architecture, Batch
+from gancli.schema import RunConfig
+from gancli.training.trainer import estimated_steps
+from gancli.training.update import Update, make_players
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Expected peak in bytes. The parts are exact; what kernels borrow while they run comes on top."""
+
+    weights: int
+    gradients: int
+    optimizers: int
+    averages: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizers + self.averages + self.activations
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parameters by network, steps and epochs, and memory, of one process."""
+
+    parameters: Mapping[str, int]
+    steps: int
+    epochs: float
+    memory: Memory
+
+
+def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: int = 1) -> Plan:
+    """Plans a run over data of ``epoch`` images."""
+    steps = estimated_steps(config.train, epoch)
+    epochs = config.train.epochs if config.train.epochs is not None else steps * config.train.batch / epoch
+    return Plan(
+        parameters={
+            name: sum(parameter.numel() for parameter in network.parameters())
+            for name, network in architecture.named_children()
+        },
+        steps=steps,
+        epochs=epochs,
+        memory=expected_memory(architecture, config, world),
+    )
+
+
+def expected_memory(architecture: Architecture, config: RunConfig, world: int = 1) -> Memory:
+    """Plays one training step with torch's fake tensors, which have shapes and no numbers, and watches autograd.
+
+    Activations are the tensors that autograd keeps for the backward pass, counted once per storage, at their highest.
+    """
+    # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers. So would turns with bounds.
+    precision = "fp32" if config.train.precision == "fp32" else "bf16"
+    train = config.train.model_copy(update={"precision": precision, "turns": {}})
+    batch = train.batch // world
+    device = torch.device("cpu")
+    with FakeTensorMode():
+        fake = type(architecture)(config.model, train.aids)
+        if train.channels_last:
+            fake.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        players = make_players(fake, train, device)
+        kept = _Kept(fake.state_dict().values())
+        batches = (
+            Batch({name: torch.empty(batch, *shape) for name, shape in type(fake).input_shapes(config.model).items()})
+            for _ in itertools.count()
+        )
+        with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
+            fake.training_step(batches, Update(players, train, device))
+    moved = [_bytes(player.parameters.values()) for player in players.values()]
+    averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
+    return Memory(
+        weights=_bytes(fake.state_dict().values()),
+        gradients=sum(moved),  # a player's gradients live until its next turn
+        optimizers=2 * sum(moved),
+        averages=sum(averages) if train.average is not None else 0,
+        activations=kept.peak,
+    )
+
+
+class _Kept:
+    """Counts the bytes of all tensors that autograd holds at one time."""
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        self.weights = {_storage(tensor) for tensor in weights}  # they are there anyway
+        self.holders: Counter[int] = Counter()
+        self.now = self.peak = 0
+
+    def pack(self, tensor: Tensor) -> _Held:
+        storage = _storage(tensor)
+        if storage not in self.weights:
+            size = tensor.untyped_storage().nbytes()
+            self.now += size if not self.holders[storage] else 0
+            self.holders[storage] += 1
+            self.peak = max(self.peak, self.now)
+        return _Held(self, tensor)
+
+    def unpack(self, held: _Held) -> Tensor:
+        return held.tensor
+
+    def release(self, tensor: Tensor) -> None:
+        storage = _storage(tensor)
+        if storage not in self.weights:
+            self.holders[storage] -= 1
+            self.now -= tensor.untyped_storage().nbytes() if not self.holders[storage] else 0
+
+
+class _Held:
+    def __init__(self, kept: _Kept, tensor: Tensor) -> None:
+        self.kept = kept
+        self.tensor = tensor
+
+    def __del__(self) -> None:
+        self.kept.release(self.tensor)
+
+
+def _storage(tensor: Tensor) -> int:
+    # Fake tensors have no addresses; the storage object itself tells them apart.
+    return tensor.untyped_storage()._cdata
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

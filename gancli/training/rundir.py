@@ -1,0 +1,166 @@
+"""The run directory: what lies where, who may write to it, and its log."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from gancli import config as configuration
+from gancli.errors import GancliError, nearest
+from gancli.files import replace_file, sync_directory, write_synced
+from gancli.modelfile import IN_RUN
+from gancli.schema import RunConfig
+
+CONFIG = "config.yaml"
+RUNS = Path("runs")
+
+
+class RunDirectory:
+    """``runs/<name>/``: config.yaml, log.jsonl, samples/, checkpoints/<step>/, model.safetensors."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / CONFIG
+        self.log = path / "log.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / IN_RUN
+        self.tensorboard = path / "tensorboard"
+        self._lock: TextIO | None = None
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> RunDirectory:
+        """Makes a run directory that holds its configuration, or nothing at all.
+
+        Raises:
+            GancliError: there is something at ``path`` already, or nothing can be written there.
+        """
+        cls.check_free(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            try:
+                aside.chmod(0o777 & ~_umask())
+                write_synced(aside / CONFIG, configuration.to_yaml(config).encode())
+                aside.rename(path)
+            except BaseException:
+                (aside / CONFIG).unlink(missing_ok=True)
+                aside.rmdir()
+                raise
+            sync_directory(path.parent)
+        except OSError as error:
+            raise GancliError(f"cannot make the run directory {path}: {error.strerror}") from error
+        return cls(path)
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Makes sure that there is nothing at ``path``, or an empty directory.
+
+        Raises:
+            GancliError: there is something.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            is_run = (path / CONFIG).is_file()
+            raise GancliError(
+                f"{path} exists already", f"gancli resume {path}" if is_run else "choose another --name or --out"
+            )
+
+    @classmethod
+    def find(cls, run: str) -> RunDirectory:
+        """Returns the run that RUN means: a path, or a name in ``./runs``.
+
+        Raises:
+            GancliError: there is none; the message names near ones.
+        """
+        for path in (Path(run), RUNS / run):
+            if (path / CONFIG).is_file():
+                return cls(path)
+        if Path(run).is_dir():
+            raise GancliError(f"{run} is not a run directory: it has no {CONFIG}")
+        names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG}")) if RUNS.is_dir() else []
+        known = f"runs here are: {', '.join(names[:10])}" if names else "there are no runs below ./runs"
+        raise GancliError(f"there is no run {run!r}", nearest(run, names) or known)
+
+    def lock(self) -> None:
+        """Keeps other processes from writing to this run until this process ends, however it ends.
+
+        Raises:
+            GancliError: another process has the run.
+        """
+        self._lock = (self.path / ".lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "another process"
+            raise GancliError(
+                f"{self.path} is being trained by {holder}", "wait for it, or stop it with Ctrl-C or kill"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()}\n")
+        self._lock.flush()
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def save_config(self, config: RunConfig) -> None:
+        """Writes ``config.yaml`` anew where the configuration has changed."""
+        content = configuration.to_yaml(config).encode()
+        if self.config.read_bytes() != content:
+            replace_file(self.config, content)
+
+    def cut_log(self, step: int) -> None:
+        """Removes the lines of ``log.jsonl`` after ``step``: a run that goes on from there will write them again."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_bytes().splitlines(keepends=True):
+            try:
+                good = line.endswith(b"\n") and json.loads(line)["step"] <= step
+            except (ValueError, KeyError, TypeError):
+                good = False  # half a line that a killed process left
+            if good:
+                kept.append(line)
+        replace_file(self.log, b"".join(kept))
+
+    def append_log(self, record: Mapping[str, Any]) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def sample_path(self, step: int) -> Path:
+        """Returns the path of the sample grid after ``step``."""
+        return self.samples / f"{step:08d}.png"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def default_run_path(preset: str) -> Path:
+    """Returns ``runs/<preset>``, or ``runs/<preset>-2`` and so on where that exists."""
+    taken = {path.name for path in RUNS.iterdir()} if RUNS.is_dir() else set()
+    number = 1
+    while (name := preset if number == 1 else f"{preset}-{number}") in taken:
+        number += 1
+    return RUNS / name
+
+
+def check_name(name: str) -> str:
+    """Returns ``name`` if it can name a run or a model.
+
+    Raises:
+        GancliError: it is no plain file name.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise GancliError(f"{name!r} cannot be the name of a run or model", "use letters, digits and - _ . +")
+    return name
