@@ -1,13 +1,14 @@
 """The terminal: one rich console on stderr, tables on stdout, progress, and the live display of training.
 
 stdout carries results only, so everything here but ``table`` goes to stderr. Where stderr is no terminal,
-nothing is animated: plain lines without control codes take the place of bars and tables. rich is imported when
-it is needed, so that importing this module costs nothing.
+nothing is animated: plain lines without control codes take the place of bars and tables. rich is imported
+when needed, so that importing this module costs nothing.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gancli.errors import GancliError
 
@@ -40,7 +41,19 @@ def stderr() -> Console:
     """Returns the console on stderr; it honours NO_COLOR and TERM."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    class Stderr(Console):
+        def on_broken_pipe(self) -> None:
+            # Ctrl-C on `gancli train ... 2>&1 | tee log` ends tee first, but the checkpoint must be written.
+            discard(sys.stderr)
+
+    return Stderr(stderr=True, highlight=False, soft_wrap=True)
+
+
+def discard(stream: TextIO) -> None:
+    """Points a stream that cannot be written any more to nowhere, with what is still in its buffer."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def animated() -> bool:
@@ -343,17 +356,11 @@ class TrainingDisplay:
         parts.append(Text("  ".join(status), style="cyan"))
 
         share = min(1.0, self._step / self._total) if self._total else 1.0
-        bar = Table.grid(padding=(0, 1), expand=False)
-        bar.add_row(
-            Text(self._title, overflow="ellipsis", no_wrap=True),
-            ProgressBar(total=1.0, completed=share, width=max(8, min(40, width - len(self._title) - 42))),
-            f"{100 * share:.1f} %",
-            Text(f"{self._step}/{self._total}", no_wrap=True),
-            Text(
-                f"{duration(now - self._begin)} gone, {left} left" if done else "first step ...", no_wrap=True
-            ),
-        )
-        parts.append(bar)
+        gone = f"{duration(now - self._begin)} gone, {left} left" if done else "first step"
+        words = Text(f"{self._title}  {100 * share:.1f} %  {self._step}/{self._total}  {gone}  ")
+        bar = Table.grid()
+        bar.add_row(words, ProgressBar(total=1.0, completed=share, width=min(40, width - words.cell_len)))
+        parts.append(bar if words.cell_len + 4 <= width else words)
         return Group(*parts)
 
 

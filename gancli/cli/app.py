@@ -42,7 +42,7 @@ class Commands(TyperGroup):
         """Returns the options before the command, which are all flags."""
         parameters = super().get_params(ctx)
         for parameter in parameters:
-            # typer takes a bool as it is; for None it imports pydantic, which doubles the time to a help page.
+            # typer takes a bool as it is; for None it imports pydantic, and a help page takes twice as long.
             if parameter.default is None:
                 parameter.default = False
         return parameters
@@ -117,7 +117,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except OSError:
         # It has been reported, and would be once more by Python when it leaves.
-        _to_nowhere(sys.stdout)
+        console.discard(sys.stdout)
     sys.exit(code)
 
 
@@ -243,15 +243,9 @@ def _let_go_of_closed_pipes() -> bool:
         poll = select.poll()
         poll.register(stream.fileno(), 0)
         if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
-            _to_nowhere(stream)
+            console.discard(stream)
             gone = True
     return gone
-
-
-def _to_nowhere(stream: Any) -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
 
 
 def _tame_warnings() -> None:
