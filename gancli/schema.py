@@ -1,17 +1,43 @@
 """The typed sections of a run's configuration. Importable without torch.
 
-A ``RunConfig`` has three sections: ``model`` is the architecture's own (its ``Config`` class, found through the
-registry), ``data`` and ``train`` are the same for every architecture and stand here. Every model is frozen and
-refuses unknown keys, so a misspelt key is an error and never a silent default.
+A ``RunConfig`` has three sections: ``model`` is the architecture's own (its ``Config`` class, found through
+the registry), ``data`` and ``train`` are the same for every architecture and stand here. Every section is
+frozen and refuses unknown keys, so a misspelt key is an error and never a silent default.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
-Probability = Field(ge=0, le=1)
+LENGTHS = ("steps", "epochs", "kimg")
+"""Keys of ``train`` that give the length of a run, each in its own unit; exactly one is set."""
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+def one_length(given: Sequence[str]) -> str:
+    """Returns what is wrong where not exactly one of ``LENGTHS`` is given."""
+    found = " and ".join(given) if given else "none of them"
+    return f"the length of a run is one of steps, epochs and kimg, but here is {found}"
+
+
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError("must be auto, cpu, mps, cuda, or one GPU such as cuda:1")
+    return value
 
 
 class Section(BaseModel):
@@ -19,20 +45,22 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        validated = handler(value)
+        if isinstance(value, bool) and type(validated) in (int, float):  # pydantic takes true for 1
+            raise ValueError(f"must be a number, not {str(value).lower()}")
+        return validated
+
 
 class AdamConfig(Section):
     """Adam (Kingma & Ba, 2014) for one player of the game."""
 
     lr: float = Field(2e-4, gt=0, description="learning rate")
-    betas: tuple[float, float] = Field((0.5, 0.999), description="decay rates of the two moments")
+    betas: tuple[Rate, Rate] = Field((0.5, 0.999), description="decay rates of the two moments")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
-
-    @model_validator(mode="after")
-    def _betas_are_rates(self) -> AdamConfig:
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas are {list(self.betas)}, but each must lie in [0, 1)")
-        return self
 
 
 class ModelConfig(Section):
@@ -62,7 +90,9 @@ class DataConfig(Section):
     flip: bool = Field(False, description="mirror half of the images left to right")
     on_bad_image: Literal["skip", "error"] = Field("skip", description="what to do with an unreadable image")
     cache_gib: float = Field(
-        4.0, ge=0, description="decoded images up to this many GiB stay in memory, more go to a memory-mapped file"
+        4.0,
+        ge=0,
+        description="decoded images up to this many GiB stay in memory, more go to a memory-mapped file",
     )
 
 
@@ -90,6 +120,12 @@ class TurnConfig(Section):
     above: float | None = Field(None, description="the player rests while its last loss is at or below this")
     below: float | None = Field(None, description="the player rests while its last loss is at or above this")
 
+    @model_validator(mode="after")
+    def _leaves_room(self) -> TurnConfig:
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"the player never moves: no loss is above {self.above} and below {self.below}")
+        return self
+
 
 class AidsConfig(Section):
     """Training aids for the discriminator (Salimans et al. 2016; Sønderby et al. 2016)."""
@@ -109,7 +145,7 @@ class TrainConfig(Section):
     batch: int = Field(64, ge=1, description="images per optimizer step, over all ranks and micro-batches")
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto: CUDA where there is one")
+    device: Annotated[str, AfterValidator(_known_device)] = Field("auto", description="auto: CUDA where there is one")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks (autocast)")
     compile: bool = Field(False, description="compile the networks with torch.compile")
     channels_last: bool = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
@@ -128,10 +164,9 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
-        lengths = [name for name in ("steps", "epochs", "kimg") if getattr(self, name) is not None]
+        lengths = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(lengths) != 1:
-            found = " and ".join(lengths) if lengths else "none of them"
-            raise ValueError(f"the length of a run is one of steps, epochs and kimg, but here is {found}")
+            raise ValueError(one_length(lengths))
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} cannot be split into accumulate {self.accumulate} equal parts")
         return self
@@ -148,5 +183,5 @@ class RunConfig(Section):
     train: TrainConfig
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain dicts, lists and scalars that YAML and JSON can hold and ``config.resolve`` accepts again."""
+        """Returns plain dicts, lists and scalars, as YAML and JSON have them; ``config.resolve`` takes them."""
         return self.model_dump(mode="json")

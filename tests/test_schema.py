@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gancli.schema import AdamConfig, ModelConfig, RunConfig, Section, TrainConfig, TurnConfig
+
+
+def messages(section: type[Section], **values: Any) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        section(**values)
+    return [error["msg"] for error in caught.value.errors()]
+
+
+@pytest.mark.parametrize("lengths", [{}, {"steps": 1, "epochs": 1}, {"epochs": 1, "kimg": 2}])
+def test_a_run_has_exactly_one_length(lengths: dict[str, float]) -> None:
+    found = " and ".join(lengths) or "none of them"
+    assert messages(TrainConfig, **lengths)[0].endswith(f"one of steps, epochs and kimg, but here is {found}")
+
+
+@pytest.mark.parametrize("lengths", [{"steps": 1}, {"epochs": 0.5}, {"kimg": 2, "steps": None}])
+def test_each_length_alone_is_enough(lengths: dict[str, float]) -> None:
+    assert TrainConfig(**lengths).model_dump(include=set(lengths)) == lengths
+
+
+def test_accumulate_splits_the_batch_into_equal_parts() -> None:
+    assert TrainConfig(steps=1, batch=12, accumulate=3).accumulate == 3
+    assert "cannot be split" in messages(TrainConfig, steps=1, batch=12, accumulate=5)[0]
+
+
+@pytest.mark.parametrize("betas", [(0, 0.999), (0.5, 0.0)])
+def test_betas_may_be_zero(betas: tuple[float, float]) -> None:
+    assert AdamConfig(betas=betas).betas == betas
+
+
+@pytest.mark.parametrize("betas", [(0.5,), (0.5, 1), (-0.1, 0.9), (0.1, 0.2, 0.3), ("a", 0.9), 0.5])
+def test_betas_are_two_rates(betas: Any) -> None:
+    assert messages(AdamConfig, betas=betas)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:12"])
+def test_devices(device: str) -> None:
+    assert TrainConfig(steps=1, device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cuda:x", "CPU", "cpu ", "cuda\n", "auto|cpu"])
+def test_unknown_devices(device: str) -> None:
+    assert "cuda:1" in messages(TrainConfig, steps=1, device=device)[0]
+
+
+def test_a_turn_leaves_losses_at_which_the_player_moves() -> None:
+    assert TurnConfig(above=0.1, below=0.2).below == 0.2
+    assert "never moves" in messages(TurnConfig, above=0.2, below=0.2)[0]
+
+
+@pytest.mark.parametrize("key", ["batch", "epochs", "workers"])
+def test_true_is_no_number(key: str) -> None:
+    assert "must be a number, not true" in messages(TrainConfig, **{key: True})[0]
+
+
+def test_switches_take_true_and_false() -> None:
+    config = TrainConfig(steps=1, compile=True, channels_last=False)
+    assert (config.compile, config.channels_last) == (True, False)
+
+
+def test_sections_are_frozen_and_closed() -> None:
+    config = TrainConfig(steps=1)
+    with pytest.raises(ValidationError):
+        config.steps = 2  # type: ignore[misc]
+    assert messages(TrainConfig, steps=1, stepz=1) == ["Extra inputs are not permitted"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value: float) -> None:
+    assert messages(TrainConfig, epochs=value)
+
+
+def test_the_model_section_is_dumped_with_the_architectures_own_keys() -> None:
+    class Own(ModelConfig):
+        width: int = 8
+
+    config = RunConfig(architecture="x", model=Own(width=9), train=TrainConfig(steps=1))
+    assert config.to_dict()["model"] == {"resolution": 64, "channels": 3, "width": 9}
+
+
+@pytest.mark.parametrize("module", ["gancli.schema", "gancli.config"])
+def test_importable_without_torch(module: str) -> None:
+    heavy = "{'torch', 'torchvision', 'numpy', 'rich'}"
+    code = f"import sys, {module}; assert not {heavy} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
