@@ -90,9 +90,7 @@ def _gancli(
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option(
-            "--debug", help="Show the traceback of an error; also after COMMAND, also GANCLI_DEBUG=1."
-        ),
+        typer.Option("--debug", help="Show the traceback of an error; also after COMMAND, also GANCLI_DEBUG=1."),
     ] = False,
 ) -> None:
     """Train and use generative adversarial networks."""
@@ -186,9 +184,7 @@ def explain(error: BaseException) -> GancliError:
             f"{error.filename}: {os.strerror(error.errno).lower()}",
             "choose another place, or change its rights",
         )
-    return RunError(
-        f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it"
-    )
+    return RunError(f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it")
 
 
 def _usage_error(error: Any) -> GancliError:
@@ -198,6 +194,11 @@ def _usage_error(error: Any) -> GancliError:
         near = nearest(error.option_name, known)
         return GancliError(f"there is no option {error.option_name}", _hint(near, error.ctx))
     message = error.format_message().strip().removesuffix(".")
+    if hasattr(error.__cause__, "errors"):
+        # pydantic, in newer releases of typer, says what is wanted but not what was given.
+        (detail, *_) = error.__cause__.errors()
+        wanted = detail["msg"].removeprefix("Input ").partition(", unable")[0]
+        message = f"{message.partition(': ')[0]}: {wanted}, but is {detail['input']!r}"
     return GancliError(message[:1].lower() + message[1:], _hint("", error.ctx))
 
 
