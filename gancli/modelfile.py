@@ -203,7 +203,8 @@ def find_model(model: str) -> Path:
             return path / IN_RUN
         if (path / "config.yaml").is_file():
             raise GancliError(
-                f"the run {model} has no model yet: it has not reached its first checkpoint", f"gancli resume {model}"
+                f"the run {model} has no model yet: it has not reached its first checkpoint",
+                f"gancli resume {model}",
             )
         raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
     names = known_models()
@@ -219,5 +220,6 @@ def find_model(model: str) -> Path:
             "gancli train dcgan-shapes --data shapes --name my-first",
         )
     raise GancliError(
-        f"there is no model {model!r}", nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}"
+        f"there is no model {model!r}",
+        nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}",
     )

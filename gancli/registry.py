@@ -91,7 +91,5 @@ def preset_path(name: str) -> Path:
     """
     paths = preset_paths()
     if name not in paths:
-        raise GancliError(
-            f"there is no preset {name!r}", nearest(name, paths) or "type `gancli presets` to list them"
-        )
+        raise GancliError(f"there is no preset {name!r}", nearest(name, paths) or "type `gancli presets` to list them")
     return paths[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -172,5 +172,3 @@ def truncated_normal(shape: tuple[int, ...], generator: torch.Generator, truncat
         while (outside := z.abs() > truncation).any():
             z[outside] = torch.randn(int(outside.sum()), generator=generator)
     return z
-
-

@@ -12,6 +12,7 @@ of pytorch/examples. Where they differ from the paper:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import log2
 
 import torch
@@ -35,7 +36,7 @@ class Generator(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
-        for wide, narrow in zip(widths, widths[1:], strict=False):
+        for wide, narrow in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(narrow),
@@ -58,7 +59,7 @@ class Discriminator(nn.Module):
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             layers += [
                 nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(wide),
@@ -102,9 +103,7 @@ class DCGAN(LatentModel):
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.config = config
-        self.generator = Generator(
-            config.latent_dim, config.generator_width, config.channels, config.resolution
-        )
+        self.generator = Generator(config.latent_dim, config.generator_width, config.channels, config.resolution)
         self.discriminator = Discriminator(config.discriminator_width, config.channels, config.resolution)
         normal_init(self)
 

@@ -21,7 +21,12 @@ def import_(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Model file to write, instead of one in $GANCLI_HOME/models."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Model file to write, instead of one in $GANCLI_HOME/models.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
@@ -54,4 +59,4 @@ def import_(
     content = import_checkpoint(architecture, file)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
-    print(path)
+    typer.echo(path)

@@ -12,7 +12,11 @@ from gancli.cli.options import Json, complete_model
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="Show this one: a name, a model file or a run directory.", autocompletion=complete_model),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Show this one: a name, a model file or a run directory.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -28,11 +32,11 @@ def models(
         path = find_model(name)
         info = read_info(path)
         if json_:
-            print(json.dumps({"path": str(path), **asdict(info)}, indent=1))
+            typer.echo(json.dumps({"path": str(path), **asdict(info)}, indent=1))
             return
         import yaml
 
-        print(yaml.safe_dump({"path": str(path), **asdict(info)}, sort_keys=False), end="")
+        typer.echo(yaml.safe_dump({"path": str(path), **asdict(info)}, sort_keys=False), nl=False)
         return
     listed = []
     for found, path in known_models().items():
@@ -53,7 +57,7 @@ def models(
             }
         )
     if json_:
-        print(json.dumps(listed, indent=1))
+        typer.echo(json.dumps(listed, indent=1))
     elif listed:
         console.table(
             ["name", "architecture", "images", "steps", "path"],

@@ -12,9 +12,7 @@ from gancli.cli.options import complete_run
 def resume(
     run: Annotated[
         str,
-        typer.Argument(
-            metavar="RUN", help="Run directory, or its name in ./runs.", autocompletion=complete_run
-        ),
+        typer.Argument(metavar="RUN", help="Run directory, or its name in ./runs.", autocompletion=complete_run),
     ],
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="New length in training steps, in all.")
@@ -40,6 +38,6 @@ def resume(
     )
     outcome = run_session(prepare(config), directory)
     if distributed.rank() == 0:
-        print(directory.path)
+        typer.echo(directory.path)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

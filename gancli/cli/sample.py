@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from gancli.architectures.base import LatentModel
 
+
 def sample(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model)
+        str,
+        typer.Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model),
     ],
     n: Annotated[int | None, typer.Option("-n", metavar="N", help="How many images.  [default: 1]")] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of the first image; the next have N+1, ...  [default: 0]")
+        int | None,
+        typer.Option("--seed", metavar="N", help="Seed of the first image; the next have N+1, ...  [default: 0]"),
     ] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", metavar="LIST", help="One image per seed: 0,1,4-6.")] = None,
     latents: Annotated[
@@ -30,16 +33,28 @@ def sample(
     ] = None,
     trunc: Annotated[
         float | None,
-        typer.Option("--trunc", metavar="T", help="Draw latent components above T in absolute value again (less variety)."),
+        typer.Option(
+            "--trunc",
+            metavar="T",
+            help="Draw latent components above T in absolute value again (less variety).",
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="OUT", help="File (.png .jpg .webp: a grid; .npy), directory (a file each), or -."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="File (.png .jpg .webp: a grid; .npy), directory (a file each), or -.",
+        ),
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]")
+        str | None,
+        typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
     ] = None,
-    columns: Annotated[int | None, typer.Option("--columns", metavar="N", help="Columns of the grid.  [default: square]")] = None,
+    columns: Annotated[
+        int | None, typer.Option("--columns", metavar="N", help="Columns of the grid.  [default: square]")
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", metavar="N", help="Images computed at a time.")] = 64,
     device: Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
@@ -57,7 +72,8 @@ def sample(
     wanted = _seeds(n, seed, seeds, latents)
     if trunc is not None and (not trunc > 0 or latents is not None):
         raise GancliError(
-            f"--trunc {trunc:g} cannot be: " + ("it draws latents, but --latents gives them" if latents else "T must be above 0")
+            f"--trunc {trunc:g} cannot be: "
+            + ("it draws latents, but --latents gives them" if latents else "T must be above 0")
         )
     for option, value in (("--batch", batch), ("--columns", columns)):
         if value is not None and value < 1:
@@ -81,11 +97,7 @@ def sample(
     loaded, info = load_model(path, chosen)
     if not isinstance(loaded, LatentModel):
         raise GancliError(f"{model} is a {info.architecture}, which makes no images from latents")
-    z = (
-        latents_of_seeds(loaded, wanted, trunc)
-        if latents is None
-        else _read_latents(latents, loaded)
-    )
+    z = latents_of_seeds(loaded, wanted, trunc) if latents is None else _read_latents(latents, loaded)
     names = [f"seed{number:04d}" for number in wanted] if latents is None else [f"latent{i:04d}" for i in range(len(z))]
 
     images = []
@@ -98,7 +110,7 @@ def sample(
                     file = target.path / f"{name}.{target.format}"
                     content = npy(image[None]) if target.format == "npy" else encode(pixels, target.format)
                     replace_file(file, content)
-                    print(file)
+                    typer.echo(file)
             else:
                 images.append(part)
             done += len(part)
@@ -115,7 +127,7 @@ def sample(
         sys.stdout.buffer.flush()
     else:
         replace_file(target.path, content)
-        print(target.path)
+        typer.echo(target.path)
 
 
 def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | None) -> list[int]:
@@ -124,9 +136,16 @@ def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | N
     from gancli.generation.seeds import LARGEST, parse_seeds
 
     counted = [option for option, value in (("-n", n), ("--seed", seed)) if value is not None]
-    ways = [*counted[:1], *(["--seeds"] if seeds is not None else []), *(["--latents"] if latents is not None else [])]
+    ways = [
+        *counted[:1],
+        *(["--seeds"] if seeds is not None else []),
+        *(["--latents"] if latents is not None else []),
+    ]
     if len(ways) > 1:
-        raise GancliError(f"{' and '.join(ways)} both say which images to draw", "give -n and --seed, or --seeds, or --latents")
+        raise GancliError(
+            f"{' and '.join(ways)} both say which images to draw",
+            "give -n and --seed, or --seeds, or --latents",
+        )
     if latents is not None:
         return []
     if seeds is not None:
@@ -168,7 +187,12 @@ def _read_latents(path: Path, model: LatentModel) -> Tensor:
         raise GancliError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
         raise GancliError(f"{path} is not a .npy file of numbers", "numpy.save('z.npy', z)") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or values.shape[1:] != shape or not len(values):
+    if (
+        not isinstance(values, np.ndarray)
+        or values.dtype.kind not in "fiu"
+        or values.shape[1:] != shape
+        or not len(values)
+    ):
         found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "an archive"
         raise GancliError(f"{path} holds {found}, but this model takes float {expected}")
     if not np.isfinite(values).all():

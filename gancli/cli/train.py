@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def train(
     preset: Annotated[
         str | None,
-        typer.Argument(
-            metavar="PRESET", help="A preset; `gancli presets` lists them.", autocompletion=complete_preset
-        ),
+        typer.Argument(metavar="PRESET", help="A preset; `gancli presets` lists them.", autocompletion=complete_preset),
     ] = None,
     data: Annotated[
         str | None,
@@ -30,37 +28,25 @@ def train(
         str | None,
         typer.Option("--name", help="Name of the run: it goes to runs/NAME.  [default: the preset's]"),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Run directory, instead of --name.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="Length in training steps.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory, instead of --name.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="Length in training steps.")] = None,
     epochs: Annotated[
         float | None, typer.Option("--epochs", metavar="N", help="Length in passes over the data.")
     ] = None,
-    kimg: Annotated[
-        float | None, typer.Option("--kimg", metavar="N", help="Length in thousands of images.")
-    ] = None,
+    kimg: Annotated[float | None, typer.Option("--kimg", metavar="N", help="Length in thousands of images.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Images per step.")] = None,
     resolution: Annotated[
         int | None,
         typer.Option("--resolution", metavar="N", help="Height and width of the images in pixels."),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")
     ] = None,
     compile_: Annotated[
         bool | None,
-        typer.Option(
-            "--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False
-        ),
+        typer.Option("--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False),
     ] = None,
     workers: Annotated[
         int | None,
@@ -73,9 +59,7 @@ def train(
     keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Checkpoints to keep.")] = None,
     tensorboard: Annotated[
         bool | None,
-        typer.Option(
-            "--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False
-        ),
+        typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
     ] = None,
     config: Annotated[
         Path | None,
@@ -83,16 +67,12 @@ def train(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="A.B=V", help="Set any key, over preset and --config; may be repeated."
-        ),
+        typer.Option("--set", metavar="A.B=V", help="Set any key, over preset and --config; may be repeated."),
     ] = None,
     init_from: Annotated[
         str | None, typer.Option("--init-from", metavar="MODEL", help="Begin with the weights of a model.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be trained, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and stop.")] = False,
 ) -> None:
     """Train a model and print its run directory.
 
@@ -153,7 +133,7 @@ def train(
     run = RunDirectory(Path(distributed.share_text(str(run.path) if distributed.rank() == 0 else "")))
     outcome = run_session(session, run, init_from=weights)
     if distributed.rank() == 0:
-        print(run.path)
+        typer.echo(run.path)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)
 
@@ -176,13 +156,13 @@ def _print_plan(config: RunConfig) -> None:
     epoch = max(len(images) for images in source.domains.values())
     plan = make_plan(architecture, config, epoch, distributed.world_size())
     memory = plan.memory
-    print(configuration.to_yaml(config))
+    typer.echo(configuration.to_yaml(config))
     console.table(
         ["network", "parameters"],
         [[name, f"{count:,}"] for name, count in plan.parameters.items()]
         + [["all", f"{sum(plan.parameters.values()):,}"]],
     )
-    print()
+    typer.echo("")
     console.table(
         ["run", ""],
         [

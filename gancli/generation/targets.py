@@ -47,7 +47,8 @@ def choose_target(output: str | None, format_: str | None, *, default: str) -> T
         return Target("directory", path, format_ or "png")
     if path.suffix.lower() not in SUFFIXES:
         raise GancliError(
-            f"-o {output}: {path.suffix} files cannot be written", f"known are: {' '.join(SUFFIXES)}, a directory, -"
+            f"-o {output}: {path.suffix} files cannot be written",
+            f"known are: {' '.join(SUFFIXES)}, a directory, -",
         )
     chosen = SUFFIXES[path.suffix.lower()]
     if format_ is not None and format_ != chosen:

@@ -7,6 +7,7 @@ Their key map is one prefix, because both networks are the same chain of layers:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def convert(state: Mapping[str, Tensor]) -> Imported:
     widths = [latent_dim, *(width * 2**i for i in reversed(range(count - 1))), channels]
 
     expected: dict[str, tuple[int, ...]] = {}
-    for index, (inner, outer) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inner, outer) in enumerate(pairwise(widths)):
         expected[f"{FOREIGN}{3 * index}.weight"] = (inner, outer, 4, 4)
         if index < count - 1:
             for name in ("weight", "bias", "running_mean", "running_var"):

@@ -50,7 +50,6 @@ class Meter:
     def load(self, state: MeterState) -> None:
         # A float32 survives the way through JSON's decimal float64 unchanged.
         self.sums = {
-            name: torch.tensor(total, dtype=torch.float32, device=self.device)
-            for name, total in state["sums"].items()
+            name: torch.tensor(total, dtype=torch.float32, device=self.device) for name, total in state["sums"].items()
         }
         self.counts = dict(state["counts"])

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gancli.architectures.base import Architecture, Batch
 from gancli.schema import RunConfig
-from gancli.training.trainer import estimated_steps
+from gancli.training.length import estimated_steps
 from gancli.training.update import Update, make_players
 
 
@@ -69,8 +69,6 @@ def expected_memory(architecture: Architecture, config: RunConfig, world: int = 
     device = torch.device("cpu")
     with FakeTensorMode():
         fake = type(architecture)(config.model, train.aids)
-        if train.channels_last:
-            fake.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         players = make_players(fake, train, device)
         kept = _Kept(fake.state_dict().values())
         batches = (

@@ -68,7 +68,8 @@ class RunDirectory:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             is_run = (path / CONFIG).is_file()
             raise GancliError(
-                f"{path} exists already", f"gancli resume {path}" if is_run else "choose another --name or --out"
+                f"{path} exists already",
+                f"gancli resume {path}" if is_run else "choose another --name or --out",
             )
 
     @classmethod

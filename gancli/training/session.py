@@ -23,8 +23,9 @@ from gancli.registry import load_architecture
 from gancli.schema import RunConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
+from gancli.training.length import estimated_steps
 from gancli.training.rundir import RunDirectory
-from gancli.training.trainer import Outcome, Trainer, estimated_steps
+from gancli.training.trainer import Outcome, Trainer
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,15 @@ def run_session(session: Session, run: RunDirectory, *, init_from: Path | None =
         restore(trainer, run, leader=leader)
         if leader:
             run.save_config(session.config)
-        with TrainingDisplay(
-            title=run.path.name,
-            total_steps=estimated_steps(session.config.train, session.pipeline.length),
-            start_step=trainer.step,
-        ) if leader else nullcontext() as display:
+        with (
+            TrainingDisplay(
+                title=run.path.name,
+                total_steps=estimated_steps(session.config.train, session.pipeline.length),
+                start_step=trainer.step,
+            )
+            if leader
+            else nullcontext() as display
+        ):
             outcome = trainer.fit(run, display)
     finally:
         distributed.stop()

@@ -27,12 +27,13 @@ from gancli.files import replace_file
 from gancli.generation.latents import decode_in_batches, latents_of_seeds
 from gancli.generation.writers import columns_for, encode, grid, to_pixels
 from gancli.registry import architecture_name
-from gancli.schema import RunConfig, TrainConfig
+from gancli.schema import RunConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging
+from gancli.training.length import finished_fraction
 from gancli.training.rundir import RunDirectory
-from gancli.training.update import Player, Update, make_players
+from gancli.training.update import Update, make_players
 
 STATE = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
@@ -47,28 +48,6 @@ class Outcome:
     signal: int | None
 
 
-def total_images(config: TrainConfig, epoch: int) -> float | None:
-    """Returns the length of a run in real images, or None where its length is given in steps."""
-    if config.epochs is not None:
-        return config.epochs * epoch
-    return config.kimg * 1000 if config.kimg is not None else None
-
-
-def finished_fraction(config: TrainConfig, epoch: int, *, step: int, images_shown: int) -> float:
-    """Returns the finished part of a run, from 0 to 1; ``epoch`` is the number of images in the data."""
-    if config.steps is not None:
-        return min(step / config.steps, 1.0)
-    images = total_images(config, epoch)
-    assert images is not None  # the schema lets exactly one of the three be set
-    return min(images_shown / images, 1.0)
-
-
-def estimated_steps(config: TrainConfig, epoch: int) -> int:
-    """Returns the length of a run in steps, if each step draws one batch."""
-    images = total_images(config, epoch)
-    return config.steps if config.steps is not None else math.ceil((images or 0) / config.batch)
-
-
 class Trainer:
     """Trains one architecture in one run directory.
 
@@ -76,9 +55,7 @@ class Trainer:
     that a run that was killed goes on as if nothing had happened.
     """
 
-    def __init__(
-        self, architecture: Architecture, config: RunConfig, pipeline: Pipeline, device: torch.device
-    ) -> None:
+    def __init__(self, architecture: Architecture, config: RunConfig, pipeline: Pipeline, device: torch.device) -> None:
         self.config = config
         self.train = config.train
         self.pipeline = pipeline
@@ -169,9 +146,7 @@ class Trainer:
         return (image + self.instance_noise * torch.randn_like(image), *rest)
 
     def _fraction(self) -> float:
-        return finished_fraction(
-            self.train, self.pipeline.length, step=self.step, images_shown=self.images_shown
-        )
+        return finished_fraction(self.train, self.pipeline.length, step=self.step, images_shown=self.images_shown)
 
     # Watching -------------------------------------------------------------------------------------------------------
 

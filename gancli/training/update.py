@@ -156,7 +156,5 @@ class Update:
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
-        with torch.autocast(
-            self.device.type, AUTOCAST[self.config.precision], enabled=self.config.precision != "fp32"
-        ):
+        with torch.autocast(self.device.type, AUTOCAST[self.config.precision], enabled=self.config.precision != "fp32"):
             yield

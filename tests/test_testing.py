@@ -1,0 +1,99 @@
+"""check_architecture: silent about what is right, outspoken about what is missing. Every preset is built and stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from gancli import config as configuration
+from gancli import registry
+from gancli.architectures.base import Batch, Loss, Update
+from gancli.architectures.dcgan import DCGAN
+from gancli.testing import IncompleteArchitecture, check_architecture
+
+SMALL = DCGAN.Config(resolution=32, generator_width=4, discriminator_width=4, latent_dim=8)
+PRESETS = 4
+
+
+def test_presets_are_counted() -> None:
+    assert len(registry.preset_paths()) == PRESETS
+
+
+@pytest.mark.parametrize("name", registry.preset_paths())
+def test_every_preset_builds_and_steps(name: str) -> None:
+    config = configuration.resolve(name)
+    check_architecture(registry.load_architecture(config.architecture), config.model)
+
+
+def complaint(architecture: type[DCGAN]) -> str:
+    with pytest.raises(IncompleteArchitecture) as caught:
+        check_architecture(architecture, SMALL)
+    return str(caught.value)
+
+
+def test_a_player_that_never_moves() -> None:
+    class Lazy(DCGAN):
+        def training_step(self, data: Iterator[Batch], update: Update) -> None:
+            batch = next(data)
+            update.forward("G", self.draw_fakes, batch)
+            update("D", self.d_loss, batch)
+
+    assert "never moves G" in complaint(Lazy)
+
+
+def test_a_loss_that_does_not_reach_its_player() -> None:
+    class Detached(DCGAN):
+        def g_loss(self, batch: Batch) -> Loss:
+            batch.stash["fake"] = batch.stash["fake"].detach().requires_grad_()
+            return super().g_loss(batch)
+
+    assert "a step of G changes none of its weights" in complaint(Detached)
+
+
+def test_state_outside_of_parameters_and_buffers() -> None:
+    class Counting(DCGAN):
+        count = 0
+
+        def g_loss(self, batch: Batch) -> Loss:
+            type(self).count += 1
+            loss = super().g_loss(batch)
+            return Loss(loss.total * (1 + self.count), loss.parts)
+
+        def d_loss(self, batch: Batch) -> Loss:
+            loss = super().d_loss(batch)
+            return Loss(loss.total * (1 + 1e6 * self.count) + self.count, loss.parts)
+
+    assert "a resumed run goes another way" in complaint(Counting)
+
+
+def test_images_out_of_range_and_of_the_wrong_shape() -> None:
+    class Loud(DCGAN):
+        def decode(self, z: Tensor) -> Tensor:
+            return super().decode(z) + 2
+
+    class Narrow(DCGAN):
+        def decode(self, z: Tensor) -> Tensor:
+            return super().decode(z)[..., :7]
+
+    assert "leaves [-1, 1]" in complaint(Loud)
+    assert "(3, 3, 32, 7)" in complaint(Narrow)
+
+
+def test_a_network_that_is_not_there() -> None:
+    class Absent(DCGAN):
+        averaged = ("generators",)
+
+    assert "averaged: generators is not a network" in complaint(Absent)
+
+
+def test_latents_from_elsewhere() -> None:
+    class Careless(DCGAN):
+        def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
+            return torch.randn(n, self.config.latent_dim)
+
+    text = complaint(Careless)
+    assert "do not depend on the generator alone" in text
+    assert "ignore their truncation" in text

@@ -1,0 +1,151 @@
+"""Schedules, the meter, checkpoints on disk, the run directory's log: each alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancli import config as configuration
+from gancli.errors import GancliError
+from gancli.schema import ScheduleConfig, TrainConfig
+from gancli.training import checkpoint
+from gancli.training.length import estimated_steps, finished_fraction
+from gancli.training.meter import Meter
+from gancli.training.rundir import RunDirectory, check_name
+from gancli.training.schedules import lr_factor
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "fraction", "factor"),
+    [
+        (ScheduleConfig(), 900, 0.9, 1.0),
+        (ScheduleConfig(kind="linear", start=0.5), 0, 0.5, 1.0),
+        (ScheduleConfig(kind="linear", start=0.5), 0, 0.75, 0.5),
+        (ScheduleConfig(kind="linear", start=0.5), 0, 1.0, 0.0),
+        (ScheduleConfig(kind="linear", start=0.0, final=0.2), 0, 0.5, 0.6),
+        (ScheduleConfig(kind="cosine"), 0, 0.0, 1.0),
+        (ScheduleConfig(kind="cosine"), 0, 0.5, 0.5),
+        (ScheduleConfig(kind="cosine", final=0.1), 0, 1.0, 0.1),
+        (ScheduleConfig(kind="step", every=100, gamma=0.5), 99, 0.0, 1.0),
+        (ScheduleConfig(kind="step", every=100, gamma=0.5), 250, 0.0, 0.25),
+    ],
+)
+def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor: float) -> None:
+    assert lr_factor(schedule, step=step, fraction=fraction) == pytest.approx(factor)
+
+
+def test_length_in_steps_epochs_and_kimg() -> None:
+    assert estimated_steps(TrainConfig(steps=7), 1000) == 7
+    assert estimated_steps(TrainConfig(epochs=2, batch=64), 1000) == 32  # 2000 / 64, rounded up
+    assert estimated_steps(TrainConfig(kimg=1, batch=100), 5) == 10
+    assert finished_fraction(TrainConfig(steps=10), 1000, step=5, images_shown=0) == 0.5
+    assert finished_fraction(TrainConfig(epochs=2), 1000, step=5, images_shown=500) == 0.25
+    assert finished_fraction(TrainConfig(kimg=1), 10, step=5, images_shown=2000) == 1
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
+def test_a_meter_that_went_through_json_goes_on_exactly(values: list[float]) -> None:
+    whole, first = Meter(torch.device("cpu")), Meter(torch.device("cpu"))
+    for value in values:
+        whole.add({"D": torch.tensor(value)})
+    for value in values[: len(values) // 2]:
+        first.add({"D": torch.tensor(value)})
+    second = Meter(torch.device("cpu"))
+    second.load(json.loads(json.dumps(first.state())))
+    for value in values[len(values) // 2 :]:
+        second.add({"D": torch.tensor(value)})
+    assert second.read() == whole.read()
+
+
+def test_a_checkpoint_is_read_as_it_was_written_and_sha256sum_agrees(tmp_path: Path) -> None:
+    path = checkpoint.write(tmp_path, 5, {"a.bin": b"abc", "b.json": b"{}"}, keep=2)
+    assert path == tmp_path / "5"
+    files = checkpoint.read(path)
+    assert files == {"a.bin": b"abc", "b.json": b"{}"}
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=path, capture_output=True, check=False).returncode == 0
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    for step in (9, 10, 100):  # numbers, not names: 9 is older than 10
+        checkpoint.write(tmp_path, step, {"a": b"x"}, keep=2)
+    assert checkpoint.steps(tmp_path) == [10, 100]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "missing", "no sums", "garbage sums"])
+def test_damage_is_found(tmp_path: Path, damage: str) -> None:
+    path = checkpoint.write(tmp_path, 5, {"a.bin": b"abcdef", "b.json": b"{}"}, keep=2)
+    match damage:
+        case "truncate":
+            (path / "a.bin").write_bytes(b"abc")
+        case "flip":
+            (path / "a.bin").write_bytes(b"abcdeg")
+        case "missing":
+            (path / "b.json").unlink()
+        case "no sums":
+            (path / "SHA256SUMS").unlink()
+        case "garbage sums":
+            (path / "SHA256SUMS").write_bytes(b"\xff\xfe nonsense")
+    with pytest.raises(checkpoint.DamagedCheckpoint):
+        checkpoint.read(path)
+
+
+def test_leftovers_of_a_killed_process_go_and_nothing_else(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, 5, {"a": b"x"}, keep=2)
+    (tmp_path / ".6.writing").mkdir()
+    (tmp_path / ".4.removing").mkdir()
+    (tmp_path / "mine").mkdir()
+    checkpoint.clean(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["5", "mine"]
+
+
+def test_the_log_is_cut_to_the_checkpoint(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for step in (50, 100, 150):
+        run.append_log({"step": step})
+    with run.log.open("a") as file:
+        file.write('{"step": 20')  # a process was killed here
+    run.cut_log(100)
+    assert [json.loads(line)["step"] for line in run.log.read_text().splitlines()] == [50, 100]
+
+
+def test_a_run_directory_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    config = configuration.resolve("dcgan-shapes")
+    run = RunDirectory.create(tmp_path / "runs" / "a", config)
+    assert configuration.load(run.config) == config
+    with pytest.raises(GancliError, match="exists already") as caught:
+        RunDirectory.create(tmp_path / "runs" / "a", config)
+    assert "gancli resume" in caught.value.hint
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(GancliError):
+        RunDirectory.create(tmp_path / "file", config)
+    with pytest.raises(GancliError, match="cannot make"):
+        RunDirectory.create(tmp_path / "file" / "below", config)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "runs"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_is_locked_against_a_second_process(tmp_path: Path) -> None:
+    first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
+    first.lock()
+    with pytest.raises(GancliError, match="is being trained by process"):
+        second.lock()
+    first.unlock()
+    second.lock()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-n", "a b"])
+def test_names_that_are_no_names(name: str) -> None:
+    with pytest.raises(GancliError):
+        check_name(name)
+
+
+def test_names_that_are_names() -> None:
+    for name in ("a", "horse2zebra", "dcgan-shapes-2", "v1.0_x+y", "köpfe"):
+        assert check_name(name) == name

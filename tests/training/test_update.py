@@ -1,0 +1,205 @@
+"""How a player moves: freezing, accumulation, precision, clipping, turns, averaging."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from gancli.architectures.base import Batch, Loss
+from gancli.architectures.dcgan import DCGAN
+from gancli.schema import AveragingConfig, TrainConfig, TurnConfig
+from gancli.training.averaging import Averaging
+from gancli.training.update import Update, make_players
+
+CPU = torch.device("cpu")
+CONFIG = DCGAN.Config(resolution=32, generator_width=4, discriminator_width=4, latent_dim=8)
+
+
+def make(**train: Any) -> tuple[DCGAN, Update]:
+    torch.manual_seed(0)
+    model = DCGAN(CONFIG).train()
+    config = TrainConfig(steps=100, batch=8, **train)
+    return model, Update(make_players(model, config, CPU), config, CPU)
+
+
+def batches(n: int = 8) -> Iterator[Batch]:
+    generator = torch.Generator().manual_seed(1)
+    while True:
+        yield Batch({"image": torch.rand(n, 3, 32, 32, generator=generator) * 2 - 1})
+
+
+def changed(before: dict[str, torch.Tensor], model: DCGAN) -> set[str]:
+    return {
+        name.split(".")[0] for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])
+    }
+
+
+def weights(model: DCGAN) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def test_a_move_changes_the_mover_alone_and_leaves_no_gradient_elsewhere() -> None:
+    model, update = make()
+    batch = next(batches())
+    before = weights(model)
+    update.forward("G", model.draw_fakes, batch)
+    assert changed(before, model) == set()
+    update("D", model.d_loss, batch)
+    assert changed(before, model) == {"discriminator"}
+    assert all(parameter.grad is None for parameter in model.generator.parameters())
+    before = weights(model)
+    gradients = [parameter.grad.clone() for parameter in model.discriminator.parameters() if parameter.grad is not None]
+    update("G", model.g_loss, batch)
+    assert changed(before, model) == {"generator"}
+    assert all(
+        torch.equal(parameter.grad, gradient)
+        for parameter, gradient in zip(model.discriminator.parameters(), gradients, strict=True)
+        if parameter.grad is not None
+    )
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
+    # Without batch norm the mean over micro-batches is the mean over the batch.
+    gradients = []
+    for parts in (1, 4):
+        model, update = make(accumulate=parts)
+        model.eval()
+        batch = next(batches())
+
+        def loss(part: Batch, model: DCGAN = model) -> Loss:
+            return Loss(model.discriminator(part.image).square().mean())
+
+        update("D", loss, batch)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.discriminator.parameters() if p.grad is not None]))
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-7)
+
+
+def test_micro_batches_keep_their_own_stash_from_loss_to_loss() -> None:
+    model, update = make(accumulate=4)
+    batch = next(batches())
+    update.forward("G", model.draw_fakes, batch)
+    parts = batch.split(4)
+    assert [len(part) for part in parts] == [2, 2, 2, 2]
+    assert [part.stash["fake"].shape[0] for part in parts] == [2, 2, 2, 2]
+    assert parts[0] is batch.split(4)[0]
+    assert not batch.stash
+
+
+def test_the_meter_holds_means_over_micro_batches_under_their_names() -> None:
+    model, update = make(accumulate=2)
+    model.training_step(batches(), update)
+    read = update.meter.read()
+    assert read.keys() == {"D", "G", "D(x)", "D(G(z))"}
+    assert 0 < read["D(x)"] < 1
+    assert update.meter.counts["D"] == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_precision_reaches_the_networks_and_the_weights_stay_fp32(precision: str, dtype: torch.dtype) -> None:
+    model, update = make(precision=precision)
+    seen = []
+
+    def loss(batch: Batch) -> Loss:
+        logits = model.discriminator(batch.image)
+        seen.append(logits.dtype)
+        return Loss(logits.float().square().mean())
+
+    before = weights(model)
+    update("D", loss, next(batches()))
+    assert seen == [dtype]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert changed(before, model) == {"discriminator"}
+
+
+def test_an_overflow_in_fp16_skips_that_player_and_lowers_its_scale_alone() -> None:
+    model, update = make(precision="fp16")
+    before = weights(model)
+    scale = update.players["D"].scaler.get_scale()
+    update("D", lambda batch: Loss(model.discriminator(batch.image).float().mean() * 1e38), next(batches()))
+    assert changed(before, model) == set()
+    assert update.players["D"].scaler.get_scale() == scale / 2
+    assert update.players["G"].scaler.get_scale() == scale
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    model, update = make(clip_gradients=0.01)
+    update("D", lambda batch: Loss(model.discriminator(batch.image).square().mean() * 100), next(batches()))
+    norm = torch.cat([p.grad.flatten() for p in model.discriminator.parameters() if p.grad is not None]).norm()
+    assert norm.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_player_that_moves_every_third_round_is_measured_in_all() -> None:
+    model, update = make(turns={"D": TurnConfig(every=3)})
+    moved = []
+    for step in range(6):
+        update.begin(step, 0, 0.0)
+        before = weights(model)
+        model.training_step(batches(), update)
+        moved.append(changed(before, model))
+    both = {"discriminator", "generator"}
+    assert moved == [both, {"generator"}, {"generator"}, both, {"generator"}, {"generator"}]
+    assert update.meter.counts["D"] == update.meter.counts["G"] == 6
+
+
+@pytest.mark.parametrize(
+    ("turn", "losses", "moves"),
+    [
+        (TurnConfig(above=0.5), [1.0, 0.4, 0.6, 0.6], [True, True, False, True]),
+        (TurnConfig(below=0.5), [0.4, 1.0, 0.6, 0.1, 0.1], [True, True, False, False, True]),
+    ],
+)
+def test_a_player_rests_while_its_last_loss_is_out_of_bounds(
+    turn: TurnConfig, losses: list[float], moves: list[bool]
+) -> None:
+    model, update = make(turns={"D": turn})
+    found = []
+    for step, value in enumerate(losses):
+        update.begin(step, 0, 0.0)
+        before = weights(model)
+
+        def loss(batch: Batch, value: float = value) -> Loss:
+            score = model.discriminator(batch.image).square().mean()
+            return Loss(score - score.detach() + value)
+
+        update("D", loss, next(batches()))
+        found.append(bool(changed(before, model)))
+    assert found == moves
+
+
+def test_schedules_move_the_learning_rates_of_all_players() -> None:
+    _, update = make(schedule={"kind": "linear", "start": 0.5})
+    update.begin(0, 0, 0.75)
+    assert update.learning_rates() == {"D": pytest.approx(1e-4), "G": pytest.approx(1e-4)}
+
+
+def test_the_average_is_the_exponential_one_and_starts_as_a_copy() -> None:
+    model = DCGAN(CONFIG)
+    averaging = Averaging(model, AveragingConfig(decay=0.9, start=2))
+    expected = None
+    for step in range(1, 6):
+        with torch.no_grad():
+            for tensor in [*model.generator.parameters(), *model.generator.buffers()]:
+                tensor.add_(1) if not tensor.is_floating_point() else tensor.add_(0.5).mul_(1.01)
+        now = copy.deepcopy(model.generator.state_dict())
+        averaging.update(step)
+        if step <= 3:  # steps 1 and 2 are plain copies, and the first average of step 3 begins with one
+            expected = now if step <= 2 else expected
+        if step >= 3:
+            assert expected is not None
+            expected = {
+                key: 0.9 * expected[key] + 0.1 * value if value.is_floating_point() else value
+                for key, value in now.items()
+            }
+        assert expected is not None
+        with averaging.applied():
+            for key, value in model.generator.state_dict().items():
+                if value.is_floating_point():
+                    torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
+        assert torch.equal(model.generator.layers[0].weight, now["layers.0.weight"])

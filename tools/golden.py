@@ -1,0 +1,82 @@
+"""Regenerates tests/golden/*.json from our networks: ``python tools/golden.py`` (after a deliberate change only).
+
+Weights, images and latents come from formulas, not from random numbers, so that the same values can be made anywhere:
+the official networks, loaded with them in a scratch folder, gave the same numbers to 1e-6 (see docs/verification.md).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gancli.architectures.base import Batch
+from gancli.architectures.dcgan import DCGAN
+from gancli.schema import TrainConfig
+from gancli.training.update import Update, make_players
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+
+
+def wave(*shape: int, phase: float) -> Tensor:
+    """Numbers in (-1, 1) without a pattern that a convolution could cancel."""
+    count = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return torch.sin(count * 12.9898 + phase * 78.233).mul(43758.5453).frac().float().reshape(shape)
+
+
+def fill(model: torch.nn.Module) -> None:
+    """Gives every parameter a value from a formula over its place and shape; buffers keep their initial ones."""
+    with torch.no_grad():
+        for index, parameter in enumerate(model.parameters()):
+            values = wave(*parameter.shape, phase=index + 1)
+            parameter.copy_(values * 0.1 if parameter.ndim > 1 else 1 + values * 0.1)
+
+
+def summary(tensor: Tensor) -> dict[str, object]:
+    flat = tensor.detach().double().flatten()
+    return {
+        "shape": list(tensor.shape),
+        "mean": flat.mean().item(),
+        "std": flat.std().item(),
+        "first": flat[:4].tolist(),
+        "last": flat[-4:].tolist(),
+    }
+
+
+def dcgan(channels_last: bool = False) -> dict[str, object]:
+    """One forward pass in evaluation mode and two training steps of a narrow 64 px DCGAN."""
+    model = DCGAN(DCGAN.Config(generator_width=8, discriminator_width=8, latent_dim=16))
+    fill(model)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    z, images = wave(4, 16, phase=100) * 2, wave(4, 3, 64, 64, phase=101)
+    values: dict[str, object] = {}
+    with torch.no_grad():
+        model.eval()
+        values["generator, eval"] = summary(model.decode(z))
+        values["discriminator, eval"] = summary(model.discriminator(images))
+        model.train()
+    config = TrainConfig(steps=2, batch=4)
+    update = Update(make_players(model, config, torch.device("cpu")), config, torch.device("cpu"))
+    for step in range(2):
+        batch = Batch({"image": images})
+        update.begin(step, 4 * step, 0.0)
+        update.forward("G", lambda part: part.stash.update(fake=model.generator(z)), batch)
+        update("D", model.d_loss, batch)
+        update("G", model.g_loss, batch)
+        values[f"losses, step {step + 1}"] = update.meter.read()
+        update.meter.clear()
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and ("layers.3" in name or "layers.4" in name):
+            values[f"{name} after 2 steps"] = summary(tensor)
+    return values
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for network in (dcgan,):
+        path = GOLDEN / f"{network.__name__}.json"
+        path.write_text(json.dumps(network(), indent=1) + "\n")
+        print(path)
