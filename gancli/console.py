@@ -171,9 +171,7 @@ class Progress:
                 MofNCompleteColumn(),
                 TimeRemainingColumn(elapsed_when_finished=True),
             )
-            self._bar = Progress(
-                *columns, console=stderr(), auto_refresh=False, transient=True, redirect_stdout=False
-            )
+            self._bar = Progress(*columns, console=stderr(), auto_refresh=False, transient=True, redirect_stdout=False)
             self._bar.add_task(self._description, total=self._total)
             self._bar.start()
         (task,) = self._bar.task_ids
@@ -299,9 +297,7 @@ class TrainingDisplay:
 
     def _rates(self, values: Mapping[str, Any]) -> list[str]:
         """The record's learning rates, speed and memory, ready to be read."""
-        rates = [
-            f"{name} {values[name]:.3g}" for name in self._names if name.startswith("lr_") and name in values
-        ]
+        rates = [f"{name} {values[name]:.3g}" for name in self._names if name.startswith("lr_") and name in values]
         if "images_per_s" in values:
             rates.append(f"{number(values['images_per_s'])} images/s")
         if "memory_mib" in values:

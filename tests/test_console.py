@@ -120,7 +120,8 @@ def test_error_warning_and_note_go_to_stderr_as_they_are(capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        f"error: first [red]line[/red]\n{long}\nhint: type `gancli [bold]`\nerror: no hint\nwarning: careful [1]\nruns/a\n"
+        f"error: first [red]line[/red]\n{long}\nhint: type `gancli [bold]`\n"
+        "error: no hint\nwarning: careful [1]\nruns/a\n"
     )
 
 

@@ -78,9 +78,7 @@ def _guarded(name: str, look: Callable[[Any], Iterator[Check]], torch: Any) -> I
     try:
         yield from look(torch)
     except Exception as error:
-        yield Check(
-            name, "problem", _in_one_line(error), "reinstall torch: https://pytorch.org/get-started/locally"
-        )
+        yield Check(name, "problem", _in_one_line(error), "reinstall torch: https://pytorch.org/get-started/locally")
 
 
 def _in_one_line(error: Exception) -> str:
@@ -118,11 +116,7 @@ def _devices(torch: Any) -> Iterator[Check]:
             f"capability {properties.major}.{properties.minor}",
         )
     if not torch.cuda.is_available() and (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
-        built = (
-            f"torch is built for CUDA {torch.version.cuda}"
-            if torch.version.cuda
-            else "this torch has no CUDA"
-        )
+        built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch has no CUDA"
         yield Check(
             "cuda",
             "warning",
@@ -135,9 +129,7 @@ def _devices(torch: Any) -> Iterator[Check]:
     # Known to torch from 2.12 on x86 and Arm; without a unit for it, bf16 on the CPU is slower than fp32.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     bf16 = "fast" if any(known and "bf16" in str(name) for name, known in capabilities.items()) else "slow"
-    yield Check(
-        "cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {bf16} bf16, {platform.machine()}"
-    )
+    yield Check("cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {bf16} bf16, {platform.machine()}")
 
 
 def _compilation(torch: Any) -> Iterator[Check]:
@@ -169,11 +161,7 @@ def _place(name: str, path: Path) -> Check:
     """Looks at the disk under ``path``, which need not exist yet."""
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        hint = (
-            "set GANCLI_HOME to a directory of yours"
-            if name == "model directory"
-            else "cd to a directory of yours"
-        )
+        hint = "set GANCLI_HOME to a directory of yours" if name == "model directory" else "cd to a directory of yours"
         return Check(name, "problem", f"{path} cannot be written", hint)
     free = shutil.disk_usage(there).free
     found = f"{path}, {free / GIB:.1f} GiB free"
@@ -218,13 +206,7 @@ def _terminal() -> Iterator[Check]:
     if encoding.lower().replace("-", "") == "utf8":
         yield Check("locale", "ok", encoding)
     else:
-        yield Check(
-            "locale", "warning", f"{encoding}, which cannot spell every file name", "export LC_ALL=C.UTF-8"
-        )
+        yield Check("locale", "warning", f"{encoding}, which cannot spell every file name", "export LC_ALL=C.UTF-8")
     size = console.stderr().size
-    shown = (
-        f"{size.width} x {size.height} characters"
-        if console.animated()
-        else "none: plain lines, no live table"
-    )
+    shown = f"{size.width} x {size.height} characters" if console.animated() else "none: plain lines, no live table"
     yield Check("terminal", "ok", shown)
