@@ -92,9 +92,7 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read_npz(
-    path: Path, split: str
-) -> tuple[list[ArrayImages], list[NDArray[np.int64] | None], tuple[str, ...]]:
+def read_npz(path: Path, split: str) -> tuple[list[ArrayImages], list[NDArray[np.int64] | None], tuple[str, ...]]:
     """Reads a ``.npz`` with images and, where it has them, labels.
 
     Images stand under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``; a file without a test part gives all
@@ -117,7 +115,8 @@ def read_npz(
             if not parts and not any(found.values()):
                 named = ", ".join(sorted(key for names in IMAGE_KEYS.values() for key in names))
                 raise GancliError(
-                    f"{path} holds no images: its arrays are {', '.join(keys) or 'none'}", f"name the images one of {named}"
+                    f"{path} holds no images: its arrays are {', '.join(keys) or 'none'}",
+                    f"name the images one of {named}",
                 )
             if not parts:
                 other = "test" if split == "train" else "train"
@@ -129,14 +128,24 @@ def read_npz(
                 images.append(_images_from(archive[key], f"{path}:{key}"))
                 label_key = next((name for name in LABEL_KEYS[part] if name in keys), None)
                 labels.append(
-                    None if label_key is None else _labels_from(archive[label_key], len(images[-1]), f"{path}:{label_key}")
+                    None
+                    if label_key is None
+                    else _labels_from(archive[label_key], len(images[-1]), f"{path}:{label_key}")
                 )
             for part, names in found.items():
                 if names and part not in parts:
                     notes.append(f"{names[0]} is another part, not used (--set data.split={part} or all)")
     except GancliError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
         pickled = "allow_pickle" in str(error)
         reason = "it holds Python objects, which are never loaded" if pickled else str(error)
         hint = "save plain uint8 or float arrays with numpy.savez" if pickled else "write or copy it again"
@@ -158,7 +167,8 @@ def _images_from(array: NDArray[Any], name: str) -> ArrayImages:
     # A little over 1 is what averaging and filters leave behind.
     if not (low >= -1.001 and high <= 1.001):
         raise GancliError(
-            f"{name} holds numbers from {low:.4g} to {high:.4g}", "float images lie in [0, 1] or [-1, 1]; or save uint8"
+            f"{name} holds numbers from {low:.4g} to {high:.4g}",
+            "float images lie in [0, 1] or [-1, 1]; or save uint8",
         )
     return ArrayImages(name, np.clip(array, -1, 1), -1.0 if low < 0 else 0.0)
 

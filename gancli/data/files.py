@@ -6,7 +6,6 @@ Nothing is ever unpacked by name, so a member called ``../x`` or ``/x`` is just 
 from __future__ import annotations
 
 import os
-import shutil
 import tarfile
 import tempfile
 import threading
@@ -66,9 +65,7 @@ class DirectoryFiles(Files):
     def _scan(self) -> Iterator[tuple[str, Entry]]:
         yield from self._scan_below(self.path, "", frozenset())
 
-    def _scan_below(
-        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
-    ) -> Iterator[tuple[str, Entry]]:
+    def _scan_below(self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, Entry]]:
         try:
             status = folder.stat()
             entries = list(os.scandir(folder))
@@ -137,8 +134,6 @@ class TarFiles(Files):
             self._file = self._random_access()
             with tarfile.open(fileobj=self._file, mode="r:") as archive:
                 for member in archive:
-                    # The names of extended headers pile up in memory otherwise.
-                    archive.members = []  # type: ignore[attr-defined]
                     links += member.issym() or member.islnk()
                     if member.isreg() and not member.issparse():
                         name = _clean(member.name)
@@ -165,7 +160,8 @@ class TarFiles(Files):
             assert archive.fileobj is not None
             archive.fileobj.seek(0)
             try:
-                shutil.copyfileobj(archive.fileobj, unpacked, 2**20)
+                while block := archive.fileobj.read(2**20):
+                    unpacked.write(block)
                 unpacked.flush()
             except OSError as error:
                 if error.errno is None:

@@ -11,15 +11,13 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from gancli.data.source import BadImage, Pixels
 
 Image.init()
 # No other format is ever tried: some of Pillow's run external programs.
-FORMATS = tuple(
-    known for known in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if known in Image.OPEN
-)
+FORMATS = tuple(known for known in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if known in Image.OPEN)
 EXTENSIONS = frozenset(
     extension for extension, known in Image.registered_extensions().items() if known in FORMATS and extension != ".pfm"
 )
@@ -57,7 +55,7 @@ def decode(data: bytes, channels: int) -> Pixels:
             return to_pixels(image, channels)
     except (BadImage, MemoryError):
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BadImage("this is no image of a known format") from None
     # Pillow's decoders answer damaged data with nearly every exception there is.
     except Exception as error:

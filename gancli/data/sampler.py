@@ -20,10 +20,11 @@ MIX_2 = np.uint64(0x94D049BB133111EB)
 
 def random_bits(key: int, places: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Returns 64 random bits for each place of the sequence that ``key`` names."""
-    z = np.uint64(key) + (places.astype(np.uint64) + np.uint64(1)) * GAMMA
+    z: NDArray[np.uint64] = np.uint64(key) + (places.astype(np.uint64) + np.uint64(1)) * GAMMA
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
-    return z ^ (z >> np.uint64(31))
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def uniform(seed: int, places: NDArray[np.int64], *stream: int | str) -> NDArray[np.float64]:
@@ -34,7 +35,9 @@ def uniform(seed: int, places: NDArray[np.int64], *stream: int | str) -> NDArray
         places: integers >= 0 of any shape, for instance positions in the run.
         stream: numbers of different streams, say ``"flip"`` and ``"crop"``, are independent.
     """
-    return (random_bits(derive(seed, *stream), places) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    bits = random_bits(derive(seed, *stream), places) >> np.uint64(11)
+    result: NDArray[np.float64] = bits.astype(np.float64) * 2.0**-53
+    return result
 
 
 class Order:

@@ -113,21 +113,22 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
         x, y: points relative to the shape's centre, broadcastable against each other.
         size: radius of the shape; the kinds are scaled to look about equally large.
     """
+    outside: Floats
     match KINDS[kind]:
         case "circle":
-            return np.sqrt(x * x + y * y) - 0.92 * size
+            outside = np.sqrt(x * x + y * y) - 0.92 * size
         case "square":
-            return np.maximum(abs(x), abs(y)) - 0.82 * size
+            outside = np.maximum(abs(x), abs(y)) - 0.82 * size
         case "triangle":
             # Shifted so that the middle of its height and not its centroid is at the centre.
             sides = [nx * x + ny * (y - 0.2 * size) for nx, ny in TRIANGLE]
-            return np.maximum(np.maximum(sides[0], sides[1]), sides[2]) - 0.56 * size
+            outside = np.maximum(np.maximum(sides[0], sides[1]), sides[2]) - 0.56 * size
         case "diamond":
-            return (abs(x) + abs(y) - 1.05 * size) * 0.70710678
+            outside = (abs(x) + abs(y) - 1.05 * size) * 0.70710678
         case "cross":
             across = np.maximum(abs(x) - 0.98 * size, abs(y) - 0.34 * size)
             down = np.maximum(abs(x) - 0.34 * size, abs(y) - 0.98 * size)
-            return np.minimum(across, down)
+            outside = np.minimum(across, down)
         case _:
             # A star is where at least four of a pentagon's five half-planes meet: the second largest distance.
             largest = second = np.float32(-np.inf)
@@ -135,7 +136,8 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
                 side = nx * x + ny * (y - 0.06 * size)
                 second = np.maximum(second, np.minimum(largest, side))
                 largest = np.maximum(largest, side)
-            return second - 0.35 * size
+            outside = second - 0.35 * size
+    return outside
 
 
 def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8]:
@@ -201,12 +203,15 @@ class Drawn:
         return Shape(KINDS[f.kind[index]], COLOURS[f.colour[index]], *place, texture)
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        one = Factors(*(values[index : index + 1] for values in self._factors))
-        image = draw(one, SIZE if size is None else size, self._style)[0]
+        here = slice(index, index + 1)
+        f = self._factors
+        one = Factors(f.kind[here], f.colour[here], f.x[here], f.y[here], f.size[here], f.background[here])
+        image: Pixels = draw(one, SIZE if size is None else size, self._style)[0]
         if channels == 3:
             return image
         # ITU-R 601 luma, as Pillow's conversion from RGB to grey.
-        return np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+        grey: Pixels = np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+        return grey
 
 
 def open_shapes(location: str) -> Source:
@@ -224,7 +229,12 @@ def open_shapes(location: str) -> Source:
         images = Drawn(location)
         labels = np.arange(LENGTH) % len(KINDS)
         return Source(
-            location, "built-in coloured shapes by kind", {"image": images}, labels, KINDS, fingerprint=fingerprint
+            location,
+            "built-in coloured shapes by kind",
+            {"image": images},
+            labels,
+            KINDS,
+            fingerprint=fingerprint,
         )
     if variant == "pairs":
         domains = {"outline": Drawn(location, "outline"), "filled": Drawn(location)}
@@ -232,9 +242,8 @@ def open_shapes(location: str) -> Source:
     if variant == "domains":
         domains = {"plain": Drawn(location), "striped": Drawn(location, "striped", first=LENGTH)}
         return Source(location, "built-in plain and striped shapes", domains, fingerprint=fingerprint)
-    hint = nearest(variant, VARIANTS) or "the built-in data are " + ", ".join(
-        ["shapes", *(f"shapes:{known}" for known in VARIANTS)]
-    )
+    known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
+    hint = nearest(location, known) or f"the built-in data are {', '.join(known)}"
     raise GancliError(f"there is no built-in data {location!r}", hint)
 
 
@@ -264,12 +273,12 @@ def recognise(images: NDArray[Any]) -> Recognised:
 
 def _chroma(colours: NDArray[Any]) -> NDArray[Any]:
     """What is left of RGB values without their grey part."""
-    return colours - colours.mean(axis=-1, keepdims=True)
+    result: NDArray[Any] = colours - colours.mean(axis=-1, keepdims=True)
+    return result
 
 
 def _recognise(images: NDArray[Any]) -> Recognised:
     pixels = images.astype(np.float32) if images.dtype == np.uint8 else (images.astype(np.float32) + 1) * 127.5
-    side = pixels.shape[1]
     border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
     chroma = _chroma(pixels - np.median(border, axis=1)[:, None, None])
 
@@ -319,5 +328,10 @@ def _moments() -> list[tuple[float, float]]:
     found = []
     for kind in range(len(KINDS)):
         inside = distance(kind, grid, grid[:, None], np.float32(1)) < 0
-        found.append((float(inside.mean() * 2.4**2), float((inside.mean(axis=1) * grid).sum() / inside.mean(axis=1).sum())))
+        found.append(
+            (
+                float(inside.mean() * 2.4**2),
+                float((inside.mean(axis=1) * grid).sum() / inside.mean(axis=1).sum()),
+            )
+        )
     return found

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gancli.errors import GancliError, nearest
+
+if TYPE_CHECKING:
+    from gancli.architectures.base import DataNeeds
+
+NAMES = ("mnist", "fashion-mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn", "stl10", "celeba")
+"""torchvision's data sets that a SOURCE can be; ``gancli.data.named`` knows them."""
+
+KINDS_OF_SOURCE = (
+    "shapes, a folder of images, a zip, tar or npz file, a folder of MNIST idx files, or one of " + ", ".join(NAMES)
+)
 
 Pixels = NDArray[np.uint8]
 """One decoded image: uint8 [H, W, C] with C = 1 (grey) or 3 (RGB)."""
@@ -56,3 +70,90 @@ class Source:
     paired: bool = False
     fingerprint: str = ""
     notes: tuple[str, ...] = field(default=())
+
+
+def open_source(location: str, split: str = "train") -> Source:
+    """Recognises what a SOURCE is; images are not decoded yet.
+
+    A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written
+    with a slash (``./mnist``).
+
+    Args:
+        location: ``shapes`` or a variant of it, a directory, a zip, tar or ``.npz`` file, or a torchvision name.
+        split: ``"train"``, ``"test"`` or ``"all"``, for data that is delivered in parts.
+
+    Raises:
+        GancliError: there is nothing of that name, it holds no images, not that part, or cannot be read.
+    """
+    # Imported here since these modules build on this one, and torchvision's takes seconds.
+    from gancli.data.shapes import open_shapes
+
+    if location == "shapes" or location.startswith("shapes:"):
+        return open_shapes(location)
+    if location in NAMES:
+        from gancli.data.named import open_named
+
+        return open_named(location, split)
+    path = Path(location).expanduser()
+    try:
+        missing = not location or not path.exists()
+    except OSError as error:
+        raise GancliError(f"{location} cannot be read: {error.strerror or error}") from error
+    if missing:
+        raise _unknown(location, path)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return _open_npz(path, location, split)
+    from gancli.data.files import open_files
+    from gancli.data.layouts import open_layout
+
+    files = open_files(path)
+    if files is None:
+        raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
+    return open_layout(files, location, split)
+
+
+def _open_npz(path: Path, location: str, split: str) -> Source:
+    from gancli.data.arrays import Joined, classes_of, read_npz
+
+    images, labels, notes = read_npz(path, split)
+    known = [part for part in labels if part is not None]
+    status = path.stat()
+    fingerprint = f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}"
+    joined = np.concatenate(known) if len(known) == len(images) else None
+    return Source(
+        location,
+        "an npz file",
+        {"image": images[0] if len(images) == 1 else Joined(list(images))},
+        joined,
+        classes_of(joined) if joined is not None else (),
+        fingerprint=hashlib.blake2b(fingerprint.encode(errors="surrogateescape"), digest_size=16).hexdigest(),
+        notes=notes,
+    )
+
+
+def _unknown(location: str, path: Path) -> GancliError:
+    """The error for a SOURCE that is neither a name nor an existing path."""
+    near = nearest(location, ("shapes", *NAMES))
+    if not near and path.parent.is_dir():
+        try:
+            near = nearest(str(path), [str(entry) for entry in path.parent.iterdir()])
+        except OSError:
+            near = ""
+    return GancliError(f"{location!r} does not exist", near or f"SOURCE is {KINDS_OF_SOURCE}")
+
+
+def check(source: Source, needs: DataNeeds) -> str | None:
+    """Returns in words why an architecture with these needs cannot train on a source; None if it can."""
+    count, names = len(source.domains), " and ".join(source.domains)
+    if needs.domains == 1 and count > 1:
+        reason = "same-named images of two folders" if source.paired else "two domains"
+        return f"it needs one set of images, but {source.location} holds {reason}: {names}"
+    if count != needs.domains:
+        return f"it needs {needs.domains} sets of images, but {source.location} holds {count}"
+    if needs.paired and not source.paired:
+        return f"it needs pairs of images, but nothing pairs {names} of {source.location}"
+    if needs.labels and source.labels is None:
+        return f"it needs a class for every image, but {source.location} has no labels"
+    if needs.labels and source.labels is not None and source.labels.ndim != 1:
+        return f"it needs one class for every image, but {source.location} has attributes"
+    return None

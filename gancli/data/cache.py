@@ -1,0 +1,417 @@
+"""Decodes every image once and keeps it as uint8, cut to the size that a run needs.
+
+Up to a limit the pixels stay in memory, beyond it they go to a memory-mapped file under ``$GANCLI_HOME/cache`` that
+later runs find again. The file's name is a hash of everything that shapes its bytes. It is written aside under a lock,
+synced and renamed, so it is complete or not there.
+
+Layout of the file: the pixels of all good images, one after the other; int32 height and width of each; int64 index of
+each in the source; a JSON header; and a trailer with the header's length, a hash of all that is not pixels, and
+``MAGIC``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gancli import paths
+from gancli.data.source import BadImage, Images, Pixels
+from gancli.errors import GancliError, RunError
+from gancli.schema import DataConfig
+
+MAGIC = b"gancli-pixels-1\n"
+TRAILER = 8 + 16 + len(MAGIC)
+CHUNK = 32
+"""Images that a thread decodes before it hands them over."""
+LONGEST = 8
+"""Random crops keep an image at most this many times as long as wide, so that a stray strip cannot fill memory."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to a decoded image before it is kept.
+
+    Attributes:
+        channels, height, width: of the images that the networks take.
+        load_height, load_width: size before the crop; at least height and width.
+        resize, interpolation, crop: as in ``DataConfig``.
+    """
+
+    channels: int
+    height: int
+    width: int
+    load_height: int
+    load_width: int
+    resize: str
+    interpolation: str
+    crop: str
+
+    @classmethod
+    def of(cls, shape: tuple[int, int, int], config: DataConfig) -> Preparation:
+        """Returns what ``config`` asks for to get images of ``shape`` (C, H, W).
+
+        Raises:
+            GancliError: the size before the crop is smaller than the crop.
+        """
+        channels, height, width = shape
+        load = config.load_size
+        if load is not None and load < max(height, width):
+            raise GancliError(
+                f"data.load_size is {load}, but the networks take images of {width} x {height} pixels",
+                f"make it at least {max(height, width)}, or leave it out",
+            )
+        return cls(
+            channels, height, width, load or height, load or width, config.resize, config.interpolation, config.crop
+        )
+
+    @property
+    def side(self) -> int:
+        """The size that drawn images are drawn at."""
+        return max(self.load_height, self.load_width)
+
+    @property
+    def least_bytes(self) -> int:
+        """What one prepared image takes at least."""
+        cropped = self.crop == "center"
+        height, width = (self.height, self.width) if cropped else (self.load_height, self.load_width)
+        return height * width * self.channels
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Resizes, and crops unless the crop is random; returns uint8 [h, w, C]."""
+        height, width = pixels.shape[:2]
+        scale_y, scale_x = self.load_height / height, self.load_width / width
+        if self.resize == "cover":
+            scale_y = scale_x = max(scale_y, scale_x)
+        if self.crop == "center":
+            box_height, box_width = self.height / scale_y, self.width / scale_x
+            size = (self.width, self.height)
+        elif self.resize == "cover":
+            box_height = min(height, LONGEST * self.load_height / scale_y)
+            box_width = min(width, LONGEST * self.load_width / scale_x)
+            size = (max(self.width, round(box_width * scale_x)), max(self.height, round(box_height * scale_y)))
+        else:
+            box_height, box_width = float(height), float(width)
+            size = (self.load_width, self.load_height)
+        if size == (width, height) == (box_width, box_height):
+            return pixels
+        # Rounding may put the box a hair outside the image, which Pillow refuses.
+        left, top = max((width - box_width) / 2, 0.0), max((height - box_height) / 2, 0.0)
+        box = (left, top, min(left + box_width, width), min(top + box_height, height))
+        image = Image.fromarray(pixels[:, :, 0] if self.channels == 1 else pixels)
+        resized = np.asarray(image.resize(size, Image.Resampling[self.interpolation.upper()], box))
+        return resized.reshape(size[1], size[0], self.channels)
+
+
+class Decoded:
+    """The good images of one domain, decoded.
+
+    Attributes:
+        indices: int64 [n], which image of the source each one is, ascending.
+        sizes: int32 [n, 2], height and width of each.
+        channels: 1 or 3.
+        bad: name and reason of each image that is missing here.
+        path: the memory-mapped file; None if the pixels are in memory.
+    """
+
+    def __init__(
+        self,
+        pixels: torch.Tensor | Path,
+        indices: NDArray[np.int64],
+        sizes: NDArray[np.int32],
+        channels: int,
+        bad: list[tuple[str, str]],
+    ) -> None:
+        self.indices, self.sizes, self.channels, self.bad = indices, sizes, channels, bad
+        self.path = pixels if isinstance(pixels, Path) else None
+        self._tensor = pixels if isinstance(pixels, torch.Tensor) else None
+        lengths = sizes[:, 0].astype(np.int64) * sizes[:, 1] * channels
+        self._ends = np.cumsum(lengths)
+        self._open()
+
+    def _open(self) -> None:
+        self._flat: NDArray[np.uint8]
+        if self._tensor is not None:
+            self._flat = self._tensor.numpy()
+        else:
+            assert self.path is not None
+            self._flat = np.memmap(self.path, np.uint8, "r", shape=(int(self._ends[-1]),))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process attaches to the shared memory, or maps the file itself.
+        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels."""
+        return int(self._ends[-1])
+
+    def uniform(self) -> NDArray[np.uint8] | None:
+        """Returns all images as one array [n, H, W, C], or None if they differ in size."""
+        height, width = self.sizes[0]
+        if (self.sizes != self.sizes[0]).any():
+            return None
+        return self._flat.reshape(len(self), height, width, self.channels)
+
+    def image(self, place: int) -> Pixels:
+        """Returns one image, uint8 [H, W, C], without copying it."""
+        height, width = self.sizes[place]
+        end = self._ends[place]
+        start = end - int(height) * int(width) * self.channels
+        return self._flat[start:end].reshape(height, width, self.channels)
+
+
+def decode_all(
+    images: Images,
+    prepare: Preparation,
+    key: str,
+    *,
+    limit: int,
+    shared: bool,
+    stop_at_bad: bool,
+    progress: Progress | None = None,
+) -> Decoded:
+    """Decodes a list of images, or finds them in the cache file of an earlier run.
+
+    Args:
+        images: one domain of a source.
+        prepare: what is done to each image.
+        key: changes whenever the images may have changed.
+        limit: bytes up to which the pixels stay in memory; 0 always uses the file.
+        shared: put them into shared memory, for worker processes.
+        stop_at_bad: a bad image is an error; otherwise it is left out.
+        progress: called now and then with how many images of how many are done.
+
+    Raises:
+        GancliError: a bad image where that is an error, no good image at all, or no place for the file.
+        RunError: the disk is full.
+    """
+    name = hashlib.blake2b(
+        json.dumps([MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]).encode(), digest_size=16
+    ).hexdigest()
+    folder = paths.home() / "cache"
+    path = folder / f"{name}.pixels"
+    if shared:
+        limit = min(limit, _shared_memory_left())
+    decoded = _load(path, name, prepare.channels)
+    bad: list[tuple[str, str]] = []
+    if decoded is None:
+        with _Store(path, name, limit, len(images)) as store:
+            if prepare.least_bytes * len(images) > limit:
+                store.open_file()
+                # Another process, such as another rank of this run, may have written it meanwhile.
+                decoded = _load(path, name, prepare.channels)
+            if decoded is None:
+                for done, index, result in _decode(images, prepare):
+                    if isinstance(result, BadImage):
+                        bad.append((images.name(index), str(result)))
+                        if stop_at_bad:
+                            break
+                    else:
+                        store.add(index, result)
+                    if progress is not None and (done % CHUNK == 0 or done == len(images)):
+                        progress(done, len(images))
+                if store.indices and not (stop_at_bad and bad):
+                    decoded = store.finish(prepare.channels, bad, shared)
+    if decoded is not None:
+        bad = decoded.bad
+    if stop_at_bad and bad:
+        raise GancliError(f"{bad[0][0]} cannot be read: {bad[0][1]}", "--on-bad-image skip leaves such images out")
+    if decoded is None:
+        first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
+        raise GancliError(f"none of the {len(images):,} images can be read{first}")
+    return decoded
+
+
+def _decode(images: Images, prepare: Preparation) -> Iterator[tuple[int, int, Pixels | BadImage]]:
+    """Yields (number done, index, pixels or what is wrong) in the order of the source, decoding in threads."""
+
+    def decode(start: int) -> list[Pixels | BadImage]:
+        results: list[Pixels | BadImage] = []
+        for index in range(start, min(start + CHUNK, len(images))):
+            try:
+                results.append(prepare(images.read(index, prepare.channels, prepare.side)))
+            except BadImage as error:
+                results.append(error)
+        return results
+
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    starts = iter(range(0, len(images), CHUNK))
+    pending: deque[tuple[int, Future[list[Pixels | BadImage]]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="gancli-decode") as pool:
+        try:
+            while True:
+                while len(pending) < 2 * threads and (start := next(starts, None)) is not None:
+                    pending.append((start, pool.submit(decode, start)))
+                if not pending:
+                    return
+                start, future = pending.popleft()
+                for offset, result in enumerate(future.result()):
+                    yield start + offset + 1, start + offset, result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _shared_memory_left() -> int:
+    """Bytes that shared memory can take: containers often have 64 MB, and writing beyond that kills the process."""
+    try:
+        left = shutil.disk_usage("/dev/shm").free
+    except OSError:  # systems that do not keep it in a file system do not limit it this way
+        return 2**63
+    return left // 2  # the batches that workers hand over live there too
+
+
+class _Store:
+    """Collects pixels in memory, and in a file aside of ``path`` once they are more than ``limit`` bytes."""
+
+    def __init__(self, path: Path, name: str, limit: int, count: int) -> None:
+        self.path, self.name, self.limit, self.count = path, name, limit, count
+        self.indices: list[int] = []
+        self.sizes: list[tuple[int, int]] = []
+        self._total = 0
+        self._blocks: deque[Pixels] = deque()
+        self._file: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
+        self._aside = path.with_suffix(".part")
+
+    def __enter__(self) -> _Store:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._aside.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def open_file(self) -> None:
+        """Opens the file aside; waits while another process writes the same one."""
+        with self._disk_errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self.path.with_suffix(".lock").open("wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._file = self._aside.open("wb", buffering=2**20)
+
+    def add(self, index: int, pixels: Pixels) -> None:
+        """Appends one image."""
+        self.indices.append(index)
+        self.sizes.append(pixels.shape[:2])
+        self._total += pixels.nbytes
+        self._blocks.append(pixels)
+        if self._file is None and self._total <= self.limit:
+            return
+        if self._file is None:
+            self.open_file()
+        assert self._file is not None
+        with self._disk_errors():
+            while self._blocks:
+                self._file.write(np.ascontiguousarray(self._blocks.popleft()).data)
+
+    def finish(self, channels: int, bad: list[tuple[str, str]], shared: bool) -> Decoded:
+        """Returns what was added; the file, if there is one, takes its place."""
+        indices, sizes = np.array(self.indices, np.int64), np.array(self.sizes, np.int32)
+        if self._file is None:
+            flat = torch.empty(self._total, dtype=torch.uint8)
+            if shared:
+                flat.share_memory_()  # type: ignore[no-untyped-call]
+            view, start = flat.numpy(), 0
+            while self._blocks:  # freed as they are copied, so that memory holds them only once
+                block = self._blocks.popleft().reshape(-1)
+                view[start : start + len(block)] = block
+                start += len(block)
+            return Decoded(flat, indices, sizes, channels, bad)
+        header = json.dumps({"name": self.name, "channels": channels, "images": len(indices), "bad": bad}).encode()
+        rest = sizes.tobytes() + indices.tobytes() + header
+        with self._disk_errors():
+            self._file.write(rest + _trailer(header, rest))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._aside.replace(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return Decoded(self.path, indices, sizes, channels, bad)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            needed = self._total / max(len(self.indices), 1) * self.count / 2**30
+            in_memory = f"--set data.cache_gib={math.ceil(needed)}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise RunError(
+                    f"the disk is full: the decoded images need about {needed:.2f} GiB in {self.path.parent}",
+                    f"make room, set GANCLI_HOME to another disk, or keep them in memory: {in_memory}",
+                ) from error
+            raise GancliError(
+                f"{self.path.parent} cannot be written: {error.strerror or error}",
+                f"set GANCLI_HOME to another place, or keep the images in memory: {in_memory}",
+            ) from error
+
+
+def _trailer(header: bytes, rest: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + hashlib.blake2b(rest, digest_size=16).digest() + MAGIC
+
+
+def _load(path: Path, name: str, channels: int) -> Decoded | None:
+    """Returns the content of a cache file; None if there is none, or it is damaged or not what its name says.
+
+    The pixels themselves are not read here: there may be more of them than memory.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < TRAILER:
+                return None
+            file.seek(size - TRAILER)
+            trailer = file.read()
+            header_length = int.from_bytes(trailer[:8], "little")
+            if not trailer.endswith(MAGIC) or header_length > size - TRAILER:
+                return None
+            file.seek(size - TRAILER - header_length)
+            header_bytes = file.read(header_length)
+            header = json.loads(header_bytes)
+            count = header["images"]
+            start = size - TRAILER - header_length - 16 * count
+            if header["name"] != name or header["channels"] != channels or start < 0:
+                return None
+            file.seek(start)
+            rest = file.read(16 * count + header_length)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if _trailer(header_bytes, rest) != trailer:
+        return None
+    sizes = np.frombuffer(rest, np.int32, 2 * count).reshape(count, 2)
+    indices = np.frombuffer(rest, np.int64, count, 8 * count)
+    if int((sizes[:, 0].astype(np.int64) * sizes[:, 1]).sum()) * channels != start:
+        return None
+    return Decoded(path, indices, sizes, channels, [(bad[0], bad[1]) for bad in header["bad"]])

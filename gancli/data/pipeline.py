@@ -1,0 +1,318 @@
+"""Turns positions in a run into batches: gather decoded images, crop and flip them, move them to the device.
+
+Batch k of a run is the same whatever the number of workers and ranks and wherever the run was started, because every
+image and random number in it is a function of its position (``sampler``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from gancli.architectures.base import Batch
+from gancli.data.cache import Decoded, Preparation, decode_all
+from gancli.data.sampler import Order, uniform
+from gancli.data.source import Source
+from gancli.errors import GancliError, RunError
+from gancli.schema import DataConfig
+from gancli.seeding import derive
+
+PREFETCH = 4
+"""Batches that each worker prepares ahead."""
+
+
+@dataclass
+class Raw:
+    """A batch before it reaches the device: uint8 [N, H, W, C] by domain, and labels [N] or [N, K]."""
+
+    images: dict[str, torch.Tensor]
+    labels: torch.Tensor | None
+
+    def pin_memory(self) -> Raw:
+        """Returns it in page-locked memory; the DataLoader calls this."""
+        labels = self.labels.pin_memory() if self.labels is not None else None
+        return Raw({name: images.pin_memory() for name, images in self.images.items()}, labels)
+
+
+class _Domain:
+    """One set of images: where its pixels are, their order, and their random crops and flips."""
+
+    def __init__(
+        self,
+        decoded: Decoded,
+        places: NDArray[np.int64],
+        shape: tuple[int, int, int],
+        flip: bool,
+        seed: int,
+        stream: str,
+    ) -> None:
+        self._decoded, self._places, self._flip, self._seed, self._stream = decoded, places, flip, seed, stream
+        _, self._height, self._width = shape
+        self._order = Order(seed, stream, len(places))
+        # Cropped already, or nothing to crop: whole rows can be gathered at once.
+        self._exact = bool((decoded.sizes == (self._height, self._width)).all())
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns which of the usable images is shown at each position."""
+        return self._order.indices(positions)
+
+    def gather(self, positions: NDArray[np.int64]) -> torch.Tensor:
+        """Returns uint8 [N, H, W, C]."""
+        places = self._places[self.indices(positions)]
+        result = torch.empty(len(positions), self._height, self._width, self._decoded.channels, dtype=torch.uint8)
+        pixels = result.numpy()
+        if self._exact:
+            images = self._decoded.uniform()
+            assert images is not None
+            np.take(images, places, axis=0, out=pixels, mode="clip")
+        else:
+            across = uniform(self._seed, positions, "crop x", self._stream)
+            down = uniform(self._seed, positions, "crop y", self._stream)
+            for target, place, u, v in zip(pixels, places, across, down, strict=True):
+                image = self._decoded.image(int(place))
+                left = int(u * (image.shape[1] - self._width + 1))
+                top = int(v * (image.shape[0] - self._height + 1))
+                target[...] = image[top : top + self._height, left : left + self._width]
+        if self._flip:
+            mirrored = uniform(self._seed, positions, "flip", self._stream) < 0.5
+            # A whole pixel is taken at a time, three times as fast as reversing an axis of bytes.
+            whole = pixels[mirrored].view(f"V{pixels.shape[3]}")
+            pixels[mirrored] = whole.take(np.arange(self._width)[::-1], axis=2).view(np.uint8)
+        return result
+
+
+class _Positions(Dataset[Raw]):
+    """The map from positions to raw batches that worker processes run."""
+
+    def __init__(self, domains: dict[str, _Domain], labels: torch.Tensor | None) -> None:
+        self._domains, self._labels = domains, labels
+
+    def __getitems__(self, positions: range) -> Raw:
+        where = np.arange(positions.start, positions.stop)
+        images = {name: domain.gather(where) for name, domain in self._domains.items()}
+        labels = None
+        if self._labels is not None:
+            first = next(iter(self._domains.values()))
+            labels = self._labels[torch.from_numpy(first.indices(where))]
+        return Raw(images, labels)
+
+
+class _Ranges(Sampler[range]):
+    """This rank's slice of every global batch, for ever."""
+
+    def __init__(self, start: int, batch: int, rank: int, world: int) -> None:
+        self._start, self._batch, self._rank, self._share = start, batch, rank, batch // world
+
+    def __iter__(self) -> Iterator[range]:
+        first = self._start + self._rank * self._share
+        while True:
+            yield range(first, first + self._share)
+            first += self._batch
+
+
+class Pipeline:
+    """The data of a run: decoded once, then served as batches from any position on.
+
+    Args:
+        source: what ``open_source`` found.
+        shapes: (C, H, W) of each input of the architecture, matched to the source's domains in order.
+        config: how images are resized, cropped and flipped, and how much memory they may take.
+        batch: images per step, over all ranks.
+        seed: the run's seed; order, crops and flips derive from it.
+        rank, world: which of how many processes this is.
+        workers: processes that prepare batches; 0 prepares them in this one.
+        progress: called with how many images of how many are decoded.
+
+    Attributes:
+        length: usable images, of the largest domain: an epoch.
+        bad: name and reason of each image that is left out.
+        classes: names of the labels.
+
+    Raises:
+        GancliError: no usable image, a bad one where that is an error, or a batch that the ranks cannot share.
+        RunError: no room for the decoded images.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        shapes: Mapping[str, tuple[int, int, int]],
+        config: DataConfig,
+        *,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if len(shapes) != len(source.domains):
+            raise GancliError(
+                f"{source.location} holds {len(source.domains)} sets of images, but {len(shapes)} are needed"
+            )
+        if batch % world:
+            raise GancliError(
+                f"a batch of {batch} cannot be shared by {world} processes", f"--batch {batch // world * world + world}"
+            )
+        self._batch, self._rank, self._world, self._workers = batch, rank, world, workers
+        self.classes = source.classes
+        total = sum(len(images) for images in source.domains.values())
+        # Several processes on one machine share the cache file, instead of each holding the images in memory.
+        limit = int(config.cache_gib * 2**30) if world == 1 else 0
+        decoded: dict[str, Decoded] = {}
+        before = 0
+        for (name, images), shape in zip(source.domains.items(), shapes.values(), strict=True):
+            decoded[name] = decode_all(
+                images,
+                Preparation.of(shape, config),
+                f"{source.fingerprint} {name}",
+                limit=limit,
+                shared=workers > 0,
+                stop_at_bad=config.on_bad_image == "error",
+                progress=None if progress is None else lambda done, _, base=before: progress(base + done, total),  # type: ignore[misc]
+            )
+            if decoded[name].path is None:
+                limit -= decoded[name].nbytes
+            before += len(images)
+        self.bad = [found for domain in decoded.values() for found in domain.bad]
+
+        usable = {name: domain.indices for name, domain in decoded.items()}
+        if source.paired:
+            everywhere = None
+            for indices in usable.values():
+                everywhere = indices if everywhere is None else np.intersect1d(everywhere, indices)
+            assert everywhere is not None
+            if len(everywhere) == 0:
+                raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
+            usable = dict.fromkeys(usable, everywhere)
+        self.length = max(len(indices) for indices in usable.values())
+        data_seed = derive(seed, "data")
+        domains = {
+            key: _Domain(
+                domain,
+                np.searchsorted(domain.indices, usable[name]),
+                shapes[key],
+                config.flip,
+                data_seed,
+                # The halves of a pair are drawn, cropped and mirrored alike.
+                "pair" if source.paired else key,
+            )
+            for key, (name, domain) in zip(shapes, decoded.items(), strict=True)
+        }
+        labels = None if source.labels is None else torch.from_numpy(source.labels[next(iter(usable.values()))])
+        self._dataset = _Positions(domains, labels)
+
+    def batches(self, start: int, device: torch.device) -> Batches:
+        """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""
+        positions = _Ranges(start, self._batch, self._rank, self._world)
+        return Batches(self._dataset, positions, start, self._batch, self._workers, device)
+
+
+class Batches:
+    """Endless batches; call ``close`` when done, so that no worker stays behind.
+
+    Attributes:
+        images_shown: real images before the next batch, over all ranks and since the beginning of the run.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Raw],
+        positions: Sampler[range],
+        start: int,
+        batch: int,
+        workers: int,
+        device: torch.device,
+    ) -> None:
+        self.images_shown = start
+        self._batch, self._device = batch, device
+        loader = DataLoader(
+            dataset,
+            batch_sampler=positions,  # type: ignore[arg-type]
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            prefetch_factor=PREFETCH if workers else None,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_begin_worker,
+            # Its own, so that the run's random numbers do not depend on when loading began.
+            generator=torch.Generator(),
+        )
+        with _quiet_start():
+            self._raw: Iterator[Raw] | None = iter(loader)
+        # Before multiprocessing's own cleaning up, which waits for workers that ignore its SIGTERM.
+        atexit.register(self.close)
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._raw is None:
+            raise StopIteration
+        try:
+            raw = next(self._raw)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self.close()
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise RunError(
+                f"a loader process died: {reason}",
+                "often memory or shared memory ran out; --workers 0 does without such processes",
+            ) from error
+        self.images_shown += self._batch
+        labels = raw.labels.to(self._device, non_blocking=True) if raw.labels is not None else None
+        return Batch({name: self._to_float(images) for name, images in raw.images.items()}, labels)
+
+    def _to_float(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], on the device and in channels_last layout."""
+        moved = images.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        return moved.to(torch.float32).div_(127.5).sub_(1)
+
+    def close(self) -> None:
+        """Ends the workers. Iteration is over then."""
+        raw, self._raw = self._raw, None
+        atexit.unregister(self.close)
+        workers = getattr(raw, "_workers", [])
+        if workers:
+            raw._shutdown_workers()  # type: ignore[union-attr]
+        for worker in workers:
+            if worker.is_alive():
+                worker.kill()
+
+
+def _as_it_is(raw: Any) -> Any:
+    return raw
+
+
+def _begin_worker(worker: int) -> None:
+    """Ctrl-C and a job scheduler's SIGTERM reach every process; only the parent acts on them, and ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keeps signals from workers that are just being born, and torch's SIGCHLD handler out of this process.
+
+    The handler would raise a dead worker's error in the midst of whatever runs; without it ``next`` finds out.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    on_child = signal.getsignal(signal.SIGCHLD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, on_child if on_child is not None else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
