@@ -184,7 +184,13 @@ def _flow_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
+def _text(dumper: _Dumper, data: str) -> yaml.Node:
+    # Outside double quotes PyYAML writes some line breaks (U+0085, U+2028) as they are and reads them as a space.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+
 _Dumper.add_representer(list, _flow_list)
+_Dumper.add_representer(str, _text)
 
 for _tag, _pattern, _first in (
     ("null", r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
@@ -231,10 +237,9 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         case "bool":
             return text.lower() == "true"
         case "int":
-            value = int(text, 0 if text[:2] in ("0o", "0x") else 10) if len(text) <= 400 else 2**64
-            if abs(value) > 2**63:
+            if len(text) > 300:  # Python reads at most 4300 digits, and a float holds 308
                 raise ValueError("the number is too large")
-            return value
+            return int(text, 0 if text[:2] in ("0o", "0x") else 10)
         case "float":
             return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
         case tag:
@@ -489,21 +494,22 @@ def _validate(
             found, depth = _deepest(node, loc)
             path = tuple(str(part) for part in loc[:depth])
             if detail["type"] == "value_error" and isinstance(found.value, dict):
-                gone = {key[-1] for key in removed if key[:-1] == path}
-                between = _between_keys(detail, found, (*prefix, *path), gone)
+                wrong = {key[-1] for key in reported if key[:-1] == path}
+                between = _between_keys(detail, found, (*prefix, *path), wrong)
                 if between is not None and between not in problems:
                     problems.append(between)
                 continue
             if detail["type"] == "missing" and isinstance(loc[-1], str):
                 path = tuple(map(str, loc))
-                if path not in removed | reported:
+                if path not in reported:
                     reported.add(path)
                     problem = _Problem(found.origin, (*prefix, *path), "is missing", about_keys=True)
                     problems.append(problem)
                 continue
-            cleared = depth == len(loc) and found.value is None
-            if not cleared and found.origin not in broken:
-                problems.append(_translate(detail, found, prefix, depth, keys))
+            if depth < len(loc) or found.value is not None:
+                reported.add(path)
+                if found.origin not in broken:
+                    problems.append(_translate(detail, found, prefix, depth, keys))
             if not path:
                 return None  # the section is no section
             if path not in removed:
@@ -513,11 +519,11 @@ def _validate(
             return None
 
 
-def _between_keys(detail: ErrorDetails, found: _Node, path: KeyPath, removed: set[str]) -> _Problem | None:
+def _between_keys(detail: ErrorDetails, found: _Node, path: KeyPath, wrong: set[str]) -> _Problem | None:
     """Returns the problem of keys that do not fit together, at the last one of those that the text names."""
     text = _own_words(detail)
     words = set(re.findall(r"\w+", text))
-    if words & removed:
+    if words & wrong:
         return None  # it may be true only of the default that took the place of a wrong value
     origins = [node.origin for key, node in found.value.items() if key in words]
     return _Problem(max(origins, key=lambda origin: origin.order, default=found.origin), path, text)
@@ -617,8 +623,9 @@ _BOUNDS = {
 def _translate(detail: ErrorDetails, found: _Node, prefix: KeyPath, depth: int, keys: list[KeyPath]) -> _Problem:
     """Returns pydantic's complaint in plain words."""
     loc, kind, context, value = detail["loc"], detail["type"], detail.get("ctx", {}), detail["input"]
-    items = [part for part in loc[depth:] if isinstance(part, int)]
-    path: tuple[str | int, ...] = (*prefix, *map(str, loc[:depth]), *items)
+    # What follows the node is a place in a list, or the branch of a union, which is no place.
+    rest = loc[depth:] if depth < len(loc) and isinstance(loc[depth], int) else ()
+    path: tuple[str | int, ...] = (*prefix, *map(str, loc[:depth]), *rest)
     if kind == "extra_forbidden":
         text = "unknown section" if isinstance(found.value, dict) else "unknown key"
         near = _suggestion(path, keys)

@@ -47,10 +47,12 @@ class Section(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _true_is_no_number(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def _numbers_are_plain(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         validated = handler(value)
         if isinstance(value, bool) and type(validated) in (int, float):  # pydantic takes true for 1
             raise ValueError(f"must be a number, not {str(value).lower()}")
+        if type(validated) is int and abs(validated) > 2**63:  # 1e300 is whole too, but no count of anything
+            raise ValueError("the number is too large")
         return validated
 
 

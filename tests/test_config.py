@@ -3,16 +3,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from gancli import config, registry
 from gancli.errors import GancliError
-from gancli.schema import RunConfig
+from gancli.schema import AdamConfig, ModelConfig, RunConfig
 
 LENGTH = "train: the length of a run is one of steps, epochs and kimg, but here is"
 
@@ -184,6 +186,11 @@ def test_null_is_the_default_where_a_key_cannot_be_null() -> None:
     assert (resolved.train.batch, resolved.model_dump()["model"]["latent_dim"], resolved.data.source) == (64, 100, None)
     file = "train: {turns: {D: {every: 3}, G: {every: 3}}}"
     assert list(resolve("train.turns.D=null", file=file).train.turns) == ["G"]
+
+
+def test_a_null_hides_no_problem() -> None:
+    split = "train: batch 64 cannot be split into accumulate 3 equal parts"
+    assert problems("train.accumulate=3", "train.batch=null") == [f"--set train.batch=null: {split}"]
 
 
 def test_a_section_with_all_keys_commented_out_changes_nothing() -> None:
@@ -430,10 +437,41 @@ def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
         config.load(path, sets=["train.kepp=5"])
 
 
+@pytest.mark.parametrize(
+    "text", ["1e5", "no", "0x1", "", "~", " a", "a: b", "# a", "\x85", "a\n\u2028 b", "für", "\ufeff"]
+)
+def test_text_stays_text(text: str) -> None:
+    original = resolve(flags={"data.source": (text, "--data")})
+    path = write(config.to_yaml(original), "config.yaml")
+    assert config.load(path) == original
+    assert original.data.source == yaml.safe_load(path.read_bytes())["data"]["source"]
+
+
 def test_yaml_is_laid_out_for_people() -> None:
     text = config.to_yaml(resolve())
     assert text.startswith("architecture: dcgan\npreset: dcgan\n")
     assert "      betas: [0.5, 0.999]\n" in text
+
+
+def test_an_architectures_own_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(ModelConfig):
+        width: int
+        style: Literal["plain", "fancy"] | int = 1
+        blocks: list[AdamConfig] = Field([])
+
+    monkeypatch.setattr(registry, "load_architecture", lambda _: SimpleNamespace(Config=Own))
+    assert config.validate_model("dcgan", {"width": 2, "style": "fancy", "blocks": [{"lr": 1}]}) == Own(
+        width=2, style="fancy", blocks=[AdamConfig(lr=1)]
+    )
+    assert problems("model=null") == ["--set model=null: model.width: is missing"]
+    file = "architecture: dcgan\ntrain: {steps: 1}\n"
+    assert problems("model.width=null", preset=None, file=file) == ["--set model.width=null: is missing"]
+    assert problems(preset=None, file=file + "model: {style: x, width: 1, blocks: [{lr: 0}, 3]}") == [
+        "my.yaml:3: model.style: must be 'plain' or 'fancy', not 'x'",
+        "my.yaml:3: model.style: must be a whole number, not 'x'",
+        "my.yaml:3: model.blocks[0].lr: must be greater than 0, not 0",
+        "my.yaml:3: model.blocks[1]: must be a section, with keys of its own, not 3",
+    ]
 
 
 def test_validate_model() -> None:

@@ -62,6 +62,12 @@ def test_true_is_no_number(key: str) -> None:
     assert "must be a number, not true" in messages(TrainConfig, **{key: True})[0]
 
 
+def test_whole_numbers_fit_64_bits() -> None:
+    assert TrainConfig(steps=1e15).steps == 10**15
+    assert "too large" in messages(TrainConfig, steps=1e30)[0]
+    assert TrainConfig(kimg=10**30).kimg == 1e30
+
+
 def test_switches_take_true_and_false() -> None:
     config = TrainConfig(steps=1, compile=True, channels_last=False)
     assert (config.compile, config.channels_last) == (True, False)
