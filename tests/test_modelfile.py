@@ -1,0 +1,126 @@
+"""The model file says itself what it is, and names find it."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancli import config as configuration
+from gancli import modelfile
+from gancli.architectures.dcgan import DCGAN
+from gancli.errors import GancliError
+
+
+def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discriminator")) -> DCGAN:
+    config = configuration.resolve(
+        "dcgan-shapes", sets=["model.generator_width=4", "model.discriminator_width=4", "data.source=/home/me/photos"]
+    )
+    torch.manual_seed(0)
+    model = DCGAN(config.model).eval()  # type: ignore[arg-type]
+    info = modelfile.describe("dcgan", config, networks=list(networks), step=7, images_shown=448, training={"D": 1.5})
+    tensors = {k: v for k, v in model.state_dict().items() if k.split(".")[0] in networks}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(modelfile.to_bytes(info, tensors))
+    return model
+
+
+def test_a_file_alone_gives_the_same_images(tmp_path: Path) -> None:
+    model = small_model(tmp_path / "m.safetensors")
+    loaded, info = modelfile.load_model(tmp_path / "m.safetensors", torch.device("cpu"))
+    z = model.latents(3, torch.Generator().manual_seed(1))
+    assert torch.equal(loaded.decode(z), model.decode(z))
+    assert (info.architecture, info.step, info.images_shown, info.training) == ("dcgan", 7, 448, {"D": 1.5})
+    assert not loaded.training
+
+
+def test_equal_models_are_equal_bytes_and_tell_no_directories(tmp_path: Path) -> None:
+    small_model(tmp_path / "a.safetensors")
+    small_model(tmp_path / "b.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    assert content == (tmp_path / "b.safetensors").read_bytes()
+    assert b"/home/me" not in content
+    assert modelfile.read_info(tmp_path / "a.safetensors").config["data"]["source"] == "photos"
+
+
+def test_a_generator_alone_is_loaded_without_a_discriminator(tmp_path: Path) -> None:
+    small_model(tmp_path / "g.safetensors", networks=("generator",))
+    loaded, _ = modelfile.load_model(tmp_path / "g.safetensors", torch.device("cpu"))
+    assert [name for name, _ in loaded.named_children()] == ["generator"]
+
+
+def test_names_are_looked_up_in_runs_then_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "home"))
+    small_model(tmp_path / "home/models/horses.safetensors")
+    small_model(tmp_path / "home/models/both.safetensors")
+    small_model(tmp_path / "runs/both/model.safetensors")
+    assert modelfile.find_model("horses") == tmp_path / "home/models/horses.safetensors"
+    assert modelfile.find_model("both") == Path("runs/both/model.safetensors")
+    assert modelfile.find_model("runs/both") == Path("runs/both/model.safetensors")
+    assert modelfile.find_model("home/models/horses.safetensors") == Path("home/models/horses.safetensors")
+    with pytest.raises(GancliError) as caught:
+        modelfile.find_model("horse")
+    assert "did you mean 'horses'?" in caught.value.hint
+
+
+def test_a_run_without_a_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "home"))
+    (tmp_path / "runs/new").mkdir(parents=True)
+    (tmp_path / "runs/new/config.yaml").write_text("architecture: dcgan\n")
+    for name in ("new", "runs/new"):
+        with pytest.raises(GancliError, match="no model yet") as caught:
+            modelfile.find_model(name)
+        assert caught.value.hint == "gancli resume runs/new"
+    with pytest.raises(GancliError, match="none at all"):
+        modelfile.find_model("other")
+
+
+def header_of(path: Path) -> tuple[dict[str, object], bytes]:
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def write_header(path: Path, header: dict[str, object], rest: bytes) -> None:
+    encoded = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + rest)
+
+
+def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
+    good = tmp_path / "m.safetensors"
+    small_model(good)
+    header, rest = header_of(good)
+
+    (tmp_path / "cut.safetensors").write_bytes(good.read_bytes()[:-100])
+    with pytest.raises(GancliError, match="damaged"):
+        modelfile.load_model(tmp_path / "cut.safetensors", torch.device("cpu"))
+
+    write_header(tmp_path / "foreign.safetensors", {k: v for k, v in header.items() if k != "__metadata__"}, rest)
+    with pytest.raises(GancliError, match="not a model file of gancli"):
+        modelfile.read_info(tmp_path / "foreign.safetensors")
+
+    info = json.loads(header["__metadata__"]["gancli"])  # type: ignore[index]
+    newer = {**header, "__metadata__": {"gancli": json.dumps({**info, "format": 99, "gancli": "9.9"})}}
+    write_header(tmp_path / "newer.safetensors", newer, rest)
+    with pytest.raises(GancliError, match=r"written by gancli 9\.9"):
+        modelfile.read_info(tmp_path / "newer.safetensors")
+
+    info["config"]["model"]["generator_width"] = 8
+    write_header(tmp_path / "other.safetensors", {**header, "__metadata__": {"gancli": json.dumps(info)}}, rest)
+    with pytest.raises(GancliError, match="do not fit"):
+        modelfile.load_model(tmp_path / "other.safetensors", torch.device("cpu"))
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(GancliError):
+        modelfile.read_info(path)
