@@ -126,10 +126,12 @@ def _devices(torch: Any) -> Iterator[Check]:
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    # Known to torch from 2.12 on x86 and Arm; without a unit for it, bf16 on the CPU is slower than fp32.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    bf16 = "fast" if any(known and "bf16" in str(name) for name, known in capabilities.items()) else "slow"
-    yield Check("cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {bf16} bf16, {platform.machine()}")
+    found = f"{cores} cores, {torch.get_num_threads()} threads, {platform.machine()}"
+    if hasattr(torch.cpu, "get_capabilities"):  # not in older releases of torch
+        # Without a unit for it, bf16 is emulated.
+        fast = any(known and "bf16" in str(name) for name, known in torch.cpu.get_capabilities().items())
+        found += ", fast bf16" if fast else ", bf16 slower than fp32"
+    yield Check("cpu", "ok", found)
 
 
 def _compilation(torch: Any) -> Iterator[Check]:
