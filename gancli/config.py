@@ -604,7 +604,7 @@ _WORDS = {
     "float_type": "must be a number",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a smaller number",
+    "int_parsing_size": "the number is too large",
     "int_type": "must be a whole number",
     "list_type": "must be a list",
     "model_type": "must be a section, with keys of its own",

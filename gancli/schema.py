@@ -51,7 +51,7 @@ class Section(BaseModel):
         validated = handler(value)
         if isinstance(value, bool) and type(validated) in (int, float):  # pydantic takes true for 1
             raise ValueError(f"must be a number, not {str(value).lower()}")
-        if type(validated) is int and abs(validated) > 2**63:  # 1e300 is whole too, but no count of anything
+        if type(validated) is int and abs(validated) > 2**63:  # pydantic holds other input to this, not int
             raise ValueError("the number is too large")
         return validated
 

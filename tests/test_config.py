@@ -296,6 +296,8 @@ def test_a_wrong_key_does_not_hide_that_others_do_not_fit_together() -> None:
         ("architecture=other", "cannot be changed with --set"),
         ("train={batch: 1, batch: 2}", "train.batch: given twice"),
         ("train.seed=" + "9" * 5000, "the number is too large"),
+        ("train.steps=1e30", "the number is too large"),
+        ("train.steps=1" + "0" * 30, "the number is too large"),
     ],
 )
 def test_a_problem_of_a_set(text: str, problem: str) -> None:
