@@ -24,9 +24,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
             raise GancliError("there is no CUDA device here", "type `gancli doctor` to see why, or use --device cpu")
         device = torch.device(name if ":" in name else f"cuda:{local_rank}")
         if device.index >= torch.cuda.device_count():
-            raise GancliError(
-                f"there is no device {device}", f"the last one is cuda:{torch.cuda.device_count() - 1}"
-            )
+            raise GancliError(f"there is no device {device}", f"the last one is cuda:{torch.cuda.device_count() - 1}")
         return device
     if name == "mps" and not torch.backends.mps.is_available():
         raise GancliError("there is no MPS device here", "use --device cpu")

@@ -23,8 +23,14 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from gancli import __version__, console
+from gancli.cli.data import data
 from gancli.cli.doctor import doctor
+from gancli.cli.import_ import import_
+from gancli.cli.models import models
 from gancli.cli.presets import presets
+from gancli.cli.resume import resume
+from gancli.cli.sample import sample
+from gancli.cli.train import train
 from gancli.errors import GancliError, RunError, nearest
 
 INTERRUPTED = 130
@@ -72,7 +78,13 @@ def _register(function: Callable[..., None], name: str, example: str) -> None:
     app.command(name, epilog=f"Example: {example}")(function)
 
 
+_register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
+_register(resume, "resume", "gancli resume photos")
+_register(sample, "sample", "gancli sample photos -n 16 -o grid.png")
 _register(presets, "presets", "gancli presets dcgan-shapes")
+_register(models, "models", "gancli models photos")
+_register(data, "data", "gancli data photos/")
+_register(import_, "import", "gancli import dcgan netG.pth --name faces")
 _register(doctor, "doctor", "gancli doctor")
 
 

@@ -26,7 +26,11 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Returns the runs in ./runs that begin with what was typed."""
-    return [path.parent.name for path in sorted(Path("runs").glob("*/config.yaml")) if path.parent.name.startswith(incomplete)]
+    return [
+        path.parent.name
+        for path in sorted(Path("runs").glob("*/config.yaml"))
+        if path.parent.name.startswith(incomplete)
+    ]
 
 
 def complete_importer(incomplete: str) -> list[str]:

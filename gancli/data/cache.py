@@ -20,7 +20,6 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +33,12 @@ from PIL import Image
 
 from gancli import paths
 from gancli.data.source import BadImage, Images, Pixels
+from gancli.data.threads import CHUNK, in_threads
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
 
 MAGIC = b"gancli-pixels-1\n"
 TRAILER = 8 + 16 + len(MAGIC)
-CHUNK = 32
-"""Images that a thread decodes before it hands them over."""
 LONGEST = 8
 """Random crops keep an image at most this many times as long as wide, so that a stray strip cannot fill memory."""
 
@@ -228,13 +226,17 @@ def decode_all(
                 # Another process, such as another rank of this run, may have written it meanwhile.
                 decoded = _load(path, name, prepare.channels)
             if decoded is None:
-                for done, index, result in _decode(images, prepare):
+
+                def decode(index: int) -> Pixels:
+                    return prepare(images.read(index, prepare.channels, prepare.side))
+
+                for done, result in enumerate(in_threads(decode, len(images)), start=1):
                     if isinstance(result, BadImage):
-                        bad.append((images.name(index), str(result)))
+                        bad.append((images.name(done - 1), str(result)))
                         if stop_at_bad:
                             break
                     else:
-                        store.add(index, result)
+                        store.add(done - 1, result)
                     if progress is not None and (done % CHUNK == 0 or done == len(images)):
                         progress(done, len(images))
                 if store.indices and not (stop_at_bad and bad):
@@ -247,35 +249,6 @@ def decode_all(
         first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
         raise GancliError(f"none of the {len(images):,} images can be read{first}")
     return decoded
-
-
-def _decode(images: Images, prepare: Preparation) -> Iterator[tuple[int, int, Pixels | BadImage]]:
-    """Yields (number done, index, pixels or what is wrong) in the order of the source, decoding in threads."""
-
-    def decode(start: int) -> list[Pixels | BadImage]:
-        results: list[Pixels | BadImage] = []
-        for index in range(start, min(start + CHUNK, len(images))):
-            try:
-                results.append(prepare(images.read(index, prepare.channels, prepare.side)))
-            except BadImage as error:
-                results.append(error)
-        return results
-
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    starts = iter(range(0, len(images), CHUNK))
-    pending: deque[tuple[int, Future[list[Pixels | BadImage]]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="gancli-decode") as pool:
-        try:
-            while True:
-                while len(pending) < 2 * threads and (start := next(starts, None)) is not None:
-                    pending.append((start, pool.submit(decode, start)))
-                if not pending:
-                    return
-                start, future = pending.popleft()
-                for offset, result in enumerate(future.result()):
-                    yield start + offset + 1, start + offset, result
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _shared_memory_left() -> int:

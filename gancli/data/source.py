@@ -157,3 +157,10 @@ def check(source: Source, needs: DataNeeds) -> str | None:
     if needs.labels and source.labels is not None and source.labels.ndim != 1:
         return f"it needs one class for every image, but {source.location} has attributes"
     return None
+
+
+def absolute(location: str) -> str:
+    """Returns a SOURCE that means the same from any working directory; names stay as they are."""
+    if location in NAMES or location == "shapes" or location.startswith("shapes:"):
+        return location
+    return str(Path(location).expanduser().resolve())

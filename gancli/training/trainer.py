@@ -105,7 +105,7 @@ class Trainer:
         clock = Clock(self.step, self._fraction())
         with self._signals():
             while self._fraction() < 1 and not self._stopping():
-                self._play_round(batches)
+                self.play_round(batches)
                 if display is not None:
                     display.advance(1, batches.images_shown - self.images_shown)
                 self.step += 1
@@ -127,7 +127,7 @@ class Trainer:
             events.close()
         return Outcome(self.step, self._stop_signal or None)
 
-    def _play_round(self, batches: Iterator[Any]) -> None:
+    def play_round(self, batches: Iterator[Any]) -> None:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), self.step))
         fraction = self._fraction()
         aids = self.train.aids

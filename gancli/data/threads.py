@@ -1,0 +1,43 @@
+"""Decoding in threads: Pillow lets go of Python's lock while it decodes. Importable without torch."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from gancli.data.source import BadImage
+
+CHUNK = 32
+"""Images that a thread decodes before it hands them over."""
+
+T = TypeVar("T")
+
+
+def in_threads(decode: Callable[[int], T], count: int) -> Iterator[T | BadImage]:
+    """Yields what ``decode`` returned for 0, 1, ..., count - 1, or the ``BadImage`` it raised, in this order."""
+
+    def decode_chunk(start: int) -> list[T | BadImage]:
+        results: list[T | BadImage] = []
+        for index in range(start, min(start + CHUNK, count)):
+            try:
+                results.append(decode(index))
+            except BadImage as error:
+                results.append(error)
+        return results
+
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    starts = iter(range(0, count, CHUNK))
+    pending: deque[Future[list[T | BadImage]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="gancli-decode") as pool:
+        try:
+            while True:
+                while len(pending) < 2 * threads and (start := next(starts, None)) is not None:
+                    pending.append(pool.submit(decode_chunk, start))
+                if not pending:
+                    return
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
