@@ -1,0 +1,103 @@
+"""How fast is a DCGAN training step, as a ratio to plain PyTorch: ``python benchmarks/step.py``.
+
+Both train the same networks at the same batch in the same process, in turns of a few steps, so that whatever else the
+machine does falls on both. The plain loop gets its images ready in memory; gancli's side is its whole step: data
+pipeline, random numbers, losses with their scores, and the log's meter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from plain_dcgan import networks, training
+
+from gancli import config as configuration
+from gancli.data.pipeline import Pipeline
+from gancli.data.source import open_source
+from gancli.registry import load_architecture
+from gancli.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+VARIANTS: dict[str, list[str]] = {
+    "eager fp32, NCHW as the plain loop": ["train.channels_last=false"],
+    "eager fp32 (default: channels_last)": [],
+    "with EMA": ["train.average={decay: 0.999}"],
+    "bf16": ["train.precision=bf16"],
+    "compile": ["train.compile=true"],
+    "bf16 + compile": ["train.precision=bf16", "train.compile=true"],
+}
+
+
+def gancli_step(settings: list[str]) -> Callable[[], None]:
+    config = configuration.resolve("dcgan-shapes", sets=["train.average=null", *settings])
+    source = open_source("shapes")
+    architecture = load_architecture(config.architecture)(config.model, config.train.aids)
+    shapes = type(architecture).input_shapes(config.model)
+    pipeline = Pipeline(source, shapes, config.data, batch=config.train.batch, seed=0)
+    trainer = Trainer(architecture, config, pipeline, CPU)
+    batches = pipeline.batches(0, CPU)
+
+    def step() -> None:
+        trainer.play_round(batches)
+        trainer.step += 1
+
+    return step
+
+
+def plain_step(model: Any, batch: int) -> Callable[[], None]:
+    ready = [torch.rand(batch, model.channels, model.resolution, model.resolution) * 2 - 1 for _ in range(8)]
+    generator, discriminator = networks(model.latent_dim, model.generator_width, model.channels, model.resolution)
+    loop = training(generator, discriminator, itertools.cycle(ready), model.latent_dim)
+    return lambda: next(loop) and None
+
+
+def seconds(step: Callable[[], None], count: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(count):
+        step()
+    return (time.perf_counter() - begun) / count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each side per round")
+    parser.add_argument("--resolution", type=int, default=32)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--only", help="variants whose name contains this")
+    arguments = parser.parse_args()
+    size = [
+        f"model.resolution={arguments.resolution}",
+        f"model.generator_width={arguments.width}",
+        f"model.discriminator_width={arguments.width}",
+        f"train.batch={arguments.batch}",
+    ]
+    config = configuration.resolve("dcgan-shapes", sets=size)
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {arguments.resolution} px, "
+        f"width {arguments.width}, batch {arguments.batch}"
+    )
+    print(
+        f"{'variant':36} {'plain ms':>9} {'gancli ms':>9} {'ratio':>7}  (gancli / plain, median of {arguments.rounds})"
+    )
+    for name, settings in VARIANTS.items():
+        if arguments.only and arguments.only not in name:
+            continue
+        plain, ours = plain_step(config.model, arguments.batch), gancli_step([*size, *settings])
+        for step in (plain, ours):
+            seconds(step, 5)
+        pairs = [(seconds(plain, arguments.steps), seconds(ours, arguments.steps)) for _ in range(arguments.rounds)]
+        ratio = statistics.median(b / a for a, b in pairs)
+        a, b = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
+        print(f"{name:36} {a:9.1f} {b:9.1f} {ratio:7.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
