@@ -163,7 +163,10 @@ def _images_from(array: NDArray[Any], name: str) -> ArrayImages:
         return ArrayImages(name, array)
     if array.dtype.kind != "f":
         raise GancliError(f"{name} holds {array.dtype}, which is no kind of image", hint)
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    finite = array[np.isfinite(array)]
+    if len(finite) == 0:
+        raise GancliError(f"{name} holds no number at all")
+    low, high = float(finite.min()), float(finite.max())
     # A little over 1 is what averaging and filters leave behind.
     if not (low >= -1.001 and high <= 1.001):
         raise GancliError(

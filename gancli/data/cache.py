@@ -20,7 +20,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -278,7 +278,9 @@ class _Store:
 
     def __exit__(self, *unused: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What it still buffers is either written already or not wanted any more.
+            with suppress(OSError):
+                self._file.close()
             self._aside.unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()

@@ -162,7 +162,7 @@ class TarFiles(Files):
             try:
                 while block := archive.fileobj.read(2**20):
                     unpacked.write(block)
-                unpacked.flush()
+                unpacked.seek(0)
             except OSError as error:
                 if error.errno is None:
                     raise

@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gancli.data.pipeline import Batches, Pipeline
+from gancli.data.source import BadImage, Pixels, Source, open_source
+from gancli.errors import GancliError, RunError
+from gancli.schema import DataConfig
+
+CPU = torch.device("cpu")
+SHAPE = {"image": (3, 8, 8)}
+
+
+class Numbered:
+    """Small images that tell which they are: the value of the first column; the others are 200 and on."""
+
+    def __init__(self, count: int, size: tuple[int, int] = (8, 8), bad: tuple[int, ...] = ()) -> None:
+        self.count, self.size, self.bad = count, size, bad
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        return f"numbered[{index}]"
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        if index in self.bad:
+            raise BadImage("it is broken")
+        height, width = self.size
+        pixels = np.empty((height, width, channels), np.uint8)
+        pixels[...] = (200 + np.arange(width))[None, :, None]
+        pixels[:, 0] = index
+        return pixels
+
+
+def source(count: int = 50, labels: bool = False, **options: object) -> Source:
+    return Source(
+        "numbered",
+        "numbers",
+        {"image": Numbered(count, **options)},
+        np.arange(count) % 7 if labels else None,
+        tuple("abcdefg") if labels else (),
+        fingerprint="1",
+    )
+
+
+def pipeline(
+    data: Source | None = None, shapes: dict | None = None, batch: int = 16, seed: int = 3, **options
+) -> Pipeline:
+    places = {name: options.pop(name) for name in ("rank", "world", "workers", "progress") if name in options}
+    return Pipeline(data or source(), shapes or SHAPE, DataConfig(**options), batch=batch, seed=seed, **places)
+
+
+def take(pipe: Pipeline, count: int, start: int = 0) -> list[torch.Tensor]:
+    batches = pipe.batches(start, CPU)
+    try:
+        return [next(batches).image for _ in range(count)]
+    finally:
+        batches.close()
+
+
+def numbers(images: torch.Tensor) -> list[int]:
+    """Which image each is, mirrored or not."""
+    pixels = ((images + 1) * 127.5).round().int()
+    return torch.minimum(pixels[:, 0, 0, 0], pixels[:, 0, 0, -1]).tolist()
+
+
+def test_batches_are_floats_in_channels_last():
+    batches = pipeline(source(labels=True), batch=10).batches(30, CPU)
+    assert batches.images_shown == 30
+    batch = next(batches)
+    assert batches.images_shown == 40
+    assert batch.image.shape == (10, 3, 8, 8)
+    assert batch.image.dtype == torch.float32
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+    assert (batch.image[:, 0, 0, 7] == torch.tensor(207 / 127.5 - 1)).all()
+    assert batch.labels.dtype == torch.int64
+    assert batch.labels.tolist() == [number % 7 for number in numbers(batch.image)]
+    batches.close()
+    assert list(batches) == []
+
+
+def test_range_of_values_is_exact():
+    class Extremes(Numbered):
+        def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+            return np.full((8, 8, channels), 255 * index, np.uint8)
+
+    data = Source("extremes", "", {"image": Extremes(2)}, fingerprint="x")
+    image = take(pipeline(data, batch=2), 1)[0]
+    assert sorted(image[:, 0, 0, 0].tolist()) == [-1.0, 1.0]
+
+
+def test_epochs_show_every_image_once_and_batches_straddle_them():
+    shown = [number for images in take(pipeline(), 25) for number in numbers(images)]  # 400 = 8 epochs of 50
+    for epoch in range(8):
+        assert sorted(shown[50 * epoch : 50 * epoch + 50]) == list(range(50))
+    assert shown[:50] != shown[50:100]
+
+
+CONFIGS = [
+    {"flip": True},
+    {"flip": True, "crop": "random", "load_size": 10},
+    {"flip": True, "crop": "random", "load_size": 10, "cache_gib": 0},
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_same_bytes_from_anywhere_with_any_workers_ranks_and_batch(config):
+    data = source(size=(9, 14), labels=True)
+    reference = torch.cat(take(pipeline(data, **config), 12))
+    two_workers = pipeline(data, workers=2, **config)
+    assert torch.equal(torch.cat(take(two_workers, 12)), reference)
+    assert torch.equal(torch.cat(take(two_workers, 5, start=16 * 7)), reference[16 * 7 :])
+    assert torch.equal(torch.cat(take(pipeline(data, **config), 3, start=37)), reference[37 : 37 + 48])
+    assert torch.equal(torch.cat(take(pipeline(data, batch=64, **config), 3)), reference)
+    ranks = [torch.cat(take(pipeline(data, rank=rank, world=2, **config), 12)).split(8) for rank in (0, 1)]
+    assert torch.equal(torch.cat([torch.cat(pair) for pair in zip(*ranks, strict=True)]), reference)
+    assert not torch.equal(torch.cat(take(pipeline(data, seed=4, **config), 12)), reference)
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_other_ways_to_start_workers(method):
+    code = (
+        "import multiprocessing, torch, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_pipeline import pipeline, source, take\n"
+        "if __name__ == '__main__':\n"
+        f"    multiprocessing.set_start_method('{method}')\n"
+        "    for gib in (1, 0):\n"
+        "        expected = take(pipeline(flip=True, cache_gib=gib), 6)\n"
+        "        found = take(pipeline(flip=True, cache_gib=gib, workers=1), 6)\n"
+        "        print(all(map(torch.equal, expected, found)))\n"
+    )
+    done = run_script(code)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def run_script(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+    folder = Path(os.environ["GANCLI_HOME"])
+    script = folder / "script.py"
+    script.write_text(code)
+    return subprocess.run(
+        [sys.executable, str(script), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        **options,
+    )
+
+
+def test_flip_mirrors_about_half_of_the_images():
+    plain, flipped = torch.cat(take(pipeline(), 30)), torch.cat(take(pipeline(flip=True), 30))
+    mirrored = (plain != flipped).flatten(1).any(dim=1)
+    assert torch.equal(flipped[mirrored], plain[mirrored].flip(3))
+    assert torch.equal(flipped[~mirrored], plain[~mirrored])
+    assert 190 < int(mirrored.sum()) < 290
+    # The choice belongs to the position, not to the image.
+    again = mirrored[[i for i, number in enumerate(numbers(plain)) if number == 7]]
+    assert again.any()
+    assert not again.all()
+
+
+def test_grey_images_are_mirrored_too():
+    shape = {"image": (1, 8, 8)}
+    plain, flipped = take(pipeline(shapes=shape), 1)[0], take(pipeline(shapes=shape, flip=True), 1)[0]
+    mirrored = (plain != flipped).flatten(1).any(dim=1)
+    assert plain.shape == (16, 1, 8, 8)
+    assert torch.equal(flipped[mirrored], plain[mirrored].flip(3))
+    assert 0 < int(mirrored.sum()) < 16
+
+
+def test_random_crops_reach_every_place():
+    class Ramp(Numbered):
+        def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+            y, x = np.mgrid[:10, :12]
+            return np.stack([y, x, y * 0], axis=-1).astype(np.uint8)
+
+    data = Source("ramp", "", {"image": Ramp(40)}, fingerprint="ramp")
+    images = torch.cat(take(pipeline(data, crop="random", load_size=10), 40))
+    corners = ((images[:, :2, 0, 0] + 1) * 127.5).round().int()
+    found = {tuple(corner) for corner in corners.tolist()}
+    assert found == {(top, left) for top in range(3) for left in range(5)}
+    step = ((images[:, 1, 0, 7] - images[:, 1, 0, 0]) * 127.5).round()
+    assert (step == 7).all()
+
+
+def test_bad_images_are_left_out_with_their_labels():
+    pipe = pipeline(source(20, labels=True, bad=(0, 7, 19)), batch=17)
+    assert pipe.length == 17
+    assert pipe.bad == [(f"numbered[{i}]", "it is broken") for i in (0, 7, 19)]
+    assert pipe.classes == tuple("abcdefg")
+    batch = next(pipe.batches(0, CPU))
+    assert sorted(numbers(batch.image)) == [i for i in range(20) if i not in (0, 7, 19)]
+    assert batch.labels.tolist() == [number % 7 for number in numbers(batch.image)]
+    with pytest.raises(GancliError, match=r"numbered\[0\] cannot be read"):
+        pipeline(source(20, bad=(0,)), on_bad_image="error")
+
+
+def two_domains(paired: bool, **bad: tuple[int, ...]) -> Source:
+    domains = {
+        "left": Numbered(12, bad=bad.get("left", ())),
+        "right": Numbered(12 if paired else 9, bad=bad.get("right", ())),
+    }
+    return Source("two", "", domains, paired=paired, fingerprint=f"two {paired} {bad}")
+
+
+TWO = {"A": (3, 8, 8), "B": (3, 8, 8)}
+
+
+def test_pairs_stay_together_and_lose_both_halves():
+    pipe = pipeline(two_domains(True, left=(2,), right=(5, 2)), TWO, batch=9, flip=True)
+    assert pipe.length == 10
+    assert [name for name, _ in pipe.bad] == ["numbered[2]", "numbered[2]", "numbered[5]"]
+    batches = pipe.batches(0, CPU)
+    shown: list[int] = []
+    for _ in range(10):
+        images = next(batches).images
+        assert list(images) == ["A", "B"]
+        assert torch.equal(images["A"], images["B"])
+        shown += numbers(images["A"])
+    assert sorted(shown[:10]) == [i for i in range(12) if i not in (2, 5)]
+
+
+def test_no_pair_left():
+    with pytest.raises(GancliError, match="no pair of two"):
+        pipeline(two_domains(True, left=tuple(range(6)), right=tuple(range(6, 12))), TWO)
+
+
+def test_unpaired_domains_have_orders_and_lengths_of_their_own():
+    pipe = pipeline(two_domains(False), TWO, batch=36)
+    assert pipe.length == 12
+    images = next(pipe.batches(0, CPU)).images
+    a, b = numbers(images["A"]), numbers(images["B"])
+    assert sorted(a[:12]) == list(range(12))
+    assert sorted(b[:9]) == list(range(9)) == sorted(b[9:18])
+    assert a[:9] != b[:9]
+
+
+def test_domains_can_differ_in_shape():
+    pipe = pipeline(two_domains(True), {"edges": (1, 8, 8), "photo": (3, 16, 16)}, batch=4)
+    images = next(pipe.batches(0, CPU)).images
+    assert [tuple(image.shape) for image in images.values()] == [(4, 1, 8, 8), (4, 3, 16, 16)]
+
+
+def test_attributes_as_labels():
+    data = Source("a", "", {"image": Numbered(8)}, np.eye(8, dtype=np.float32), tuple("abcdefgh"), fingerprint="a")
+    batch = next(pipeline(data, batch=4).batches(0, CPU))
+    assert batch.labels.dtype == torch.float32
+    assert batch.labels.argmax(dim=1).tolist() == numbers(batch.image)
+
+
+def test_what_cannot_be_served():
+    with pytest.raises(GancliError, match="2 sets of images, but 1 are needed"):
+        pipeline(two_domains(False))
+    with pytest.raises(GancliError, match="a batch of 15 cannot be shared by 2") as caught:
+        pipeline(batch=15, world=2)
+    assert caught.value.hint == "--batch 16"
+
+
+def test_progress_counts_all_domains():
+    seen: list[tuple[int, int]] = []
+    pipeline(two_domains(False), TWO, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(12, 21), (21, 21)]
+
+
+def test_ranks_share_one_cache_file(gancli_home):
+    for rank in (0, 1):
+        pipeline(rank=rank, world=2)
+    assert len(list((gancli_home / "cache").glob("*.pixels"))) == 1
+
+
+def test_loading_leaves_the_runs_random_numbers_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    take(pipeline(workers=1), 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_built_in_shapes_are_drawn_at_the_size_wanted():
+    from gancli.data.shapes import draw, factors
+
+    drawn = torch.from_numpy(draw(factors(0, 20_160), 16))
+    image = take(pipeline(open_source("shapes"), {"image": (3, 16, 16)}, batch=8), 1)[0]
+    pixels = ((image + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+    assert all((drawn == one).flatten(1).all(dim=1).any() for one in pixels)
+
+
+# -- worker processes -------------------------------------------------------------------------------------------------
+
+
+def workers_of(batches: Batches) -> list[multiprocessing.process.BaseProcess]:
+    return batches._raw._workers
+
+
+def test_a_killed_worker_is_an_error_and_not_a_hang():
+    batches = pipeline(workers=2).batches(0, CPU)
+    next(batches)
+    victims = workers_of(batches)
+    started = time.monotonic()
+    os.kill(victims[0].pid, signal.SIGKILL)
+    time.sleep(0.2)  # nothing is raised here, in the midst of other work
+    with pytest.raises(RunError, match="a loader process died") as caught:
+        list(itertools.islice(batches, 50))
+    assert time.monotonic() - started < 30
+    assert "--workers 0" in caught.value.hint
+    for victim in victims:
+        victim.join(5)
+        assert not victim.is_alive()
+    assert list(batches) == []
+
+
+def test_workers_ignore_what_only_the_parent_acts_on():
+    batches = pipeline(workers=2).batches(0, CPU)
+    next(batches)
+    workers = workers_of(batches)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for worker in workers:
+            os.kill(worker.pid, number)
+    time.sleep(0.3)
+    assert all(worker.is_alive() for worker in workers)
+    assert len(next(batches)) == 16
+    batches.close()
+    for worker in workers:
+        worker.join(5)
+        assert not worker.is_alive()
+
+
+def test_signal_handlers_of_the_parent_are_left_alone():
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+    before = [signal.getsignal(number) for number in kinds], signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    take(pipeline(workers=1), 1)
+    assert before == ([signal.getsignal(number) for number in kinds], signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def test_ctrl_c_at_the_whole_group_reaches_only_the_parent():
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_pipeline import CPU, pipeline\n"
+        "batches = pipeline(workers=2).batches(0, CPU)\n"
+        "try:\n"
+        "    os.killpg(0, signal.SIGINT)\n"
+        "    while True: next(batches)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(len(next(batches)), 'after Ctrl-C')\n"
+    )
+    done = run_script(code, start_new_session=True)
+    assert done.stdout == "16 after Ctrl-C\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)"])
+def test_leaving_without_close_does_not_hang(end):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_pipeline import CPU, pipeline\n"
+        "batches = pipeline(workers=2).batches(0, CPU)\n"
+        "next(batches)\n" + end
+    )
+    started = time.monotonic()
+    done = run_script(code)
+    assert time.monotonic() - started < 30
+    assert done.returncode == {"": 0, "sys.exit(3)": 3}[end]
+
+
+def test_workers_end_when_the_parent_is_killed():
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_pipeline import CPU, pipeline, workers_of\n"
+        "batches = pipeline(workers=2).batches(0, CPU)\n"
+        "next(batches)\n"
+        "print(*[worker.pid for worker in workers_of(batches)], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    # communicate() returns only when the workers, which hold the pipe, have ended.
+    started = time.monotonic()
+    done = run_script(code)
+    assert done.returncode == -signal.SIGKILL
+    assert len(done.stdout.split()) == 2
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.gpu
+def test_batches_reach_the_gpu():
+    device = torch.device("cuda")
+    for workers in (0, 2):
+        pipe = pipeline(source(labels=True), flip=True, workers=workers)
+        on_cpu, on_gpu = pipe.batches(0, CPU), pipe.batches(0, device)
+        for _ in range(10):
+            one, other = next(on_cpu), next(on_gpu)
+            assert other.image.device.type == "cuda"
+            assert other.image.is_contiguous(memory_format=torch.channels_last)
+            assert torch.allclose(one.image, other.image.cpu(), atol=1e-6)
+            assert torch.equal(one.labels, other.labels.cpu())
+        on_cpu.close()
+        on_gpu.close()
