@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,9 +20,13 @@ T = TypeVar("T")
 def in_threads(decode: Callable[[int], T], count: int) -> Iterator[T | BadImage]:
     """Yields what ``decode`` returned for 0, 1, ..., count - 1, or the ``BadImage`` it raised, in this order."""
 
+    stopped = threading.Event()
+
     def decode_chunk(start: int) -> list[T | BadImage]:
         results: list[T | BadImage] = []
         for index in range(start, min(start + CHUNK, count)):
+            if stopped.is_set():
+                break
             try:
                 results.append(decode(index))
             except BadImage as error:
@@ -40,4 +45,5 @@ def in_threads(decode: Callable[[int], T], count: int) -> Iterator[T | BadImage]
                     return
                 yield from pending.popleft().result()
         finally:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)

@@ -25,7 +25,7 @@ from gancli.architectures.base import DataNeeds
 from gancli.data.arrays import read_idx
 from gancli.data.layouts import natural
 from gancli.data.named import _KNOWN
-from gancli.data.source import NAMES, BadImage, Source, check, open_source
+from gancli.data.source import NAMES, BadImage, Source, absolute, check, open_source
 from gancli.errors import GancliError
 
 
@@ -702,6 +702,13 @@ def test_no_torch_for_files(tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_absolute_locations(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [absolute(name) for name in ("shapes", "shapes:pairs", "mnist")] == ["shapes", "shapes:pairs", "mnist"]
+    assert absolute("./mnist") == str(tmp_path / "mnist")
+    assert absolute("photos/../x.zip") == str(tmp_path / "x.zip")
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
