@@ -148,7 +148,8 @@ def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        # torchvision talks on stdout, which carries results only.
+        # torchvision talks on stdout, which carries results only. The CIFAR files hold pickles, and it compares them
+        # with known checksums before it loads one.
         with contextlib.redirect_stdout(sys.stderr):
             try:
                 return kind(root, **known.part(part))

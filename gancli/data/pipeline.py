@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -250,10 +251,16 @@ class Batches:
         with _quiet_start():
             self._raw: Iterator[Raw] | None = iter(loader)
         # Before multiprocessing's own cleaning up, which waits for workers that ignore its SIGTERM.
-        atexit.register(self.close)
+        this = weakref.ref(self)
+        self._at_exit = lambda: None if (alive := this()) is None else alive.close()
+        atexit.register(self._at_exit)
 
     def __iter__(self) -> Batches:
         return self
+
+    def __del__(self) -> None:
+        if hasattr(self, "_at_exit"):
+            self.close()
 
     def __next__(self) -> Batch:
         if self._raw is None:
@@ -281,7 +288,7 @@ class Batches:
     def close(self) -> None:
         """Ends the workers. Iteration is over then."""
         raw, self._raw = self._raw, None
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
         workers = getattr(raw, "_workers", [])
         if workers:
             raw._shutdown_workers()  # type: ignore[union-attr]
@@ -306,13 +313,12 @@ def _quiet_start() -> Iterator[None]:
 
     The handler would raise a dead worker's error in the midst of whatever runs; without it ``next`` finds out.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     on_child = signal.getsignal(signal.SIGCHLD)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
-        signal.signal(signal.SIGCHLD, on_child if on_child is not None else signal.SIG_DFL)
+        # torch sets its handler in the main thread only.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, on_child if on_child is not None else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -336,6 +336,15 @@ def test_workers_ignore_what_only_the_parent_acts_on():
         assert not worker.is_alive()
 
 
+def test_workers_end_with_batches_that_nobody_closed():
+    batches = pipeline(workers=1).batches(0, CPU)
+    next(batches)
+    (worker,) = workers_of(batches)
+    del batches
+    worker.join(5)
+    assert not worker.is_alive()
+
+
 def test_signal_handlers_of_the_parent_are_left_alone():
     kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
     before = [signal.getsignal(number) for number in kinds], signal.pthread_sigmask(signal.SIG_BLOCK, ())
