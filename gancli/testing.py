@@ -68,7 +68,8 @@ def _declared(architecture: type[Architecture]) -> list[str]:
         if not hasattr(architecture, name)
     ]
     problems += [f"{name} is not implemented" for name in sorted(architecture.__abstractmethods__)]
-    if hasattr(architecture, "Config") and not issubclass(architecture.Config, ModelConfig):
+    config: type = getattr(architecture, "Config", ModelConfig)
+    if not issubclass(config, ModelConfig):
         problems.append("Config is not a subclass of gancli.schema.ModelConfig")
     return problems
 
@@ -96,7 +97,7 @@ def _steps(model: Architecture, config: ModelConfig) -> list[str]:
     problems = []
     for options in ({}, {"accumulate": 2}, {"precision": "bf16"}):
         trained = copy.deepcopy(model).train()
-        train = TrainConfig(steps=10, batch=4, **options)  # type: ignore[arg-type]
+        train = TrainConfig(steps=10, batch=4, **options)
         try:
             update = _play(trained, config, train, range(1))
         except Exception as error:

@@ -1,4 +1,4 @@
-"""check_architecture: silent about what is right, outspoken about what is missing. Every preset is built and stepped."""
+"""check_architecture is silent about what is right and outspoken about the rest; every preset builds and steps."""
 
 from __future__ import annotations
 

@@ -126,12 +126,12 @@ def train(
         out = RUNS / check_name(name)
     if out is not None:
         RunDirectory.check_free(out)  # before the data are read, which may take minutes
-    session = prepare(resolved)
+    session = prepare(resolved, weights)
     if distributed.rank() == 0:
         path = out or default_run_path(resolved.preset or resolved.architecture)
         run = RunDirectory.create(path, resolved)
     run = RunDirectory(Path(distributed.share_text(str(run.path) if distributed.rank() == 0 else "")))
-    outcome = run_session(session, run, init_from=weights)
+    outcome = run_session(session, run)
     if distributed.rank() == 0:
         typer.echo(run.path)
     if outcome.signal is not None:

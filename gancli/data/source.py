@@ -160,7 +160,8 @@ def check(source: Source, needs: DataNeeds) -> str | None:
 
 
 def absolute(location: str) -> str:
-    """Returns a SOURCE that means the same from any working directory; names stay as they are."""
+    """Returns a SOURCE that means the same from any working directory; names and what is not there stay as they are."""
     if location in NAMES or location == "shapes" or location.startswith("shapes:"):
         return location
-    return str(Path(location).expanduser().resolve())
+    path = Path(location).expanduser()
+    return str(path.resolve()) if path.exists() else location

@@ -38,5 +38,5 @@ def import_checkpoint(architecture: str, path: Path) -> bytes:
         )
         info = modelfile.describe(architecture, resolved, networks=imported.networks, origin=path.name)
         return modelfile.to_bytes(info, imported.tensors)
-    key, misfit = min(misfits, key=lambda found: len(found[1].problems))
-    raise refusal(path, importer.KIND, key, misfit)
+    nearest, problems = min(misfits, key=lambda found: len(found[1].problems))
+    raise refusal(path, importer.KIND, nearest, problems)

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,7 +94,7 @@ class _Kept:
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         self.weights = {_storage(tensor) for tensor in weights}  # they are there anyway
-        self.holders: Counter[int] = Counter()
+        self.holders: Counter[Any] = Counter()
         self.now = self.peak = 0
 
     def pack(self, tensor: Tensor) -> _Held:
@@ -124,7 +125,7 @@ class _Held:
         self.kept.release(self.tensor)
 
 
-def _storage(tensor: Tensor) -> int:
+def _storage(tensor: Tensor) -> Any:
     # Fake tensors have no addresses; the storage object itself tells them apart.
     return tensor.untyped_storage()._cdata
 

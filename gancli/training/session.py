@@ -28,6 +28,9 @@ from gancli.training.rundir import RunDirectory
 from gancli.training.trainer import Outcome, Trainer
 
 
+BAD_SHOWN = 10
+
+
 @dataclass(frozen=True)
 class Session:
     """What a run needs before its first step."""
@@ -39,23 +42,20 @@ class Session:
     pipeline: Pipeline
 
 
-def prepare(config: RunConfig) -> Session:
-    """Opens the data and builds the networks; writes nothing.
+def prepare(config: RunConfig, init_from: Path | None = None) -> Session:
+    """Builds the networks, with the weights of a model file where one is given, and decodes the data.
 
     Raises:
-        GancliError: the device is not there, or the data cannot be opened or do not suit the architecture.
+        GancliError: the device is not there, ``init_from`` does not fit, or the data cannot be opened or do not suit.
     """
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device)
     source = open_training_source(config)
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
+    if init_from is not None:
+        _initialise(architecture, init_from)
     workers = config.train.workers if config.train.workers is not None else (0 if device.type == "cpu" else 2)
-    if config.train.batch % distributed.world_size():
-        raise GancliError(
-            f"batch {config.train.batch} cannot be split over {distributed.world_size()} processes",
-            "give a --batch that is a multiple",
-        )
     with progress(f"reading {source.location}", 0) as bar:
         pipeline = Pipeline(
             source,
@@ -68,6 +68,10 @@ def prepare(config: RunConfig) -> Session:
             workers=workers,
             progress=bar.update,
         )
+    if pipeline.bad and distributed.rank() == 0:
+        shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
+        more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
+        warn(f"{len(pipeline.bad)} images cannot be read and are left out:{shown}{more}")
     return Session(config, device, architecture, source, pipeline)
 
 
@@ -88,11 +92,11 @@ def open_training_source(config: RunConfig) -> Source:
     return source
 
 
-def run_session(session: Session, run: RunDirectory, *, init_from: Path | None = None) -> Outcome:
+def run_session(session: Session, run: RunDirectory) -> Outcome:
     """Trains in a run directory, from its newest good checkpoint where it has one.
 
     Raises:
-        GancliError: another process has the run, or its checkpoints or ``init_from`` do not fit the configuration.
+        GancliError: another process has the run, or its checkpoints do not fit the configuration.
         RunError: training failed; the last good checkpoint is kept and named.
     """
     leader = distributed.rank() == 0
@@ -102,8 +106,6 @@ def run_session(session: Session, run: RunDirectory, *, init_from: Path | None =
         if session.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        if init_from is not None:
-            _initialise(session.architecture, init_from)
         trainer = Trainer(session.architecture, session.config, session.pipeline, session.device)
         restore(trainer, run, leader=leader)
         if leader:

@@ -62,7 +62,7 @@ class Trainer:
         self.device = device
         self.architecture = architecture.to(device).train()
         if self.train.channels_last:
-            self.architecture.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.architecture.to(memory_format=torch.channels_last)
         self._check_names()
         self.players = make_players(architecture, self.train, device)
         self.update = Update(self.players, self.train, device)
@@ -230,7 +230,7 @@ class Trainer:
             raise GancliError(
                 "--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"'
             ) from error
-        return SummaryWriter(run.tensorboard, purge_step=self.step)  # type: ignore[no-untyped-call]
+        return SummaryWriter(run.tensorboard, purge_step=self.step)
 
     # State ----------------------------------------------------------------------------------------------------------
 

@@ -139,19 +139,20 @@ class Bomb:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, legacy: bool) -> None:
+    content = {**official_state(), "extra": Bomb(tmp_path / "exploded")}
+    torch.save(content, tmp_path / "netG.pth", _use_new_zipfile_serialization=not legacy)
     with pytest.raises(GancliError, match="Python objects besides tensors"):
-        content = {**official_state(), "extra": Bomb(tmp_path / "exploded")}
-        torch.save(content, tmp_path / "netG.pth", _use_new_zipfile_serialization=not legacy)
         import_checkpoint("dcgan", tmp_path / "netG.pth")
     assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello, this is text", b"\x80\x02}q\x00.", b"PK\x03\x04 broken zip", b"\x89PNG\r\n\x1a\n"]
+    "content",
+    [b"", b"hello, this is text", b"no checkpoint", b"\x80\x02}q\x00.", b"PK\x03\x04 broken zip", b"\x89PNG\r\n\x1a\n"],
 )
 def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "netG.pth").write_bytes(content)
-    with pytest.raises(GancliError):
+    with pytest.raises(GancliError, match="not a PyTorch checkpoint"):
         import_checkpoint("dcgan", tmp_path / "netG.pth")
 
 

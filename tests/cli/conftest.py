@@ -1,0 +1,38 @@
+"""Small images and a small trained model for the tests of commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from small import SMALL
+
+from gancli.cli.app import run
+from gancli.data.source import open_source
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 24 images."""
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    folder.mkdir()
+    shapes = open_source("shapes").domains["image"]
+    for index in range(24):
+        Image.fromarray(shapes.read(index, 3, 40)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """The model file of a short training."""
+    out = tmp_path_factory.mktemp("model") / "run"
+    assert run(["train", "dcgan-shapes", "--data", str(photos), "--steps", "4", "--out", str(out), *SMALL]) == 0
+    return out / "model.safetensors"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,187 @@
+"""A run that is killed goes on as if nothing had happened: same bytes in the model file, same numbers in the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from gancli.data.source import open_source
+
+STEPS = 12
+IMAGES = 45  # an epoch ends within a batch
+TINY = [
+    *("--set", "model.generator_width=4", "--set", "model.discriminator_width=4", "--set", "model.latent_dim=8"),
+    *("--set", "train.log_every=5", "--set", "train.checkpoint_every=4", "--set", "train.sample_every=6"),
+    *("--set", "train.samples=4", "--batch", "8"),
+]
+CLOCK = ("images_per_s", "eta_s", "memory_mib")
+
+VARIANTS: dict[str, list[str]] = {
+    "fp32": ["--set", "train.average=null"],
+    "2 workers": ["--workers", "2"],
+    "bf16": ["--precision", "bf16"],
+    "fp16": ["--precision", "fp16"],
+    "everything": [
+        *("--workers", "2", "--precision", "bf16", "--set", "train.accumulate=2"),
+        *("--set", "train.average={decay: 0.9, start: 5}", "--set", "train.clip_gradients=1"),
+        *(
+            "--set",
+            "train.schedule={kind: linear, start: 0.3}",
+            "--set",
+            "train.turns={D: {above: 0.2}, G: {every: 2}}",
+        ),
+        *("--set", "train.aids={label_smoothing: 0.1, label_flip: 0.05, instance_noise: 0.1}"),
+        *("--set", "data={flip: true, crop: random, load_size: 36}"),
+    ],
+}
+
+
+def gancli(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gancli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "GANCLI_HOME": str(cwd / "home"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err
+    return out, err
+
+
+def train(cwd: Path, name: str, *extra: str, steps: int = STEPS) -> subprocess.Popen[str]:
+    photos = cwd / "photos"
+    if not photos.exists():
+        shapes = open_source("shapes").domains["image"]
+        photos.mkdir()
+        for index in range(IMAGES):
+            Image.fromarray(shapes.read(index, 3, 36 + index % 3)).save(photos / f"{index}.png")
+    return gancli(
+        *("train", "dcgan-shapes", "--data", "photos", "--steps", str(steps), "--name", name, *TINY, *extra), cwd=cwd
+    )
+
+
+def log(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in CLOCK} for line in lines]
+
+
+def same(one: Path, other: Path) -> None:
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    assert log(one) == log(other)
+    last = max((one / "samples").iterdir())
+    assert last.read_bytes() == (other / "samples" / last.name).read_bytes()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+SLOW = ("bf16", "fp16", "2 workers")
+
+
+@pytest.mark.parametrize("variant", [pytest.param(v, marks=pytest.mark.slow) if v in SLOW else v for v in VARIANTS])
+def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, variant: str) -> None:
+    extra = VARIANTS[variant]
+    finish(train(tmp_path, "whole", *extra))
+    process = train(tmp_path, "cut", *extra)
+    run = tmp_path / "runs/cut"
+    wait_for((run / "checkpoints/4").is_dir, process)
+    process.kill()
+    process.communicate()
+    process = gancli("resume", "cut", cwd=tmp_path)
+    wait_for((run / "checkpoints/8").is_dir, process)
+    process.kill()
+    process.communicate()
+    finish(gancli("resume", "cut", cwd=tmp_path))
+    same(tmp_path / "runs/whole", run)
+    steps = [line["step"] for line in log(run)]
+    assert steps == [5, 10, 12]
+
+
+def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
+    finish(train(tmp_path, "whole", steps=3))
+    process = train(tmp_path, "cut", steps=3)
+    wait_for((tmp_path / "runs/cut/config.yaml").exists, process)
+    process.kill()
+    process.communicate()
+    finish(gancli("resume", "cut", cwd=tmp_path))
+    same(tmp_path / "runs/whole", tmp_path / "runs/cut")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_write_a_checkpoint_and_leave(tmp_path: Path, number: int, code: int) -> None:
+    process = train(tmp_path, "run", "--workers", "1", steps=100_000)
+    run = tmp_path / "runs/run"
+    wait_for(lambda: (run / "log.jsonl").exists(), process)
+    process.send_signal(number)
+    out, err = finish(process, code)
+    assert out == "runs/run\n"
+    assert "gancli resume runs/run" in err
+    assert "Traceback" not in err
+    (newest,) = sorted(int(path.name) for path in (run / "checkpoints").iterdir())[-1:]
+    assert newest >= log(run)[-1]["step"]
+    out, _ = finish(gancli("resume", "run", "--steps", str(newest + 2), cwd=tmp_path))
+    assert out == "runs/run\n"
+    assert log(run)[-1]["step"] == newest + 2
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path) -> None:
+    finish(train(tmp_path, "whole"))
+    finish(train(tmp_path, "hurt"))
+    run = tmp_path / "runs/hurt"
+    newest = run / "checkpoints/12/optimizers.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    _, err = finish(gancli("resume", "hurt", cwd=tmp_path))
+    assert "checkpoints/12 is damaged" in err
+    same(tmp_path / "runs/whole", run)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["12", "12.damaged", "8"]
+
+
+def test_a_finished_run_is_prolonged_and_a_running_one_is_locked(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run", steps=3))
+    run = tmp_path / "runs/run"
+    model = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").unlink()  # as if killed between the checkpoint and this file
+    out, _ = finish(gancli("resume", "run", cwd=tmp_path))
+    assert out == "runs/run\n"
+    assert (run / "model.safetensors").read_bytes() == model
+    process = gancli("resume", "run", "--steps", "100000", cwd=tmp_path)
+    wait_for(lambda: len(log(run)) > 1, process)
+    _, err = finish(gancli("resume", "run", cwd=tmp_path), 2)
+    assert f"is being trained by process {process.pid}" in err
+    process.kill()
+    process.communicate()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run", steps=4))
+    run = tmp_path / "runs/run"
+    good = (run / "model.safetensors").read_bytes()
+    _, err = finish(gancli("resume", "run", "--steps", "30", "--set", "model.optimizers.D.lr=1e30", cwd=tmp_path), 1)
+    assert "error: " in err
+    assert "nan" in err or "inf" in err
+    assert "checkpoints/4" in err
+    assert "hint: gancli resume" in err
+    assert (run / "model.safetensors").read_bytes() == good
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["4"]
