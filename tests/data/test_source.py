@@ -707,8 +707,9 @@ def test_no_torch_for_files(tmp_path):
 def test_absolute_locations(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert [absolute(name) for name in ("shapes", "shapes:pairs", "mnist")] == ["shapes", "shapes:pairs", "mnist"]
-    assert absolute("./mnist") == str(tmp_path / "mnist")
-    assert absolute("photos/../x.zip") == str(tmp_path / "x.zip")
+    (tmp_path / "mnist").mkdir()
+    assert absolute("./mnist") == absolute("mnist/../mnist") == str(tmp_path / "mnist")
+    assert absolute("not/there") == "not/there"
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
