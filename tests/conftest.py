@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Two test processes on two cores: a second thread in each would only wait for its turn. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -10,11 +10,15 @@ from torch import Tensor
 
 from gancli import config as configuration
 from gancli import registry
-from gancli.architectures.base import Batch, Loss, Update
+from gancli.architectures.base import Batch, Loss
+from gancli.architectures.base import Update as UpdateOfArchitectures
 from gancli.architectures.dcgan import DCGAN
-from gancli.testing import IncompleteArchitecture, check_architecture
+from gancli.testing import IncompleteArchitecture, check_architecture, random_batches
+from gancli.training.update import Update, make_players
 
-SMALL = DCGAN.Config(resolution=32, generator_width=4, discriminator_width=4, latent_dim=8)
+CPU = torch.device("cpu")
+SMALL_MODELS = {"dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8}}
+SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
 PRESETS = 4
 
 
@@ -24,8 +28,20 @@ def test_presets_are_counted() -> None:
 
 @pytest.mark.parametrize("name", registry.preset_paths())
 def test_every_preset_builds_and_steps(name: str) -> None:
-    config = configuration.resolve(name)
-    check_architecture(registry.load_architecture(config.architecture), config.model)
+    config = configuration.resolve(name, sets=["train.batch=4"])
+    torch.manual_seed(0)
+    model = registry.load_architecture(config.architecture)(config.model, config.train.aids)
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    update = Update(make_players(model, config.train, CPU), config.train, CPU)
+    model.training_step(random_batches(type(model), config.model), update)
+    assert all(not torch.equal(value, before[key]) for key, value in model.named_parameters())
+
+
+@pytest.mark.parametrize("name", registry.architecture_names())
+def test_every_architecture_keeps_the_contract(name: str) -> None:
+    architecture = registry.load_architecture(name)
+    small = configuration.validate_model(name, SMALL_MODELS[name])
+    check_architecture(architecture, small)
 
 
 def complaint(architecture: type[DCGAN]) -> str:
@@ -36,7 +52,7 @@ def complaint(architecture: type[DCGAN]) -> str:
 
 def test_a_player_that_never_moves() -> None:
     class Lazy(DCGAN):
-        def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        def training_step(self, data: Iterator[Batch], update: UpdateOfArchitectures) -> None:
             batch = next(data)
             update.forward("G", self.draw_fakes, batch)
             update("D", self.d_loss, batch)

@@ -105,13 +105,6 @@ def train(
         sets=sets or (),
         flags={key: given for key, given in flags.items() if given[0] is not None},
     )
-
-    from gancli.data.source import absolute
-
-    if resolved.data.source is not None:  # a run may be resumed from another directory
-        resolved = resolved.model_copy(
-            update={"data": resolved.data.model_copy(update={"source": absolute(resolved.data.source)})}
-        )
     if dry_run:
         _print_plan(resolved)
         return
@@ -129,7 +122,7 @@ def train(
     session = prepare(resolved, weights)
     if distributed.rank() == 0:
         path = out or default_run_path(resolved.preset or resolved.architecture)
-        run = RunDirectory.create(path, resolved)
+        run = RunDirectory.create(path, session.config)
     run = RunDirectory(Path(distributed.share_text(str(run.path) if distributed.rank() == 0 else "")))
     outcome = run_session(session, run)
     if distributed.rank() == 0:

@@ -314,7 +314,7 @@ class _Store:
         if self._file is None:
             flat = torch.empty(self._total, dtype=torch.uint8)
             if shared:
-                flat.share_memory_()  # type: ignore[no-untyped-call]
+                flat.share_memory_()
             view, start = flat.numpy(), 0
             while self._blocks:  # freed as they are copied, so that memory holds them only once
                 block = self._blocks.popleft().reshape(-1)

@@ -213,10 +213,12 @@ class Pipeline:
         labels = None if source.labels is None else torch.from_numpy(source.labels[next(iter(usable.values()))])
         self._dataset = _Positions(domains, labels)
 
-    def batches(self, start: int, device: torch.device) -> Batches:
+    def batches(
+        self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
+    ) -> Batches:
         """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""
         positions = _Ranges(start, self._batch, self._rank, self._world)
-        return Batches(self._dataset, positions, start, self._batch, self._workers, device)
+        return Batches(self._dataset, positions, start, self._batch, self._workers, device, memory_format)
 
 
 class Batches:
@@ -234,8 +236,10 @@ class Batches:
         batch: int,
         workers: int,
         device: torch.device,
+        memory_format: torch.memory_format,
     ) -> None:
         self.images_shown = start
+        self._memory_format = memory_format
         self._batch, self._device = batch, device
         loader = DataLoader(
             dataset,
@@ -281,9 +285,9 @@ class Batches:
         return Batch({name: self._to_float(images) for name, images in raw.images.items()}, labels)
 
     def _to_float(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], on the device and in channels_last layout."""
+        """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], on the device and in its memory format."""
         moved = images.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
-        return moved.to(torch.float32).div_(127.5).sub_(1)
+        return moved.to(torch.float32, memory_format=self._memory_format).div_(127.5).sub_(1)
 
     def close(self) -> None:
         """Ends the workers. Iteration is over then."""

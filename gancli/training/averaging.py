@@ -20,7 +20,7 @@ class Averaging:
         self.models = {
             name: AveragedModel(
                 architecture.get_submodule(name),
-                multi_avg_fn=get_ema_multi_avg_fn(config.decay),  # type: ignore[no-untyped-call]
+                multi_avg_fn=get_ema_multi_avg_fn(config.decay),
                 use_buffers=True,
             ).requires_grad_(False)
             for name in architecture.averaged

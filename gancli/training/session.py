@@ -15,7 +15,7 @@ from gancli import modelfile
 from gancli.architectures.base import Architecture
 from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import Source, check, open_source
+from gancli.data.source import Source, absolute, check, open_source
 from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
@@ -26,7 +26,6 @@ from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps
 from gancli.training.rundir import RunDirectory
 from gancli.training.trainer import Outcome, Trainer
-
 
 BAD_SHOWN = 10
 
@@ -51,6 +50,9 @@ def prepare(config: RunConfig, init_from: Path | None = None) -> Session:
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device)
     source = open_training_source(config)
+    # A run may be resumed from another directory.
+    data = config.data.model_copy(update={"source": absolute(source.location)})
+    config = config.model_copy(update={"data": data})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     if init_from is not None:
@@ -149,6 +151,11 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
                 f"{path} does not fit the configuration of the run: {error}",
                 "a changed model needs a run of its own: gancli train --config FILE --init-from MODEL",
             ) from error
+        if leader and trainer.images_before != trainer.pipeline.length:
+            warn(
+                f"the data have changed: {trainer.pipeline.length:,} images now, {trainer.images_before:,} before; "
+                "the run goes on, but not as it would have"
+            )
         break
     distributed.barrier()  # everybody has read before anything is moved
     if leader:

@@ -61,8 +61,8 @@ class Trainer:
         self.pipeline = pipeline
         self.device = device
         self.architecture = architecture.to(device).train()
-        if self.train.channels_last:
-            self.architecture.to(memory_format=torch.channels_last)
+        self.memory_format = torch.channels_last if self.train.channels_last else torch.contiguous_format
+        self.architecture.to(memory_format=self.memory_format)
         self._check_names()
         self.players = make_players(architecture, self.train, device)
         self.update = Update(self.players, self.train, device)
@@ -76,6 +76,7 @@ class Trainer:
                 network.forward = torch.compile(network.forward)
         self.step = 0
         self.images_shown = 0
+        self.images_before = pipeline.length  # usable images when the checkpoint was written
         self.last_losses: dict[str, float] = {}
         self._stop_signal = 0
 
@@ -99,7 +100,7 @@ class Trainer:
             RunError: a loss is not finite, or something cannot be written. The last good checkpoint is kept and named.
         """
         events = self._open_tensorboard(run)
-        batches = self.pipeline.batches(self.images_shown, self.device)
+        batches = self.pipeline.batches(self.images_shown, self.device, self.memory_format)
         saved_at = self.step if run.checkpoints.exists() and self.step else -1
         logged_at = self.step
         clock = Clock(self.step, self._fraction())
@@ -263,6 +264,7 @@ class Trainer:
         state = {
             "step": self.step,
             "images_shown": self.images_shown,
+            "images": self.pipeline.length,
             "meter": self.update.meter.state(),
             "last_losses": self.last_losses,
             "averaged": self.averaging.counts() if self.averaging is not None else {},
@@ -310,6 +312,7 @@ class Trainer:
         self.last_losses = state["last_losses"]
         self.step = state["step"]
         self.images_shown = state["images_shown"]
+        self.images_before = state["images"]
 
     def _load_optimizers(self, tensors: Mapping[str, Tensor]) -> None:
         for player, mover in self.players.items():

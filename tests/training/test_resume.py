@@ -185,3 +185,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert "hint: gancli resume" in err
     assert (run / "model.safetensors").read_bytes() == good
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["4"]
+
+
+def test_data_that_have_changed_are_noticed_and_their_place_can_be_changed(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run", steps=2))
+    (tmp_path / "photos/0.png").unlink()
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    _, err = finish(gancli("resume", "run", "--steps", "3", cwd=tmp_path), 2)
+    assert "photos" in err
+    _, err = finish(gancli("resume", "run", "--steps", "3", "--set", "data.source=moved", cwd=tmp_path))
+    assert "warning: the data have changed: 44 images now, 45 before" in err
+    assert log(tmp_path / "runs/run")[-1]["step"] == 3

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancli.architectures.base import Batch, Loss
 from gancli.architectures.dcgan import DCGAN
@@ -203,3 +204,20 @@ def test_the_average_is_the_exponential_one_and_starts_as_a_copy() -> None:
                 if value.is_floating_point():
                     torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
         assert torch.equal(model.generator.layers[0].weight, now["layers.0.weight"])
+
+
+class NoHostSync(TorchDispatchMode):
+    """Refuses whatever reads a number out of a tensor: on a GPU that would wait for all work before it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "bf16", "accumulate": 2, "clip_gradients": 1.0}])
+def test_a_training_step_reads_nothing_from_the_device(options: dict[str, Any]) -> None:
+    model, update = make(**options)
+    with NoHostSync():
+        model.training_step(batches(), update)
+        with pytest.raises(AssertionError):
+            next(model.parameters()).sum().item()
