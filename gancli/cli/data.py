@@ -34,7 +34,7 @@ def data(
     if split not in ("train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "train, test or all")
     found = open_source(source, split)
-    report = _report(found)
+    report = _report(found, split)
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
@@ -55,12 +55,12 @@ def data(
     console.table([source, ""], rows)
 
 
-def _report(source: Source) -> dict[str, Any]:
+def _report(source: Source, split: str) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
     from collections import Counter
 
     from gancli import console
-    from gancli.data.source import BadImage, check
+    from gancli.data.source import BadImage, check, open_source
     from gancli.data.threads import in_threads
     from gancli.registry import architecture_names, load_architecture
 
@@ -80,6 +80,11 @@ def _report(source: Source) -> dict[str, Any]:
                     colours["grey" if grey else "colour"] += 1
                 bar.advance(1)
             domains.append({"name": name, "images": len(images), "sizes": _sizes(sizes), "colours": _counted(colours)})
+    architectures = {}
+    for name in architecture_names():
+        needs = load_architecture(name).needs
+        as_it_sees_it = open_source(source.location, split, one_set=needs.domains == 1)
+        architectures[name] = check(as_it_sees_it, needs)
     return {
         "source": source.location,
         "layout": source.layout,
@@ -88,7 +93,7 @@ def _report(source: Source) -> dict[str, Any]:
         "paired": source.paired,
         "notes": list(source.notes),
         "bad": bad,
-        "architectures": {name: check(source, load_architecture(name).needs) for name in architecture_names()},
+        "architectures": architectures,
     }
 
 

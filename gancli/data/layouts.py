@@ -7,7 +7,7 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,8 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def open_layout(files: Files, location: str, split: str) -> Source:
-    """Returns the source that a directory or archive holds.
+def open_layout(files: Files, location: str, split: str, one_set: bool) -> Source:
+    """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
         GancliError: it holds no images, or not the part that ``split`` asks for.
@@ -72,7 +72,7 @@ def open_layout(files: Files, location: str, split: str) -> Source:
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    layout = _Finder(files, location, split).find("", names)
+    layout = _Finder(files, location, split, one_set).find("", names)
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{files.path.resolve()}\0{split}\0{layout.words}\0".encode())
     for name in names:
@@ -117,8 +117,8 @@ def _nothing_in(files: Files, location: str) -> GancliError:
 class _Finder:
     """The search below one directory or archive."""
 
-    def __init__(self, files: Files, location: str, split: str) -> None:
-        self.files, self.location, self.split = files, location, split
+    def __init__(self, files: Files, location: str, split: str, one_set: bool) -> None:
+        self.files, self.location, self.split, self.one_set = files, location, split, one_set
 
     def find(self, prefix: str, names: list[str]) -> Layout:
         """Recognises what ``names`` are, all of which begin with ``prefix``."""
@@ -148,7 +148,11 @@ class _Finder:
         if not folders:
             raise GancliError(f"{self.location} holds several data sets", "name one of the folders inside")
         if len(folders) == 2 and (pairs := self._pairs(prefix, folders)) is not None:
-            return pairs
+            if not self.one_set:
+                return pairs
+            # Cats and dogs numbered alike: only who asks for one set can mean classes.
+            alike = ("read as two classes, although the names in both folders are the same",)
+            return replace(self._class_folders(folders), notes=alike)
         return self._class_folders(folders)
 
     def _chosen(self, there: Callable[[str], bool]) -> list[str]:

@@ -131,7 +131,7 @@ def _open_idx(name: str, known: Known, kind: Any, root: Path, split: str) -> Sou
         files = known.files(kind, part)[1]
         if not all((folder / file).exists() or (folder / file.removesuffix(".gz")).exists() for file in files):
             _open_part(name, known, kind, root, part)
-    source = open_layout(DirectoryFiles(folder), name, split)
+    source = open_layout(DirectoryFiles(folder), name, split, one_set=False)
     classes = tuple(kind.classes) if source.labels is not None else ()
     words = f"torchvision's {known.name}"
     return Source(

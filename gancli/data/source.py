@@ -72,7 +72,7 @@ class Source:
     notes: tuple[str, ...] = field(default=())
 
 
-def open_source(location: str, split: str = "train") -> Source:
+def open_source(location: str, split: str = "train", *, one_set: bool = False) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
 
     A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written
@@ -81,6 +81,8 @@ def open_source(location: str, split: str = "train") -> Source:
     Args:
         location: ``shapes`` or a variant of it, a directory, a zip, tar or ``.npz`` file, or a torchvision name.
         split: ``"train"``, ``"test"`` or ``"all"``, for data that is delivered in parts.
+        one_set: the caller has a use for one set of images only, so two folders of same-named images are two classes
+            and not pairs.
 
     Raises:
         GancliError: there is nothing of that name, it holds no images, not that part, or cannot be read.
@@ -109,7 +111,7 @@ def open_source(location: str, split: str = "train") -> Source:
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
-    return open_layout(files, location, split)
+    return open_layout(files, location, split, one_set)
 
 
 def _open_npz(path: Path, location: str, split: str) -> Source:

@@ -85,8 +85,9 @@ def open_training_source(config: RunConfig) -> Source:
     """
     if config.data.source is None:
         raise GancliError("there are no data to train on", "--data shapes, or --data FOLDER with your images")
-    source = open_source(config.data.source, config.data.split)
-    reason = check(source, load_architecture(config.architecture).needs)
+    needs = load_architecture(config.architecture).needs
+    source = open_source(config.data.source, config.data.split, one_set=needs.domains == 1)
+    reason = check(source, needs)
     if reason is not None:
         raise GancliError(f"{config.architecture} cannot train on {source.location}: {reason}")
     for text in source.notes:

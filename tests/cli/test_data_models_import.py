@@ -17,7 +17,7 @@ from gancli.cli.app import run
 def test_data_says_what_is_there_and_what_is_broken(
     here: Path, photos: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for kind in ("cats", "dogs"):
+    for kind in ("cats", "dogs", "cows"):
         shutil.copytree(photos, here / "set" / kind)
     (here / "set/cats/bad.png").write_text("no picture")
     Image.new("L", (50, 30)).save(here / "set/dogs/grey.png")
@@ -25,20 +25,35 @@ def test_data_says_what_is_there_and_what_is_broken(
     out = capfd.readouterr().out
     for said in (
         "class folders",
-        "50",
+        "74",
         "2 sizes from 50 x 30 to 40 x 40 px",
-        "48 colour, 1 grey",
-        "2: cats, dogs",
+        "72 colour, 1 grey",
+        "3: cats, cows, dogs",
         "bad.png",
         "dcgan: can train",
     ):
         assert said in out, said
     assert run(["data", "set", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
-    assert report["domains"][0]["images"] == 50
+    assert report["domains"][0]["images"] == 74
     assert [bad["name"].endswith("bad.png") for bad in report["bad"]] == [True]
-    assert report["classes"] == ["cats", "dogs"]
+    assert report["classes"] == ["cats", "cows", "dogs"]
     assert report["architectures"]["dcgan"] is None
+
+
+def test_two_folders_numbered_alike_are_pairs_or_two_classes(
+    here: Path, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cats", "dogs"):
+        shutil.copytree(photos, here / "set" / kind)
+    assert run(["data", "set", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["paired"]
+    assert report["architectures"]["dcgan"] is None
+    assert run(["train", "dcgan-shapes", "--data", "set", "--dry-run"]) == 0
+    out, err = capfd.readouterr()
+    assert "class folders, 48 images" in out
+    assert "read as two classes" in err
 
 
 def test_data_says_why_an_architecture_cannot_train(capfd: pytest.CaptureFixture[str], real_data: Path) -> None:
