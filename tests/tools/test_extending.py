@@ -58,7 +58,7 @@ def test_the_example_is_trained_resumed_and_sampled(package: Path) -> None:
     begin, again, draw = (line.split() for line in block("sh", "gancli resume").splitlines())
     assert [begin[:2], again[:2], draw[:2]] == [["gancli", "train"], ["gancli", "resume"], ["gancli", "sample"]]
     np.savez(package / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3), np.uint8))
-    quick = "--data noise.npz --steps 3 --batch 8 --set train.log_every=1 --set train.samples=4".split()
+    quick = ["--data", "noise.npz", "--steps", "3", "--batch", "8", "--set", "train.log_every=1"]
 
     assert gancli(package, *begin[1:], *quick) == "runs/tiny\n"
     again[again.index("--steps") + 1] = "5"

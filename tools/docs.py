@@ -1,0 +1,289 @@
+"""Writes what the documentation takes from the code: ``python tools/docs.py``; ``--check`` only says what is stale.
+
+README.md and docs/*.md mark such places with ``<!-- generated: NAME -->`` and ``<!-- end -->``, each on a line of its
+own; ``PARTS`` has the names. What stands around them is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib.util
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gancli import registry
+
+WIDTH = 100
+MARKED = re.compile(r"^<!-- generated: (.*?) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"^<!-- (generated:.*|end) -->$", re.MULTILINE)
+
+
+# ---- commands ----------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """The help page of ``gancli`` and of every command."""
+    from typer.main import get_command
+
+    from gancli.cli import app
+
+    names = get_command(app.app).commands  # type: ignore[attr-defined]
+    pages = [("gancli", _help_page())] + [(f"gancli {name}", _help_page(name)) for name in names]
+    return "\n".join(f"## {title}\n\n```text\n{page}```\n" for title, page in pages)
+
+
+def _help_page(*words: str) -> str:
+    from gancli.cli import app
+
+    page = io.StringIO()
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(WIDTH)
+    try:
+        with contextlib.redirect_stdout(page):
+            code = app.run([*words, "--help"])
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
+    if code != 0:
+        sys.exit(f"gancli {' '.join(words)} --help leaves with {code}")
+    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+
+
+# ---- configuration -----------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """A table of keys for the whole file, ``data``, ``train``, and each architecture's ``model``."""
+    from gancli.schema import DataConfig, RunConfig, TrainConfig
+
+    whole = {name: field for name, field in RunConfig.model_fields.items() if name not in ("model", "data", "train")}
+    tables = [("The file itself", [_row(name, field) for name, field in whole.items()])]
+    tables += [("data", list(_rows(DataConfig, "data."))), ("train", list(_rows(TrainConfig, "train.")))]
+    for name in _built_in():
+        tables.append((f"model, for {name}", list(_rows(registry.load_architecture(name).Config, "model."))))
+    header = ("key", "type", "range", "default", "meaning")
+    return "\n".join(f"## {title}\n\n{_table(header, rows)}" for title, rows in tables)
+
+
+def _rows(section: type[BaseModel], prefix: str, defaults: BaseModel | None = None) -> Iterator[Sequence[str]]:
+    """Yields a row per key, with those of a section inside after the section itself.
+
+    Args:
+        section: whose keys.
+        prefix: what stands before a key, with the dot.
+        defaults: where the section is the default of a key, its values; else the fields' own defaults hold.
+    """
+    for name, field in section.model_fields.items():
+        default = getattr(defaults, name) if defaults is not None else field.default
+        below, by_name = _section_in(field.annotation)
+        if below is None:
+            yield _row(f"{prefix}{name}", field, default)
+            continue
+        optional = NoneType in get_args(field.annotation)
+        kind = "a section per name" if by_name else "section or null" if optional else "section"
+        meaning = field.description or (below.__doc__ or "").partition("\n")[0].rstrip(".")
+        shown = "" if isinstance(default, BaseModel) else _value(default)
+        yield f"`{prefix}{name}`", kind, "", shown, meaning
+        inside = f"{prefix}{name}.*." if by_name else f"{prefix}{name}."
+        yield from _rows(below, inside, default if isinstance(default, BaseModel) else None)
+
+
+def _row(key: str, field: FieldInfo, default: Any = PydanticUndefined) -> Sequence[str]:
+    if default is PydanticUndefined:
+        default = field.default
+    shown = "required" if default is PydanticUndefined else _value(default)
+    return f"`{key}`", _type(field.annotation), _range(field.annotation, field.metadata), shown, field.description or ""
+
+
+def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """Returns the section in ``Section``, ``Section | None`` or ``dict[str, Section]``, and whether it is the last."""
+    candidates = get_args(annotation) or (annotation,)
+    found = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+    return (found[0] if found else None), get_origin(annotation) is dict
+
+
+def _type(annotation: Any) -> str:
+    plain = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    if annotation in plain:
+        return plain[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return _either(f"`{_plain(value)}`" for value in arguments)
+    if origin in (Union, UnionType):
+        return _either("null" if argument is NoneType else _type(argument) for argument in arguments)
+    if origin is tuple:
+        kinds = {_type(argument) for argument in arguments if argument is not Ellipsis}
+        if len(kinds) == 1:
+            return f"list of {'' if Ellipsis in arguments else f'{len(arguments)} '}{kinds.pop()}s"
+    raise TypeError(f"tools/docs.py has no words for {annotation}")
+
+
+def _either(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _range(annotation: Any, metadata: Iterable[Any]) -> str:
+    """Returns the bounds of a number, or of every number in a list."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is tuple and arguments and get_origin(arguments[0]) is Annotated:
+        inner, *constraints = get_args(arguments[0])
+        return _range(inner, constraints)
+    # A constraint may hold others, as Field() in Annotated does.
+    flat = [item for constraint in metadata for item in (constraint, *getattr(constraint, "metadata", ()))]
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    bounds = [
+        f"{sign} {_bound(getattr(constraint, name))}"
+        for name, sign in signs.items()
+        for constraint in flat
+        if getattr(constraint, name, None) is not None
+    ]
+    return ", ".join(bounds)
+
+
+def _bound(value: float) -> str:
+    return "2^63" if value == 2**63 else _plain(value)
+
+
+def _value(value: Any) -> str:
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    """Returns a value as YAML; small numbers as people write them."""
+    if isinstance(value, float):
+        return re.sub(r"e([-+])0*", lambda match: f"e{match[1].strip('+')}", f"{value:g}")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_plain, value))}]"
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+
+
+# ---- architectures and presets -----------------------------------------------------------------------------
+
+
+def architectures() -> str:
+    """A table of the architectures that come with gancli."""
+    import torch
+
+    rows = []
+    for name in _built_in():
+        architecture = registry.load_architecture(name)
+        with torch.device("meta"):  # shapes without memory
+            model = architecture(architecture.Config())
+        networks = {
+            name: sum(parameter.numel() for parameter in network.parameters())
+            for name, network in model.named_children()
+        }
+        paper = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", architecture.title)
+        sizes = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in networks.items())
+        rows.append((f"`{name}`", paper, sizes, _needs(architecture.needs)))
+    return _table(("architecture", "paper", "networks, with their parameters", "trains on"), rows)
+
+
+def _needs(needs: Any) -> str:
+    if needs.paired:
+        data = "pairs of images" if needs.domains == 2 else f"groups of {needs.domains} images"
+    else:
+        data = "images" if needs.domains == 1 else f"{needs.domains} sets of images"
+    return f"{data} with a class each" if needs.labels else data
+
+
+def presets() -> str:
+    """A table of the presets."""
+    from gancli import config
+
+    rows = []
+    for name in registry.preset_paths():
+        resolved = config.resolve(name)
+        colours = "grey" if resolved.model.channels == 1 else "RGB"
+        size = f"{resolved.model.resolution} px, {colours}"
+        rows.append((f"`{name}`", f"`{resolved.architecture}`", size, resolved.description))
+    return _table(("preset", "architecture", "images", "description"), rows)
+
+
+def _built_in() -> list[str]:
+    """The architectures of gancli itself: other packages in this environment may add theirs."""
+    return [
+        name
+        for name in registry.architecture_names()
+        if importlib.util.find_spec(f"gancli.architectures.{name.replace('-', '_')}")
+    ]
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "configuration": configuration,
+    "architectures": architectures,
+    "presets": presets,
+}
+
+
+def generate(root: Path) -> dict[Path, tuple[str, str]]:
+    """Returns the text of README.md and of every page of docs/ below ``root``: as it is, and as it should be."""
+    made: dict[str, str] = {}
+    pages = {}
+    for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        old = path.read_text(encoding="utf-8")
+
+        def fill(match: re.Match[str], path: Path = path) -> str:
+            name = match[1]
+            if name not in PARTS:
+                sys.exit(f"{path}: nothing generates {name!r}; known are {', '.join(PARTS)}")
+            if MARK.search(match[2]):
+                sys.exit(f"{path}: <!-- generated: {name} --> has no <!-- end -->")
+            made[name] = made.get(name) or PARTS[name]()
+            return f"<!-- generated: {name} -->\n\n{made[name]}\n<!-- end -->"
+
+        if MARK.search(MARKED.sub("", old)):
+            sys.exit(f"{path}: <!-- generated: NAME --> and <!-- end --> do not stand in pairs")
+        pages[path] = (old, MARKED.sub(fill, old))
+    if missing := PARTS.keys() - made.keys():
+        sys.exit(f"no page has <!-- generated: {' -->, <!-- generated: '.join(sorted(missing))} -->")
+    return pages
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Writes what the documentation takes from the code.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where a page is stale")
+    arguments = parser.parse_args()
+    root = Path(__file__).parent.parent
+    stale = {path: texts for path, texts in generate(root).items() if texts[0] != texts[1]}
+    for path, (old, new) in stale.items():
+        name = path.relative_to(root)
+        if arguments.check:
+            before, after = (text.splitlines(keepends=True) for text in (old, new))
+            sys.stdout.writelines(difflib.unified_diff(before, after, f"{name} as it is", f"{name} from the code"))
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(name)
+    if arguments.check and stale:
+        sys.exit(f"stale; `python tools/docs.py` mends it (typer {version('typer')} lays out the help pages)")
+
+
+if __name__ == "__main__":
+    main()
