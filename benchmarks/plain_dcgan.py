@@ -40,7 +40,7 @@ def networks(latent_dim: int, width: int, channels: int, resolution: int) -> tup
 def training(
     generator: nn.Module, discriminator: nn.Module, batches: Iterator[Tensor], latent_dim: int, lr: float = 2e-4
 ) -> Iterator[tuple[float, float]]:
-    """Plays a step at every ``next`` and yields the two losses, read from the device as the listings do to print them."""
+    """Plays a step at every ``next`` and yields both losses as numbers, as the listings read them to print them."""
     criterion = nn.BCELoss()
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=lr, betas=(0.5, 0.999))

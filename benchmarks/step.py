@@ -57,11 +57,12 @@ def plain_step(model: Any, batch: int) -> Callable[[], None]:
     return lambda: next(loop) and None
 
 
-def seconds(step: Callable[[], None], count: int) -> float:
-    begun = time.perf_counter()
+def seconds(step: Callable[[], None], count: int) -> tuple[float, float]:
+    """Returns the time on the clock and the processor time (of all threads) per step."""
+    begun, begun_processor = time.perf_counter(), time.process_time()
     for _ in range(count):
         step()
-    return (time.perf_counter() - begun) / count
+    return (time.perf_counter() - begun) / count, (time.process_time() - begun_processor) / count
 
 
 def main() -> None:
@@ -85,18 +86,20 @@ def main() -> None:
         f"width {arguments.width}, batch {arguments.batch}"
     )
     print(
-        f"{'variant':36} {'plain ms':>9} {'gancli ms':>9} {'ratio':>7}  (gancli / plain, median of {arguments.rounds})"
+        f"{'variant':36} {'plain ms':>9} {'gancli ms':>10} {'ratio':>6} {'ratio of processor time':>24}  "
+        f"(gancli / plain, medians of {arguments.rounds} rounds)",
+        flush=True,
     )
     for name, settings in VARIANTS.items():
         if arguments.only and arguments.only not in name:
             continue
         plain, ours = plain_step(config.model, arguments.batch), gancli_step([*size, *settings])
         for step in (plain, ours):
-            seconds(step, 5)
+            seconds(step, 3)  # warm
         pairs = [(seconds(plain, arguments.steps), seconds(ours, arguments.steps)) for _ in range(arguments.rounds)]
-        ratio = statistics.median(b / a for a, b in pairs)
-        a, b = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
-        print(f"{name:36} {a:9.1f} {b:9.1f} {ratio:7.3f}", flush=True)
+        wall, processor = (statistics.median(b[i] / a[i] for a, b in pairs) for i in (0, 1))
+        a, b = (statistics.median(side[0] for side in column) * 1000 for column in zip(*pairs, strict=True))
+        print(f"{name:36} {a:9.1f} {b:10.1f} {wall:6.3f} {processor:24.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""Does training take the memory that ``--dry-run`` expects: ``python benchmarks/memory.py dcgan``.
+
+Measured is how far the resident memory of this process rises above where it stood before the networks were built, at
+its highest within a few steps on the CPU. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from pathlib import Path
+
+import torch
+
+from gancli import config as configuration
+from gancli.architectures.base import Batch
+from gancli.data.pipeline import Pipeline
+from gancli.data.source import open_source
+from gancli.registry import load_architecture
+from gancli.training.plan import expected_memory
+from gancli.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def resident(key: str) -> float:
+    """Returns VmRSS (now) or VmHWM (at its highest) in MiB."""
+    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset")
+    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="A.B=V")
+    parser.add_argument("--steps", type=int, default=5)
+    arguments = parser.parse_args()
+    config = configuration.resolve(arguments.preset, sets=arguments.sets)
+    kind = load_architecture(config.architecture)
+    shapes = kind.input_shapes(config.model)
+    with torch.device("meta"):
+        expected = expected_memory(kind(config.model, config.train.aids), config)
+    pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
+    batch = next(pipeline.batches(0, CPU))
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    trainer = Trainer(kind(config.model, config.train.aids), config, pipeline, CPU)
+    for _ in range(arguments.steps):
+        trainer.play_round(Batch(batch.images) for _ in itertools.count())
+        trainer.step += 1
+    measured = resident("VmHWM") - before
+    total = expected.total / 2**20
+    parts = ", ".join(f"{size / 2**20:.0f} {name}" for name, size in vars(expected).items())
+    print(f"{arguments.preset} {' '.join(arguments.sets)} at batch {config.train.batch}")
+    print(f"expected {total:.0f} MiB ({parts})")
+    print(f"measured {measured:.0f} MiB, {measured / total:.2f} x")
+
+
+if __name__ == "__main__":
+    main()
