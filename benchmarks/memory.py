@@ -40,13 +40,13 @@ def main() -> None:
     config = configuration.resolve(arguments.preset, sets=arguments.sets)
     kind = load_architecture(config.architecture)
     shapes = kind.input_shapes(config.model)
-    with torch.device("meta"):
-        expected = expected_memory(kind(config.model, config.train.aids), config)
+    architecture = kind(config.model, config.train.aids)
+    expected = expected_memory(architecture, config)  # it also loads what torch loads with the first optimizer, 150 MiB
     pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
     batch = next(pipeline.batches(0, CPU))
-    before = resident("VmRSS")
+    before = resident("VmRSS") - expected.weights / 2**20  # they are there already
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
-    trainer = Trainer(kind(config.model, config.train.aids), config, pipeline, CPU)
+    trainer = Trainer(architecture, config, pipeline, CPU)
     for _ in range(arguments.steps):
         trainer.play_round(Batch(batch.images) for _ in itertools.count())
         trainer.step += 1
