@@ -40,6 +40,10 @@ def _known_device(value: str) -> str:
     return value
 
 
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false; YAML 1.2 has no other words for them, so neither has gancli."""
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values cannot change after validation."""
 
@@ -89,7 +93,7 @@ class DataConfig(Section):
         "bilinear", description="filter of the resize; all but nearest are antialiased"
     )
     crop: Literal["center", "random"] = Field("center", description="which part of a larger image is used")
-    flip: bool = Field(False, description="mirror half of the images left to right")
+    flip: Flag = Field(False, description="mirror half of the images left to right")
     on_bad_image: Literal["skip", "error"] = Field("skip", description="what to do with an unreadable image")
     cache_gib: float = Field(
         4.0,
@@ -108,7 +112,7 @@ class AveragingConfig(Section):
 class ScheduleConfig(Section):
     """Factor on every learning rate, as a function of the finished fraction of the run."""
 
-    kind: Literal["constant", "linear", "cosine", "step"] = "constant"
+    kind: Literal["constant", "linear", "cosine", "step"] = Field("constant", description="shape of the decay")
     start: float = Field(0.0, ge=0, lt=1, description="linear, cosine: fraction of the run at which the decay begins")
     final: float = Field(0.0, ge=0, le=1, description="linear, cosine: factor at the end of the run")
     every: int = Field(100_000, ge=1, description="step: number of steps between two decays")
@@ -147,10 +151,12 @@ class TrainConfig(Section):
     batch: int = Field(64, ge=1, description="images per optimizer step, over all ranks and micro-batches")
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")
-    device: Annotated[str, AfterValidator(_known_device)] = Field("auto", description="auto: CUDA where there is one")
+    device: Annotated[str, AfterValidator(_known_device)] = Field(
+        "auto", description="auto (CUDA where there is one), cpu, cuda, cuda:N or mps"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks (autocast)")
-    compile: bool = Field(False, description="compile the networks with torch.compile")
-    channels_last: bool = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
+    compile: Flag = Field(False, description="compile the networks with torch.compile")
+    channels_last: Flag = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
     workers: int | None = Field(None, ge=0, description="loader processes; by default 0 on a CPU and 2 on a GPU")
     clip_gradients: float | None = Field(None, gt=0, description="largest norm of a player's gradient")
     average: AveragingConfig | None = Field(None, description="keep a moving average of the generator; null: do not")
@@ -162,7 +168,7 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
     samples: int = Field(64, ge=1, le=1024, description="images in a sample grid")
-    tensorboard: bool = Field(False, description="also write TensorBoard events (needs gancli[tensorboard])")
+    tensorboard: Flag = Field(False, description="also write TensorBoard events (needs gancli[tensorboard])")
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
@@ -177,7 +183,7 @@ class TrainConfig(Section):
 class RunConfig(Section):
     """Everything that decides how a run goes; ``config.yaml`` of a run directory holds it resolved."""
 
-    architecture: str
+    architecture: str = Field(description="name of the architecture")
     preset: str | None = Field(None, description="name of the preset that it began with")
     description: str = Field("", description="one line for `gancli presets`")
     model: SerializeAsAny[ModelConfig]

@@ -91,7 +91,7 @@ class DCGAN(LatentModel):
         latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
         generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
         discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
-        optimizers: Optimizers = Optimizers()
+        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
 
         @field_validator("resolution")
         @classmethod

@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Train a model and print its run directory.
 
-    Settings are merged in this order, the later wins: preset, --config, --set, the other options.
+    Settings come from the preset, over it from --config, and over both from --set and the other options.
     """
     from gancli import config as configuration
     from gancli.errors import GancliError
