@@ -18,30 +18,35 @@ import torch
 from plain_dcgan import networks, training
 
 from gancli import config as configuration
+from gancli.architectures.base import Batch
 from gancli.data.pipeline import Pipeline
 from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-VARIANTS: dict[str, list[str]] = {
-    "eager fp32, NCHW as the plain loop": ["train.channels_last=false"],
-    "eager fp32 (default: channels_last)": [],
-    "with EMA": ["train.average={decay: 0.999}"],
-    "bf16": ["train.precision=bf16"],
-    "compile": ["train.compile=true"],
-    "bf16 + compile": ["train.precision=bf16", "train.compile=true"],
+NCHW, NHWC = torch.contiguous_format, torch.channels_last
+VARIANTS: dict[str, tuple[list[str], torch.memory_format]] = {
+    "eager fp32, both NCHW": (["train.channels_last=false"], NCHW),
+    "eager fp32, both channels_last": ([], NHWC),
+    "eager fp32 (as it comes)": ([], NCHW),
+    "with EMA": (["train.average={decay: 0.999}"], NCHW),
+    "bf16": (["train.precision=bf16"], NCHW),
+    "compile": (["train.compile=true"], NCHW),
+    "bf16 + compile": (["train.precision=bf16", "train.compile=true"], NCHW),
 }
+"""gancli's settings, and the memory layout of the plain loop: NCHW unless it is told otherwise."""
 
 
 def gancli_step(settings: list[str]) -> Callable[[], None]:
     config = configuration.resolve("dcgan-shapes", sets=["train.average=null", *settings])
-    source = open_source("shapes")
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     shapes = type(architecture).input_shapes(config.model)
-    pipeline = Pipeline(source, shapes, config.data, batch=config.train.batch, seed=0)
+    pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
     trainer = Trainer(architecture, config, pipeline, CPU)
-    batches = pipeline.batches(0, CPU)
+    batches = iter(pipeline.batches(0, CPU))
+    if not config.train.channels_last:  # batches come in channels_last
+        batches = (Batch({"image": batch.image.contiguous()}) for batch in batches)
 
     def step() -> None:
         trainer.play_round(batches)
@@ -50,9 +55,12 @@ def gancli_step(settings: list[str]) -> Callable[[], None]:
     return step
 
 
-def plain_step(model: Any, batch: int) -> Callable[[], None]:
+def plain_step(model: Any, batch: int, layout: torch.memory_format = NCHW) -> Callable[[], None]:
     ready = [torch.rand(batch, model.channels, model.resolution, model.resolution) * 2 - 1 for _ in range(8)]
+    ready = [images.to(memory_format=layout) for images in ready]
     generator, discriminator = networks(model.latent_dim, model.generator_width, model.channels, model.resolution)
+    for network in (generator, discriminator):
+        network.to(memory_format=layout)
     loop = training(generator, discriminator, itertools.cycle(ready), model.latent_dim)
     return lambda: next(loop) and None
 
@@ -90,10 +98,10 @@ def main() -> None:
         f"(gancli / plain, medians of {arguments.rounds} rounds)",
         flush=True,
     )
-    for name, settings in VARIANTS.items():
+    for name, (settings, layout) in VARIANTS.items():
         if arguments.only and arguments.only not in name:
             continue
-        plain, ours = plain_step(config.model, arguments.batch), gancli_step([*size, *settings])
+        plain, ours = plain_step(config.model, arguments.batch, layout), gancli_step([*size, *settings])
         for step in (plain, ours):
             seconds(step, 3)  # warm
         pairs = [(seconds(plain, arguments.steps), seconds(ours, arguments.steps)) for _ in range(arguments.rounds)]
