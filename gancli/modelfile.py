@@ -7,10 +7,9 @@ is not fixed, and equal models should be equal bytes.) Reading the header needs 
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +31,25 @@ LARGEST_HEADER = 100 * 2**20
 
 
 @dataclass(frozen=True)
+class ImageFormat:
+    """The images of one domain; values of pixels are always in [-1, 1]."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of itself.
+    """What a model file says of itself. A file may lack what has a default here, and may say more.
 
     Attributes:
         format: version of this layout.
         architecture: name in the registry.
         config: the resolved configuration as plain values; ``config["model"]`` rebuilds the networks.
         networks: networks whose weights are inside; an imported generator comes without its discriminator.
-        image: ``{"channels": C, "resolution": R, "range": [-1, 1]}``.
+        domains: names of the image domains in the architecture's order; ``["image"]`` where there is one.
+        images: format of the images, by domain.
         classes: names of the classes it was trained on, in the order of the labels.
         step, images_shown: how long it was trained.
         training: the means of losses and scores at the last line of the log, by name.
@@ -51,11 +60,12 @@ class ModelInfo:
     architecture: str
     config: dict[str, Any]
     networks: list[str]
-    image: dict[str, Any]
-    classes: list[str]
-    step: int
-    images_shown: int
-    training: dict[str, float]
+    domains: list[str]
+    images: dict[str, ImageFormat]
+    classes: list[str] = field(default_factory=list)
+    step: int = 0
+    images_shown: int = 0
+    training: dict[str, float] = field(default_factory=dict)
     origin: str = ""
     format: int = FORMAT
     gancli: str = __version__
@@ -66,13 +76,14 @@ def describe(
     config: RunConfig,
     *,
     networks: list[str],
+    shapes: Mapping[str, tuple[int, int, int]],
     classes: tuple[str, ...] = (),
     step: int = 0,
     images_shown: int = 0,
     training: Mapping[str, float] | None = None,
     origin: str = "",
 ) -> ModelInfo:
-    """Builds the description of a model; see ``ModelInfo``."""
+    """Builds the description of a model; see ``ModelInfo``. ``shapes`` are (C, H, W) of its images, by domain."""
     values = config.to_dict()
     if values["data"]["source"] is not None:
         # A model file gets passed on: it need not tell where its maker keeps their files.
@@ -81,7 +92,8 @@ def describe(
         architecture=name,
         config=values,
         networks=networks,
-        image={"channels": config.model.channels, "resolution": config.model.resolution, "range": [-1, 1]},
+        domains=list(shapes),
+        images={domain: ImageFormat(*shape) for domain, shape in shapes.items()},
         classes=list(classes),
         step=step,
         images_shown=images_shown,
@@ -94,9 +106,11 @@ def to_bytes(info: ModelInfo, tensors: Mapping[str, Tensor]) -> bytes:
     """Returns the file's content; equal models give equal bytes."""
     import safetensors.torch
 
+    text = json.dumps(asdict(info), sort_keys=True, ensure_ascii=False)
     return safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
-        metadata={"gancli": json.dumps(asdict(info), sort_keys=True)},
+        # Names of folders and files that are no Unicode cannot be said in JSON.
+        metadata={"gancli": text.encode(errors="replace").decode()},
     )
 
 
@@ -106,6 +120,8 @@ def read_info(path: Path) -> ModelInfo:
     Raises:
         GancliError: the file is not there, or no model file of gancli, or of a newer version.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     foreign = GancliError(
         f"{path} is not a model file of gancli", "checkpoints of other programs come in with `gancli import`"
     )
@@ -116,7 +132,8 @@ def read_info(path: Path) -> ModelInfo:
             if not 0 < length <= LARGEST_HEADER:
                 raise foreign
             header = json.loads(file.read(length))
-        values = json.loads(header["__metadata__"]["gancli"])
+        text = header["__metadata__"]["gancli"]
+        values = json.loads(text)
         newer = values["format"] > FORMAT
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
@@ -128,9 +145,12 @@ def read_info(path: Path) -> ModelInfo:
             "pip install --upgrade gancli",
         )
     try:
-        return ModelInfo(**{field.name: values[field.name] for field in fields(ModelInfo)})
-    except KeyError as error:
+        info = TypeAdapter(ModelInfo).validate_json(text, strict=True)
+    except ValidationError as error:
         raise foreign from error
+    if not isinstance(info.config.get("model"), dict) or info.images.keys() != set(info.domains):
+        raise foreign
+    return info
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -195,24 +215,26 @@ def find_model(model: str) -> Path:
     Raises:
         GancliError: there is none; the message says what there is instead.
     """
-    path = Path(model)
-    if path.is_file():
-        return path
-    if path.is_dir():
+    names = known_models()
+    try:
+        path = Path(model)
+        if path.is_file():
+            return path
         if (path / IN_RUN).is_file():
             return path / IN_RUN
-        if (path / "config.yaml").is_file():
-            raise GancliError(
-                f"the run {model} has no model yet: it has not reached its first checkpoint",
-                f"gancli resume {model}",
-            )
-        raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
-    names = known_models()
-    if model in names:
-        return names[model]
-    run = Path("runs") / model
-    if os.sep not in model and (run / "config.yaml").is_file():
-        return find_model(str(run))
+        if model in names:
+            return names[model]
+        # A folder of images may have a run's name: only what is a run says here that it has no model.
+        for run in (path, Path("runs") / model):
+            if (run / "config.yaml").is_file():
+                raise GancliError(
+                    f"the run {run} has no model yet: it has not reached its first checkpoint",
+                    f"gancli resume {run}",
+                )
+        if path.is_dir():
+            raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise GancliError(f"there is no model {model!r}: {error.strerror}") from error
     places = " and ".join(str(directory) for directory in model_directories())
     if not names:
         raise GancliError(

@@ -7,10 +7,12 @@ An architecture is a module of ``gancli.architectures`` (``wgan_gp.py`` is ``wga
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gancli.errors import GancliError, nearest
@@ -54,23 +56,30 @@ def load_architecture(name: str) -> type[Architecture]:
                 "update or uninstall the package that provides it",
             ) from error
         return loaded
+    module = importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}")
+    return _class_in(module)
+
+
+def _class_in(module: ModuleType) -> type[Architecture]:
+    """Returns the one architecture that a module defines; abstract and private classes are its own affair."""
     from gancli.architectures.base import Architecture
 
-    module = importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}")
-    (found,) = (
+    found = [
         item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Architecture) and item.__module__ == module.__name__
-    )
-    return found
-
-
-def architecture_name(architecture: type[Architecture]) -> str:
-    """Returns the name under which an architecture class is found."""
-    for name, point in _third_party().items():
-        if point.value == f"{architecture.__module__}:{architecture.__qualname__}":
-            return name
-    return architecture.__module__.rpartition(".")[2].replace("_", "-")
+        for name, item in vars(module).items()
+        if isinstance(item, type)
+        and issubclass(item, Architecture)
+        and item.__module__ == module.__name__
+        and not inspect.isabstract(item)
+        and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        raise GancliError(
+            f"{module.__name__} must define one architecture, but defines "
+            + (" and ".join(item.__name__ for item in found) or "none that implements all abstract methods"),
+            "an architecture has a file of its own; a shared base class is abstract or begins with _",
+        )
+    return found[0]
 
 
 def _preset_directory() -> Path:

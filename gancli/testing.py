@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -21,6 +22,7 @@ from gancli.schema import ModelConfig, TrainConfig
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
+COLUMNS_OF_THE_LOG = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib")
 
 
 class IncompleteArchitecture(AssertionError):
@@ -104,7 +106,12 @@ def _steps(model: Architecture, config: ModelConfig) -> list[str]:
             problems.append(f"a training step with {options or 'defaults'} fails: {type(error).__name__}: {error}")
             continue
         losses = update.meter.read()
-        problems += [f"the loss {name} is not finite" for name, value in losses.items() if value != value]
+        problems += [f"the loss {name} is not finite" for name, value in losses.items() if not math.isfinite(value)]
+        problems += [
+            f"a player or a part of a loss is called {name}, but that is a column of the log"
+            for name in losses
+            if name in COLUMNS_OF_THE_LOG or name.startswith("lr_")
+        ]
         before = dict(model.named_parameters())
         for player, mover in update.players.items():
             if player not in losses:
@@ -143,15 +150,19 @@ def _samples(model: Architecture, config: ModelConfig) -> list[str]:
     if not isinstance(model, LatentModel):
         return []
     model = copy.deepcopy(model).eval()
-    z = model.latents(3, torch.Generator().manual_seed(0))
+    z, again = (model.latents(3, torch.Generator().manual_seed(0)) for _ in range(2))
+    near, near_again = (model.resample(z, 0.5, torch.Generator().manual_seed(1)) for _ in range(2))
+    labels = torch.zeros(3, dtype=torch.int64) if model.needs.labels else None
     problems = []
-    if not torch.equal(z, model.latents(3, torch.Generator().manual_seed(0))):
+    if not torch.equal(z, again):
         problems.append("latents() do not depend on the generator alone")
-    if model.latents(100, torch.Generator().manual_seed(0), truncation=0.5).abs().max() > 0.5:
-        problems.append("latents() ignore their truncation")
+    if not torch.equal(near, near_again):
+        problems.append("resample() does not depend on its arguments alone")
+    if near.shape != z.shape:
+        problems.append(f"resample() makes {tuple(near.shape)} of latents {tuple(z.shape)}")
     with torch.no_grad():
-        images = model.decode(z)
-        alone = model.decode(z[:1])
+        images = model.decode(z, labels)
+        alone = model.decode(z[:1], None if labels is None else labels[:1])
     expected = (3, config.channels, config.resolution, config.resolution)
     if images.shape != expected:
         return [*problems, f"decode() gives {tuple(images.shape)}, but {expected} is expected"]

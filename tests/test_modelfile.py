@@ -23,7 +23,16 @@ def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discrimin
     )
     torch.manual_seed(0)
     model = DCGAN(config.model).eval()  # type: ignore[arg-type]
-    info = modelfile.describe("dcgan", config, networks=list(networks), step=7, images_shown=448, training={"D": 1.5})
+    info = modelfile.describe(
+        "dcgan",
+        config,
+        networks=list(networks),
+        shapes=DCGAN.input_shapes(config.model),
+        classes=("ros\udcff", "Süß"),
+        step=7,
+        images_shown=448,
+        training={"D": 1.5},
+    )
     tensors = {k: v for k, v in model.state_dict().items() if k.split(".")[0] in networks}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(modelfile.to_bytes(info, tensors))
@@ -36,6 +45,8 @@ def test_a_file_alone_gives_the_same_images(tmp_path: Path) -> None:
     z = model.latents(3, torch.Generator().manual_seed(1))
     assert torch.equal(loaded.decode(z), model.decode(z))
     assert (info.architecture, info.step, info.images_shown, info.training) == ("dcgan", 7, 448, {"D": 1.5})
+    assert info.classes == ["ros?", "Süß"]  # a folder's name need not be Unicode
+    assert (info.domains, info.images) == (["image"], {"image": modelfile.ImageFormat(3, 32, 32)})
     assert not loaded.training
 
 
@@ -82,6 +93,31 @@ def test_a_run_without_a_model_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         modelfile.find_model("other")
 
 
+def test_a_folder_of_images_does_not_hide_the_run_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "home"))
+    for name in ("photos", "begun", "other"):
+        (tmp_path / name).mkdir()
+    small_model(tmp_path / "runs/photos/model.safetensors")
+    (tmp_path / "runs/begun").mkdir()
+    (tmp_path / "runs/begun/config.yaml").write_text("architecture: dcgan\n")
+    assert modelfile.find_model("photos") == Path("runs/photos/model.safetensors")
+    with pytest.raises(GancliError, match="runs/begun has no model yet"):
+        modelfile.find_model("begun")
+    with pytest.raises(GancliError, match=r"no model\.safetensors in other"):
+        modelfile.find_model("other")
+    small_model(tmp_path / "photos/model.safetensors")  # a run directory of this name goes first
+    assert modelfile.find_model("photos") == Path("photos/model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"])
+def test_what_can_be_no_path_is_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "home"))
+    with pytest.raises(GancliError, match="there is no model"):
+        modelfile.find_model(name)
+
+
 def header_of(path: Path) -> tuple[dict[str, object], bytes]:
     content = path.read_bytes()
     length = struct.unpack("<Q", content[:8])[0]
@@ -116,6 +152,58 @@ def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
     write_header(tmp_path / "other.safetensors", {**header, "__metadata__": {"gancli": json.dumps(info)}}, rest)
     with pytest.raises(GancliError, match="do not fit"):
         modelfile.load_model(tmp_path / "other.safetensors", torch.device("cpu"))
+
+
+def with_info(path: Path, change: dict[str, object], without: tuple[str, ...] = ()) -> Path:
+    header, rest = header_of(path)
+    info = json.loads(header["__metadata__"]["gancli"])  # type: ignore[index]
+    info = {key: value for key, value in {**info, **change}.items() if key not in without}
+    changed = path.with_name("changed.safetensors")
+    write_header(changed, {**header, "__metadata__": {"gancli": json.dumps(info)}}, rest)
+    return changed
+
+
+def test_a_file_may_say_less_or_more(tmp_path: Path) -> None:
+    small_model(tmp_path / "m.safetensors")
+    optional = ("classes", "step", "images_shown", "training", "origin", "gancli")
+    changed = with_info(tmp_path / "m.safetensors", {"styles": 16}, without=optional)
+    _, info = modelfile.load_model(changed, torch.device("cpu"))
+    assert (info.origin, info.classes, info.step, info.training) == ("", [], 0, {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": None},
+        {"config": {}},
+        {"config": {"model": None}},
+        {"architecture": 3},
+        {"networks": "generator"},
+        {"step": "7"},
+        {"training": {"D": "x"}},
+        {"images": {"image": 64}},
+        {"images": {}},
+        {"format": None},
+    ],
+)
+def test_a_file_that_says_nonsense_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    small_model(tmp_path / "m.safetensors")
+    with pytest.raises(GancliError, match="not a model file of gancli"):
+        modelfile.read_info(with_info(tmp_path / "m.safetensors", change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": "dcgam"}, "there is no architecture 'dcgam'"),
+        ({"config": {"model": {"resolution": "big", "generator_widht": 4}}}, "generator_widht"),
+    ],
+)
+def test_a_model_that_cannot_be_built(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    small_model(tmp_path / "m.safetensors")
+    with pytest.raises(GancliError) as caught:
+        modelfile.load_model(with_info(tmp_path / "m.safetensors", change), torch.device("cpu"))
+    assert said in caught.value.message
 
 
 @given(st.binary(max_size=300))

@@ -87,11 +87,11 @@ def test_state_outside_of_parameters_and_buffers() -> None:
 
 def test_images_out_of_range_and_of_the_wrong_shape() -> None:
     class Loud(DCGAN):
-        def decode(self, z: Tensor) -> Tensor:
+        def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
             return super().decode(z) + 2
 
     class Narrow(DCGAN):
-        def decode(self, z: Tensor) -> Tensor:
+        def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
             return super().decode(z)[..., :7]
 
     assert "leaves [-1, 1]" in complaint(Loud)
@@ -107,9 +107,39 @@ def test_a_network_that_is_not_there() -> None:
 
 def test_latents_from_elsewhere() -> None:
     class Careless(DCGAN):
-        def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
+        def latents(self, n: int, generator: torch.Generator) -> Tensor:
             return torch.randn(n, self.config.latent_dim)
 
+        def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
+            return torch.randn(len(z), 2)
+
     text = complaint(Careless)
-    assert "do not depend on the generator alone" in text
-    assert "ignore their truncation" in text
+    assert "latents() do not depend on the generator alone" in text
+    assert "resample() does not depend on its arguments alone" in text
+    assert "resample() makes (3, 2) of latents (3, 8)" in text
+
+
+def test_a_model_may_truncate_elsewhere() -> None:
+    class Elsewhere(DCGAN):
+        def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
+            return z
+
+    check_architecture(Elsewhere, SMALL)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_score_that_is_not_finite(value: float) -> None:
+    class Infinite(DCGAN):
+        def g_loss(self, batch: Batch) -> Loss:
+            return Loss(super().g_loss(batch).total, {"score": torch.tensor(value)})
+
+    assert "the loss score is not finite" in complaint(Infinite)
+
+
+@pytest.mark.parametrize("name", ["step", "images", "epoch", "images_per_s", "eta_s", "memory_mib", "lr_D"])
+def test_a_part_with_the_name_of_a_column(name: str) -> None:
+    class Clashing(DCGAN):
+        def g_loss(self, batch: Batch) -> Loss:
+            return Loss(super().g_loss(batch).total, {name: torch.tensor(1.0)})
+
+    assert f"is called {name}, but that is a column of the log" in complaint(Clashing)

@@ -153,22 +153,26 @@ class LatentModel(Architecture):
     """An architecture that makes images from latent vectors."""
 
     @abstractmethod
-    def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
-        """Returns latents, float [n, *latent shape] on the CPU, drawn from ``generator`` alone.
-
-        With ``truncation`` t > 0, every component with |z_i| > t is drawn again until none is left (Brock et al.
-        2018, section 3.1): less variety for more fidelity.
-        """
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        """Returns latents, float [n, *latent shape] on the CPU, drawn from ``generator`` alone."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
-        """Returns images, float [N, C, H, W] in [-1, 1], for latents [N, *latent shape]."""
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns images, float [N, C, H, W] in [-1, 1].
 
+        Args:
+            z: latents [N, *latent shape].
+            labels: int64 [N] class indices where the architecture needs labels, else None.
+        """
 
-def truncated_normal(shape: tuple[int, ...], generator: torch.Generator, truncation: float | None) -> Tensor:
-    """Draws standard normal numbers, and those above ``truncation`` in absolute value again until none is left."""
-    z = torch.randn(shape, generator=generator)
-    if truncation is not None:
+    def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
+        """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
+
+        As it is here, for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
+        left (Brock et al. 2018, section 3.1). A model with other latents overrides it; one that truncates elsewhere,
+        such as in a w space, returns ``z``.
+        """
+        z = z.clone()
         while (outside := z.abs() > truncation).any():
             z[outside] = torch.randn(int(outside.sum()), generator=generator)
-    return z
+        return z

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from gancli.architectures.base import Batch, LatentModel, Loss, Optim, Update, truncated_normal
+from gancli.architectures.base import Batch, LatentModel, Loss, Optim, Update
 from gancli.nn.init import normal_init
 from gancli.nn.losses import bce_discriminator_loss, bce_generator_loss
 from gancli.schema import AdamConfig, AidsConfig, ModelConfig, Section
@@ -135,8 +135,8 @@ class DCGAN(LatentModel):
     def g_loss(self, batch: Batch) -> Loss:
         return Loss(bce_generator_loss(self.discriminator(batch.stash["fake"])))
 
-    def latents(self, n: int, generator: torch.Generator, truncation: float | None = None) -> Tensor:
-        return truncated_normal((n, self.config.latent_dim), generator, truncation)
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, self.config.latent_dim, generator=generator)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(z)

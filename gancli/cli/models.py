@@ -49,8 +49,7 @@ def models(
             {
                 "name": found,
                 "architecture": info.architecture,
-                "resolution": info.image["resolution"],
-                "channels": info.image["channels"],
+                "images": {domain: asdict(info.images[domain]) for domain in info.domains},
                 "step": info.step,
                 "images_shown": info.images_shown,
                 "path": str(path),
@@ -65,7 +64,7 @@ def models(
                 [
                     model["name"],
                     model["architecture"],
-                    f"{model['resolution']} px, {'grey' if model['channels'] == 1 else 'RGB'}",
+                    "; ".join(dict.fromkeys(_format(**image) for image in model["images"].values())),
                     f"{model['step']:,}" if model["step"] else "imported",
                     model["path"],
                 ]
@@ -75,3 +74,8 @@ def models(
     else:
         places = " and ".join(str(directory) for directory in model_directories())
         console.note(f"no models in {places}; make one: gancli train dcgan-shapes --data shapes")
+
+
+def _format(channels: int, height: int, width: int) -> str:
+    size = f"{width} px" if width == height else f"{width}x{height} px"
+    return f"{size}, {'grey' if channels == 1 else 'RGB'}"

@@ -15,7 +15,12 @@ def latents_of_seeds(model: LatentModel, seeds: Sequence[int], truncation: float
 
     Each seed has a random generator of its own, so that a seed means the same latent in any company and on any device.
     """
-    return torch.cat([model.latents(1, torch.Generator().manual_seed(seed), truncation) for seed in seeds])
+    latents = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        z = model.latents(1, generator)
+        latents.append(z if truncation is None else model.resample(z, truncation, generator))
+    return torch.cat(latents)
 
 
 @torch.inference_mode()

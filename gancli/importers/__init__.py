@@ -22,7 +22,7 @@ def import_checkpoint(architecture: str, path: Path) -> bytes:
     Raises:
         GancliError: the file cannot be read, or is not of this architecture.
     """
-    from gancli import config, modelfile
+    from gancli import config, modelfile, registry
     from gancli.importers.reading import DoesNotFit, read_state_dicts, refusal
 
     importer = importlib.import_module(f"gancli.importers.{architecture.replace('-', '_')}")
@@ -36,7 +36,13 @@ def import_checkpoint(architecture: str, path: Path) -> bytes:
         resolved = config.resolve(
             architecture, flags={f"model.{key}": (value, str(path)) for key, value in imported.model.items()}
         )
-        info = modelfile.describe(architecture, resolved, networks=imported.networks, origin=path.name)
+        info = modelfile.describe(
+            architecture,
+            resolved,
+            networks=imported.networks,
+            shapes=registry.load_architecture(architecture).input_shapes(resolved.model),
+            origin=path.name,
+        )
         return modelfile.to_bytes(info, imported.tensors)
     nearest, problems = min(misfits, key=lambda found: len(found[1].problems))
     raise refusal(path, importer.KIND, nearest, problems)

@@ -86,7 +86,8 @@ def test_models_are_listed_and_shown(here: Path, model: Path, capfd: pytest.Capt
     assert "32 px, RGB" in out
     assert "warning: runs/broken/model.safetensors is not a model file" in err
     assert run(["models", "--json"]) == 0
-    assert [entry["name"] for entry in json.loads(capfd.readouterr().out)] == ["horses"]
+    (listed,) = json.loads(capfd.readouterr().out)
+    assert (listed["name"], listed["images"]) == ("horses", {"image": {"channels": 3, "height": 32, "width": 32}})
     assert run(["models", "horses", "--json"]) == 0
     shown = json.loads(capfd.readouterr().out)
     assert (shown["architecture"], shown["step"], shown["config"]["model"]["resolution"]) == ("dcgan", 4, 32)
