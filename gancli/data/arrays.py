@@ -120,7 +120,10 @@ def read_npz(path: Path, split: str) -> tuple[list[ArrayImages], list[NDArray[np
                 )
             if not parts:
                 other = "test" if split == "train" else "train"
-                raise GancliError(f"{path} has no {split} part, only {other}", f"add --set data.split={other}")
+                raise GancliError(
+                    f"{path} has no {split} part, only {other}",
+                    f"to train on it: --set data.split={other}; to look at it: --split {other}",
+                )
             images, labels = [], []
             notes: list[str] = []
             for part in parts:

@@ -244,7 +244,9 @@ def decode_all(
     if decoded is not None:
         bad = decoded.bad
     if stop_at_bad and bad:
-        raise GancliError(f"{bad[0][0]} cannot be read: {bad[0][1]}", "--on-bad-image skip leaves such images out")
+        raise GancliError(
+            f"{bad[0][0]} cannot be read: {bad[0][1]}", "`--set data.on_bad_image=skip` leaves such images out"
+        )
     if decoded is None:
         first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
         raise GancliError(f"none of the {len(images):,} images can be read{first}")

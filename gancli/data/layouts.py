@@ -167,7 +167,8 @@ class _Finder:
         if not chosen:
             other = "test" if self.split == "train" else "train"
             raise GancliError(
-                f"{self.location} has no {self.split} part, only {other}", f"add --set data.split={other}"
+                f"{self.location} has no {self.split} part, only {other}",
+                f"to train on it: --set data.split={other}; to look at it: --split {other}",
             )
         return chosen
 
@@ -321,7 +322,8 @@ def _join(parts: list[Layout]) -> Layout:
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     if any(tuple(part.domains) != tuple(first.domains) for part in parts):
         raise GancliError(
-            "the parts of the data are arranged in different ways", "choose one with --set data.split=train"
+            "the parts of the data are arranged in different ways",
+            "choose one: --set data.split=train to train on it, --split train to look at it",
         )
     domains = {name: Joined([part.domains[name] for part in parts]) for name in first.domains}
     paired = all(part.paired for part in parts)

@@ -121,6 +121,42 @@ class _Ranges(Sampler[range]):
             first += self._batch
 
 
+def share(batch: int, world: int, parts: int) -> int:
+    """Returns how many images of a batch each process takes.
+
+    Raises:
+        GancliError: ``world`` processes cannot share it, or cannot cut their shares into ``parts``.
+    """
+    if batch % (world * parts):
+        step = world * parts
+        alike = f"{world} processes" + (f" in {parts} parts each (train.accumulate)" if parts > 1 else "")
+        raise GancliError(
+            f"a batch of {batch} cannot be shared by {alike}", f"--set train.batch={batch // step * step + step}"
+        )
+    return batch // world
+
+
+def _memory_limit(config: DataConfig, world: int) -> int:
+    # Several processes on one machine share the cache file, instead of each holding the images in memory.
+    return int(config.cache_gib * 2**30) if world == 1 else 0
+
+
+def decoded_bytes(
+    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, world: int = 1
+) -> tuple[int, int]:
+    """Returns how many bytes of decoded images a ``Pipeline`` keeps at least, in memory and in its cache file."""
+    left = _memory_limit(config, world)
+    in_memory = in_file = 0
+    for images, shape in zip(source.domains.values(), shapes.values(), strict=True):
+        size = Preparation.of(shape, config).least_bytes * len(images)
+        if size > left:
+            in_file += size
+        else:
+            in_memory += size
+            left -= size
+    return in_memory, in_file
+
+
 class Pipeline:
     """The data of a run: decoded once, then served as batches from any position on.
 
@@ -131,6 +167,7 @@ class Pipeline:
         batch: images per step, over all ranks.
         seed: the run's seed; order, crops and flips derive from it.
         rank, world: which of how many processes this is.
+        parts: how many parts of equal size a step cuts each process's share of the batch into.
         workers: processes that prepare batches; 0 prepares them in this one.
         progress: called with how many images of how many are decoded.
 
@@ -154,6 +191,7 @@ class Pipeline:
         seed: int,
         rank: int = 0,
         world: int = 1,
+        parts: int = 1,
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -161,15 +199,11 @@ class Pipeline:
             raise GancliError(
                 f"{source.location} holds {len(source.domains)} sets of images, but {len(shapes)} are needed"
             )
-        if batch % world:
-            raise GancliError(
-                f"a batch of {batch} cannot be shared by {world} processes", f"--batch {batch // world * world + world}"
-            )
+        share(batch, world, parts)
         self._batch, self._rank, self._world, self._workers = batch, rank, world, workers
         self.classes = source.classes
         total = sum(len(images) for images in source.domains.values())
-        # Several processes on one machine share the cache file, instead of each holding the images in memory.
-        limit = int(config.cache_gib * 2**30) if world == 1 else 0
+        limit = _memory_limit(config, world)
         decoded: dict[str, Decoded] = {}
         before = 0
         for (name, images), shape in zip(source.domains.items(), shapes.values(), strict=True):

@@ -10,14 +10,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 
-def world_size() -> int:
-    """Returns the number of processes, as torchrun announced it."""
+def launched() -> int:
+    """Returns how many processes torchrun started, connected or not."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """Returns this process's number; 0 writes files and speaks to the user."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def local_rank() -> int:
@@ -25,10 +20,25 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def world_size() -> int:
+    """Returns the number of connected processes: 1 before ``start`` and after ``stop``."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Returns this process's number among the connected ones; 0 writes files and speaks to the user."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def start(device: torch.device) -> None:
-    """Connects the processes; does nothing where there is one."""
-    if world_size() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    """Connects the processes, each on its own device; does nothing where there is one."""
+    if launched() == 1 or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
 
 
 def stop() -> None:

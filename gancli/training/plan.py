@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from gancli.architectures.base import Architecture, Batch
+from gancli.data.pipeline import share
 from gancli.schema import RunConfig
 from gancli.training.length import estimated_steps
 from gancli.training.update import Update, make_players
@@ -26,11 +27,12 @@ class Memory:
     gradients: int
     optimizers: int
     averages: int
-    activations: int
+    activations: int | None
+    """None where a training step looks at numbers, which the plan does not have."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizers + self.averages + self.activations
+        return self.weights + self.gradients + self.optimizers + self.averages + (self.activations or 0)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, world: int = 
     # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers. So would turns with bounds.
     precision = "fp32" if config.train.precision == "fp32" else "bf16"
     train = config.train.model_copy(update={"precision": precision, "turns": {}})
-    batch = train.batch // world
+    batch = share(train.batch, world, train.accumulate)
     device = torch.device("cpu")
     with FakeTensorMode():
         fake = type(architecture)(config.model, train.aids)
@@ -76,8 +78,12 @@ def expected_memory(architecture: Architecture, config: RunConfig, world: int = 
             Batch({name: torch.empty(batch, *shape) for name, shape in type(fake).input_shapes(config.model).items()})
             for _ in itertools.count()
         )
-        with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
-            fake.training_step(batches, Update(players, train, device))
+        known = True
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
+                fake.training_step(batches, Update(players, train, device))
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            known = False
     moved = [_bytes(player.parameters.values()) for player in players.values()]
     averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
     return Memory(
@@ -85,7 +91,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, world: int = 
         gradients=sum(moved),  # a player's gradients live until its next turn
         optimizers=2 * sum(moved),
         averages=sum(averages) if train.average is not None else 0,
-        activations=kept.peak,
+        activations=kept.peak if known else None,
     )
 
 

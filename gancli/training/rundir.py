@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,13 +64,17 @@ class RunDirectory:
         """Makes sure that there is nothing at ``path``, or an empty directory.
 
         Raises:
-            GancliError: there is something.
+            GancliError: there is something, or nothing can be there.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        try:
+            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        except OSError as error:
+            raise GancliError(f"{path} cannot be a run directory: {error.strerror}") from error
+        if taken:
             is_run = (path / CONFIG).is_file()
             raise GancliError(
                 f"{path} exists already",
-                f"gancli resume {path}" if is_run else "choose another --name or --out",
+                f"gancli resume {shlex.quote(str(path))}" if is_run else "choose another --name or --out",
             )
 
     @classmethod
@@ -79,10 +84,14 @@ class RunDirectory:
         Raises:
             GancliError: there is none; the message names near ones.
         """
-        for path in (Path(run), RUNS / run):
-            if (path / CONFIG).is_file():
-                return cls(path)
-        if Path(run).is_dir():
+        try:
+            for path in (Path(run), RUNS / run):
+                if (path / CONFIG).is_file():
+                    return cls(path)
+            is_directory = Path(run).is_dir()
+        except OSError as error:
+            raise GancliError(f"{run} cannot be a run: {error.strerror}") from error
+        if is_directory:
             raise GancliError(f"{run} is not a run directory: it has no {CONFIG}")
         names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG}")) if RUNS.is_dir() else []
         known = f"runs here are: {', '.join(names[:10])}" if names else "there are no runs below ./runs"

@@ -160,7 +160,7 @@ def test_stop_at_the_first_bad_image():
     images = Noise([(8, 8)] * 1000, bad=(40, 41))
     with pytest.raises(GancliError, match=r"noise\[40\] cannot be read: it is broken") as caught:
         decode(images, stop_at_bad=True)
-    assert "--on-bad-image skip" in caught.value.hint
+    assert "--set data.on_bad_image=skip" in caught.value.hint
     assert images.reads < 500
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gancli.data.pipeline import Batches, Pipeline
+from gancli.data.pipeline import Batches, Pipeline, decoded_bytes
 from gancli.data.source import BadImage, Pixels, Source, open_source
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
@@ -58,7 +58,7 @@ def source(count: int = 50, labels: bool = False, **options: object) -> Source:
 def pipeline(
     data: Source | None = None, shapes: dict | None = None, batch: int = 16, seed: int = 3, **options
 ) -> Pipeline:
-    places = {name: options.pop(name) for name in ("rank", "world", "workers", "progress") if name in options}
+    places = {name: options.pop(name) for name in ("rank", "world", "parts", "workers", "progress") if name in options}
     return Pipeline(data or source(), shapes or SHAPE, DataConfig(**options), batch=batch, seed=seed, **places)
 
 
@@ -265,7 +265,23 @@ def test_what_cannot_be_served():
         pipeline(two_domains(False))
     with pytest.raises(GancliError, match="a batch of 15 cannot be shared by 2") as caught:
         pipeline(batch=15, world=2)
-    assert caught.value.hint == "--batch 16"
+    assert caught.value.hint == "--set train.batch=16"
+    # Each of 2 processes would have 2 images for 4 parts.
+    with pytest.raises(GancliError, match="a batch of 4 cannot be shared by 2 processes in 4 parts each") as caught:
+        pipeline(batch=4, world=2, parts=4)
+    assert caught.value.hint == "--set train.batch=8"
+    pipeline(batch=8, world=2, parts=4)
+
+
+@pytest.mark.parametrize("config", [{}, {"resize": "stretch", "load_size": 40, "crop": "random"}])
+def test_the_expected_bytes_are_those_that_are_kept(config):
+    data, shapes = two_domains(True), dict.fromkeys(("A", "B"), (3, 32, 32))
+    one = sum(decoded_bytes(data, shapes, DataConfig(**config))) // 2
+    pipe = Pipeline(data, shapes, DataConfig(**config), batch=2, seed=0)
+    assert [domain._decoded.nbytes for domain in pipe._dataset._domains.values()] == [one, one]
+    assert decoded_bytes(data, shapes, DataConfig(**config)) == (2 * one, 0)
+    assert decoded_bytes(data, shapes, DataConfig(cache_gib=1.5 * one / 2**30, **config)) == (one, one)
+    assert decoded_bytes(data, shapes, DataConfig(**config), world=2) == (0, 2 * one)
 
 
 def test_progress_counts_all_domains():

@@ -131,7 +131,7 @@ def test_other_names_of_the_test_part(tmp_path, name):
 def test_missing_part(tmp_path):
     with pytest.raises(GancliError, match="no test part, only train") as caught:
         open_source(str(tree(tmp_path, "train/1.png train/2.png")), "test")
-    assert caught.value.hint == "add --set data.split=train"
+    assert caught.value.hint == "to train on it: --set data.split=train; to look at it: --split train"
 
 
 def test_train_can_be_a_class(tmp_path):
