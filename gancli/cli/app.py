@@ -37,6 +37,14 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
 
+LESS_MEMORY = {
+    "train": "take less at a time: a smaller `--set train.batch=N`, `--set train.accumulate=2`, `--precision bf16`, "
+    "or a smaller `--resolution`",
+    "resume": "take less at a time: `--set train.accumulate=2`, or `--precision bf16`",
+    "sample": "take fewer images at a time: a smaller `--batch`",
+}
+"""What to type where memory ran out, by command."""
+
 # Newer releases of typer bring their own copy of click: its classes are reached through what typer publishes.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -148,7 +156,7 @@ def run(arguments: Sequence[str]) -> int:
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 traceback.print_exc()
-            return _report(error)
+            return _report(error, words[0] if words else "")
     except BrokenPipeError:
         _let_go_of_closed_pipes()
         return BROKEN_PIPE
@@ -164,20 +172,20 @@ def _invoke(words: list[str]) -> int:
     return 0
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, command: str) -> int:
     """Says what went wrong and returns the exit code."""
     if isinstance(error, BrokenPipeError) and _let_go_of_closed_pipes():
         return BROKEN_PIPE
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         console.note("interrupted")
         return INTERRUPTED
-    shown = explain(error)
+    shown = explain(error, command)
     console.print_error(shown)
     return shown.exit_code
 
 
-def explain(error: BaseException) -> GancliError:
-    """Returns what to tell a person about an exception."""
+def explain(error: BaseException, command: str = "") -> GancliError:
+    """Returns what to tell a person about an exception of a command."""
     if isinstance(error, GancliError):
         return error
     if isinstance(error, UsageError):
@@ -188,8 +196,12 @@ def explain(error: BaseException) -> GancliError:
         reason = str(error).strip().partition("\n")[0]
         return RunError(
             f"out of memory: {reason}".removesuffix(": "),
-            "take less at a time: a smaller `--batch`, `--set train.accumulate=2`, a smaller `--resolution`, "
-            "or `--precision bf16`",
+            LESS_MEMORY.get(command, "end other programs, or take a machine with more memory"),
+        )
+    if _is_of_the_compiler(error):
+        return RunError(
+            f"torch.compile failed: {str(error).strip().partition(chr(10))[0]}",
+            "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`",
         )
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS) and error.filename:
         return RunError(
@@ -247,6 +259,10 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         words in str(error) for words in ("DefaultCPUAllocator", "can't allocate memory", "out of memory")
     )
+
+
+def _is_of_the_compiler(error: BaseException) -> bool:
+    return any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__)
 
 
 def _let_go_of_closed_pipes() -> bool:

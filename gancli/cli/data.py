@@ -80,11 +80,15 @@ def _report(source: Source, split: str) -> dict[str, Any]:
                     colours["grey" if grey else "colour"] += 1
                 bar.advance(1)
             domains.append({"name": name, "images": len(images), "sizes": _sizes(sizes), "colours": _counted(colours)})
+    # Where a source can be read in two ways, an architecture for one set of images takes the other one.
+    readings = {False: source}
     architectures = {}
     for name in architecture_names():
         needs = load_architecture(name).needs
-        as_it_sees_it = open_source(source.location, split, one_set=needs.domains == 1)
-        architectures[name] = check(as_it_sees_it, needs)
+        one_set = needs.domains == 1
+        if one_set not in readings:
+            readings[one_set] = open_source(source.location, split, one_set=one_set)
+        architectures[name] = check(readings[one_set], needs)
     return {
         "source": source.location,
         "layout": source.layout,

@@ -11,6 +11,14 @@ from gancli.importers import importer_names
 from gancli.modelfile import known_models
 from gancli.registry import preset_paths
 
+Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Loader processes.  [default: 0 on a CPU, 2 on a GPU]")
+]
+Keep = Annotated[int | None, typer.Option("--keep", metavar="N", help="Checkpoints to keep.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gancli.cli.options import complete_run
+from gancli.cli.options import Device, Keep, Precision, Workers, complete_run
 
 
 def resume(
@@ -17,6 +17,10 @@ def resume(
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="New length in training steps, in all.")
     ] = None,
+    device: Device = None,
+    precision: Precision = None,
+    workers: Workers = None,
+    keep: Keep = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a key; may be repeated.")
     ] = None,
@@ -26,7 +30,7 @@ def resume(
     On a CPU the result is the same, byte for byte, as if the run had never stopped.
     """
     from gancli import config as configuration
-    from gancli.training import distributed
+    from gancli.training import checkpoint, distributed
     from gancli.training.rundir import RunDirectory
     from gancli.training.session import prepare, run_session
 
@@ -34,10 +38,18 @@ def resume(
     config = configuration.load(
         directory.config,
         sets=sets or (),
-        flags={"train.steps": (steps, "--steps")} if steps is not None else {},
+        flags={
+            "train.steps": (steps, "--steps"),
+            "train.device": (device, "--device"),
+            "train.precision": (precision, "--precision"),
+            "train.workers": (workers, "--workers"),
+            "train.keep": (keep, "--keep"),
+        },
     )
-    outcome = run_session(prepare(config), directory)
-    if distributed.rank() == 0:
+    session = prepare(config, begins=not checkpoint.steps(directory.checkpoints))
+    leader = distributed.rank() == 0  # the session disconnects the processes at its end
+    outcome = run_session(session, directory)
+    if leader:
         typer.echo(directory.path)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import complete_preset
+from gancli.cli.options import Device, Keep, Precision, Workers, complete_preset
 
 if TYPE_CHECKING:
     from gancli.schema import RunConfig
@@ -40,23 +40,18 @@ def train(
         typer.Option("--resolution", metavar="N", help="Height and width of the images in pixels."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")] = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")
-    ] = None,
+    device: Device = None,
+    precision: Precision = None,
     compile_: Annotated[
         bool | None,
         typer.Option("--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", metavar="N", help="Loader processes.  [default: 0 on a CPU, 2 on a GPU]"),
-    ] = None,
+    workers: Workers = None,
     on_bad_image: Annotated[
         str | None,
         typer.Option("--on-bad-image", metavar="skip|error", help="What to do with an unreadable image."),
     ] = None,
-    keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Checkpoints to keep.")] = None,
+    keep: Keep = None,
     tensorboard: Annotated[
         bool | None,
         typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
@@ -80,9 +75,11 @@ def train(
     """
     from gancli import config as configuration
     from gancli.errors import GancliError
+    from gancli.modelfile import find_model
 
     if name is not None and out is not None:
         raise GancliError("--name and --out both say where the run goes", "give one of them")
+    weights = str(find_model(init_from).resolve()) if init_from is not None else None
     flags = {
         "data.source": (data, "--data"),
         "data.on_bad_image": (on_bad_image, "--on-bad-image"),
@@ -92,6 +89,7 @@ def train(
         "train.kimg": (kimg, "--kimg"),
         "train.batch": (batch, "--batch"),
         "train.seed": (seed, "--seed"),
+        "train.init_from": (weights, "--init-from"),
         "train.device": (device, "--device"),
         "train.precision": (precision, "--precision"),
         "train.compile": (compile_, "--compile" if compile_ else "--no-compile"),
@@ -103,29 +101,28 @@ def train(
         preset,
         config_file=config,
         sets=sets or (),
-        flags={key: given for key, given in flags.items() if given[0] is not None},
+        flags=flags,
     )
     if dry_run:
         _print_plan(resolved)
         return
 
-    from gancli.modelfile import find_model
     from gancli.training import distributed
     from gancli.training.rundir import RUNS, RunDirectory, check_name, default_run_path
     from gancli.training.session import prepare, run_session
 
-    weights = find_model(init_from) if init_from is not None else None
     if out is None and name is not None:
         out = RUNS / check_name(name)
     if out is not None:
         RunDirectory.check_free(out)  # before the data are read, which may take minutes
-    session = prepare(resolved, weights)
-    if distributed.rank() == 0:
+    session = prepare(resolved, begins=True)
+    leader = distributed.rank() == 0  # the session disconnects the processes at its end
+    if leader:
         path = out or default_run_path(resolved.preset or resolved.architecture)
         run = RunDirectory.create(path, session.config)
-    run = RunDirectory(Path(distributed.share_text(str(run.path) if distributed.rank() == 0 else "")))
+    run = RunDirectory(Path(distributed.share_text(str(run.path) if leader else "")))
     outcome = run_session(session, run)
-    if distributed.rank() == 0:
+    if leader:
         typer.echo(run.path)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)
@@ -136,7 +133,8 @@ def _print_plan(config: RunConfig) -> None:
     import torch
 
     from gancli import config as configuration
-    from gancli import console
+    from gancli import console, paths
+    from gancli.data.pipeline import decoded_bytes
     from gancli.devices import choose_device
     from gancli.registry import load_architecture
     from gancli.training import distributed
@@ -147,8 +145,14 @@ def _print_plan(config: RunConfig) -> None:
     source = open_training_source(config)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     epoch = max(len(images) for images in source.domains.values())
-    plan = make_plan(architecture, config, epoch, distributed.world_size())
+    # Each process of torchrun plans for itself: they are not connected.
+    world = distributed.launched()
+    plan = make_plan(architecture, config, epoch, world)
     memory = plan.memory
+    known = memory.activations is not None
+    in_memory, in_file = decoded_bytes(source, type(architecture).input_shapes(config.model), config.data, world)
+    decoded = [f"{_mib(in_memory)} MiB in RAM"] if in_memory else []
+    decoded += [f"{_mib(in_file)} MiB in a file in {paths.home() / 'cache'}"] if in_file else []
     typer.echo(configuration.to_yaml(config))
     console.table(
         ["network", "parameters"],
@@ -165,12 +169,20 @@ def _print_plan(config: RunConfig) -> None:
                 f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device),
             ],
             ["length", f"{plan.steps:,} steps of {config.train.batch} images, {plan.epochs:.3g} epochs"],
-            ["memory", f"about {_mib(memory.total)} MiB on {device.type}, and what torch itself takes:"],
+            ["decoded images", f"at least {' and '.join(decoded)}"],
+            [
+                "memory",
+                f"{'about' if known else 'more than'} {_mib(memory.total)} MiB on {device.type}, and what torch takes:",
+            ],
             [
                 "",
                 f"{_mib(memory.weights)} weights, {_mib(memory.gradients)} gradients, "
                 f"{_mib(memory.optimizers)} Adam, {_mib(memory.averages)} averages, "
-                f"{_mib(memory.activations)} activations",
+                + (
+                    f"{_mib(memory.activations)} activations"
+                    if memory.activations is not None
+                    else "activations not known"
+                ),
             ],
         ],
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.main import get_command
 
 from gancli import __version__
 from gancli.cli import app as cli
@@ -145,14 +146,17 @@ def test_what_goes_wrong_is_two_lines_and_a_code(
         RuntimeError("CUDA error: out of memory"),
     ],
 )
-def test_out_of_memory_names_the_flags_that_lower_it(error: Exception) -> None:
-    shown = cli.explain(error)
+@pytest.mark.parametrize("command", ["train", "resume", "sample", "data"])
+def test_out_of_memory_names_what_the_command_has_to_lower_it(error: Exception, command: str) -> None:
+    shown = cli.explain(error, command)
     assert shown.exit_code == 1
     assert shown.message.startswith("out of memory")
     assert not shown.message.endswith((" ", ":"))
     assert "\n" not in shown.message
-    for flag in ("--batch", "--set train.accumulate=2", "--resolution", "--precision bf16"):
-        assert flag in shown.hint
+    named = re.findall(r"(?<=`)--\w+", shown.hint)
+    assert bool(named) == (command != "data")
+    options = {option for parameter in get_command(cli.app).commands[command].params for option in parameter.opts}
+    assert set(named) <= options
 
 
 def test_real_out_of_memory_of_torch() -> None:
@@ -162,6 +166,16 @@ def test_real_out_of_memory_of_torch() -> None:
     assert "out of memory" in cli.explain(caught.value).message
     assert "out of memory" in cli.explain(torch.OutOfMemoryError("CUDA out of memory. Tried ...")).message
     assert "unexpected" in cli.explain(RuntimeError("shapes do not match")).message
+
+
+def test_a_compiler_that_fails_is_one_line_and_how_to_do_without() -> None:
+    exc = pytest.importorskip("torch._inductor.exc")
+    shown = cli.explain(exc.InductorError(RuntimeError("no C++ compiler\nmore\nand more")), "train")
+    assert (shown.message.partition(":")[0], shown.exit_code) == ("torch.compile failed", 1)
+    assert "no C++ compiler" in shown.message
+    assert "\n" not in shown.message
+    assert "--set train.compile=false" in shown.hint
+    assert "gancli doctor" in shown.hint
 
 
 def test_full_shared_memory_asks_for_no_workers() -> None:

@@ -115,11 +115,32 @@ def test_init_from_begins_with_the_weights_of_a_model(
 def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "dcgan", "--data", "shapes", "--dry-run", "--batch", "16", "--epochs", "2"]) == 0
     out = capfd.readouterr().out
-    for said in ("3,576,704", "2,765,568", "6,342,272", "20,160 images", "2,520 steps of 16 images, 2 epochs", "MiB"):
+    for said in (
+        "3,576,704",
+        "2,765,568",
+        "6,342,272",
+        "20,160 images",
+        "2,520 steps of 16 images, 2 epochs",
+        "at least 236 MiB in RAM",
+    ):
         assert said in out
     resolved = configuration.resolve(None, config_file=_written(here / "c.yaml", out.split("\nnetwork")[0]))
     assert (resolved.train.batch, resolved.train.epochs, resolved.train.steps) == (16, 2, None)
     assert [p.name for p in here.iterdir()] == ["c.yaml"]
+
+
+def test_a_dry_run_under_torchrun_needs_no_other_process(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "dcgan", "--data", "shapes", "--dry-run", "--steps", "1"]
+    assert run([*words, "--batch", "8"]) == 0
+    alone = capfd.readouterr().out.split("activations")[0].split()[-1]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert run([*words, "--batch", "16"]) == 0
+    assert capfd.readouterr().out.split("activations")[0].split()[-1] == alone
+    assert run([*words, "--batch", "15"]) == 2
+    assert "cannot be shared by 2 processes" in capfd.readouterr().err
 
 
 def _written(path: Path, text: str) -> Path:
@@ -144,6 +165,40 @@ def test_the_expected_memory_grows_as_it_should() -> None:
     assert memory("train.precision=bf16").activations < 0.7 * memory().activations
     assert memory("train.batch=8", "train.average={decay: 0.9}").averages > 4 * 3_576_704
     assert memory("train.batch=8", "train.accumulate=2").activations < base.activations
+
+
+def test_a_step_that_looks_at_numbers_leaves_only_the_activations_unknown() -> None:
+    from gancli.architectures.dcgan import DCGAN
+    from gancli.training.plan import expected_memory
+
+    class Looking(DCGAN):
+        def training_step(self, batches, update):  # type: ignore[no-untyped-def]
+            if next(batches).image.mean().item() < 2:
+                super().training_step(batches, update)
+
+    config = configuration.resolve("dcgan", sets=["train.batch=8"])
+    known, unknown = (expected_memory(kind(config.model), config) for kind in (DCGAN, Looking))  # type: ignore[arg-type]
+    assert unknown.activations is None
+    assert unknown.total == known.total - known.activations
+
+
+def test_resume_takes_what_depends_on_the_machine(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("--data", str(photos), "--steps", "1", "--name", "my.run", "--device", "cpu") == 0
+    path = here / "runs/my.run/config.yaml"
+    path.write_text(path.read_text().replace("device: cpu", "device: cuda:99"))
+    assert run(["resume", "my.run", "--steps", "2"]) == 2
+    capfd.readouterr()
+    machine = ["--device", "cpu", "--workers", "1", "--precision", "bf16", "--keep", "5"]
+    assert run(["resume", "my.run", "--steps", "2", *machine]) == 0
+    now = configuration.load(path).train
+    assert (now.steps, now.device, now.workers, now.precision, now.keep) == (2, "cpu", 1, "bf16", 5)
+
+
+def test_the_way_to_go_on_with_a_run_can_be_typed(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "my run").mkdir()
+    (here / "my run/config.yaml").write_text("")
+    assert train("--data", "shapes", "--out", "my run") == 2
+    assert "hint: gancli resume 'my run'\n" in capfd.readouterr().err
 
 
 def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +244,9 @@ def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, cap
         (["train", "dcgan", "--data", "shapes", "--steps", "1", "--epochs", "2"], "here is steps and epochs"),
         (["train", "dcgan", "--data", "shapes", "--stepz", "1"], "--stepz"),
         (["resume", "nothing"], "'nothing'"),
+        (["resume", "x" * 300], "File name too long"),
+        (["train", "dcgan", "--data", "x" * 300], "File name too long"),
+        (["train", "dcgan", "--data", "shapes", "--name", "x" * 300], "File name too long"),
         (["resume", "empty"], "not a run directory"),
     ],
 )
