@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ def models(
 
         typer.echo(yaml.safe_dump({"path": str(path), **asdict(info)}, sort_keys=False), nl=False)
         return
-    listed = []
+    listed: list[dict[str, Any]] = []
     for found, path in known_models().items():
         try:
             info = read_info(path)
