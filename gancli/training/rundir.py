@@ -20,6 +20,8 @@ from gancli.schema import RunConfig
 
 CONFIG = "config.yaml"
 RUNS = Path("runs")
+LONGEST_NAME = 200
+"""Bytes; file systems take 255, and files aside have names that are a little longer."""
 
 
 class RunDirectory:
@@ -173,4 +175,6 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise GancliError(f"{name!r} cannot be the name of a run or model", "use letters, digits and - _ . +")
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise GancliError(f"{name!r} cannot be the name of a run or model", f"use at most {LONGEST_NAME} letters")
     return name

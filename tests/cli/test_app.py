@@ -170,7 +170,7 @@ def test_real_out_of_memory_of_torch() -> None:
 
 def test_a_compiler_that_fails_is_one_line_and_how_to_do_without() -> None:
     exc = pytest.importorskip("torch._inductor.exc")
-    shown = cli.explain(exc.InductorError(RuntimeError("no C++ compiler\nmore\nand more")), "train")
+    shown = cli.explain(exc.InductorError(RuntimeError("no C++ compiler\nmore\nand more"), None), "train")
     assert (shown.message.partition(":")[0], shown.exit_code) == ("torch.compile failed", 1)
     assert "no C++ compiler" in shown.message
     assert "\n" not in shown.message

@@ -246,7 +246,7 @@ def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, cap
         (["resume", "nothing"], "'nothing'"),
         (["resume", "x" * 300], "File name too long"),
         (["train", "dcgan", "--data", "x" * 300], "File name too long"),
-        (["train", "dcgan", "--data", "shapes", "--name", "x" * 300], "File name too long"),
+        (["train", "dcgan", "--data", "shapes", "--name", "x" * 300], "cannot be the name"),
         (["resume", "empty"], "not a run directory"),
     ],
 )
