@@ -39,7 +39,7 @@ VARIANTS: dict[str, tuple[list[str], torch.memory_format]] = {
 
 
 def gancli_step(settings: list[str]) -> Callable[[], None]:
-    config = configuration.resolve("dcgan-shapes", sets=["train.average=null", *settings])
+    config = configuration.resolve("dcgan", sets=settings)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     shapes = type(architecture).input_shapes(config.model)
     pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
@@ -88,7 +88,7 @@ def main() -> None:
         f"model.discriminator_width={arguments.width}",
         f"train.batch={arguments.batch}",
     ]
-    config = configuration.resolve("dcgan-shapes", sets=size)
+    config = configuration.resolve("dcgan", sets=size)
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {arguments.resolution} px, "
         f"width {arguments.width}, batch {arguments.batch}"
