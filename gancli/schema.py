@@ -163,6 +163,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     turns: dict[str, TurnConfig] = Field({}, description="by player, for instance {D: {every: 2}}")
     aids: AidsConfig = AidsConfig()
+    init_from: str | None = Field(None, description="model file whose weights the run begins with")
     log_every: int = Field(50, ge=1, description="steps per line of the log")
     sample_every: int = Field(500, ge=1, description="steps between two sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")

@@ -223,7 +223,7 @@ def open_shapes(location: str) -> Source:
     """
     variant = location.partition(":")[2]
     # The number changes whenever the drawn pixels do.
-    fingerprint = f"{location} 1"
+    fingerprint = f"{location} 2"
     if location == "shapes":
         return Source(location, "built-in coloured shapes", {"image": Drawn(location)}, fingerprint=fingerprint)
     if variant == "classes":

@@ -57,6 +57,15 @@ def _remove(path: Path) -> None:
     shutil.rmtree(hidden)
 
 
+def set_aside(path: Path) -> None:
+    """Renames a damaged checkpoint to ``<step>.damaged``, so that nothing is lost or taken for a good one."""
+    number, aside = 1, path.with_name(f"{path.name}.damaged")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.rename(aside)
+
+
 def clean(directory: Path) -> None:
     """Removes what a killed process left half-written or half-removed."""
     for pattern in (".*.writing", ".*.removing"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture
@@ -20,12 +20,12 @@ from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.registry import load_architecture
-from gancli.schema import RunConfig
+from gancli.schema import RunConfig, TrainConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps
 from gancli.training.rundir import RunDirectory
-from gancli.training.trainer import Outcome, Trainer
+from gancli.training.trainer import Outcome, Trainer, mismatches
 
 BAD_SHOWN = 10
 
@@ -41,8 +41,12 @@ class Session:
     pipeline: Pipeline
 
 
-def prepare(config: RunConfig, init_from: Path | None = None) -> Session:
-    """Builds the networks, with the weights of a model file where one is given, and decodes the data.
+def prepare(config: RunConfig, *, begins: bool) -> Session:
+    """Builds the networks and decodes the data; writes nothing.
+
+    Args:
+        config: the run's.
+        begins: the run has no checkpoint, so it begins with the weights of ``train.init_from`` where that is set.
 
     Raises:
         GancliError: the device is not there, ``init_from`` does not fit, or the data cannot be opened or do not suit.
@@ -55,22 +59,25 @@ def prepare(config: RunConfig, init_from: Path | None = None) -> Session:
     config = config.model_copy(update={"data": data})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
-    if init_from is not None:
-        _initialise(architecture, init_from)
+    _check_train(architecture, config.train)
+    if begins and config.train.init_from is not None:
+        _initialise(architecture, Path(config.train.init_from))
     workers = config.train.workers if config.train.workers is not None else (0 if device.type == "cpu" else 2)
-    with progress(f"reading {source.location}", 0) as bar:
+    leader = distributed.rank() == 0
+    with progress(f"reading {source.location}") if leader else nullcontext() as bar:
         pipeline = Pipeline(
             source,
             type(architecture).input_shapes(config.model),
             config.data,
             batch=config.train.batch,
+            parts=config.train.accumulate,
             seed=config.train.seed,
             rank=distributed.rank(),
             world=distributed.world_size(),
             workers=workers,
-            progress=bar.update,
+            progress=bar.update if bar is not None else None,
         )
-    if pipeline.bad and distributed.rank() == 0:
+    if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
         warn(f"{len(pipeline.bad)} images cannot be read and are left out:{shown}{more}")
@@ -90,9 +97,22 @@ def open_training_source(config: RunConfig) -> Source:
     reason = check(source, needs)
     if reason is not None:
         raise GancliError(f"{config.architecture} cannot train on {source.location}: {reason}")
-    for text in source.notes:
-        note(text)
+    if distributed.rank() == 0:
+        for text in source.notes:
+            note(text)
     return source
+
+
+def _check_train(architecture: Architecture, train: TrainConfig) -> None:
+    players = architecture.optimizers()
+    unknown = [name for name in train.turns if name not in players]
+    if unknown:
+        raise GancliError(
+            f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
+            f"for instance --set train.turns.{next(iter(players))}.every=2",
+        )
+    if train.tensorboard and find_spec("tensorboard") is None:
+        raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')
 
 
 def run_session(session: Session, run: RunDirectory) -> Outcome:
@@ -103,6 +123,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         RunError: training failed; the last good checkpoint is kept and named.
     """
     leader = distributed.rank() == 0
+    quoted = shlex.quote(str(run.path))
     if leader:
         run.lock()
     try:
@@ -111,8 +132,15 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
             torch.set_float32_matmul_precision("high")
         trainer = Trainer(session.architecture, session.config, session.pipeline, session.device)
         restore(trainer, run, leader=leader)
+        steps = session.config.train.steps
+        if steps is not None and steps < trainer.step:
+            raise GancliError(f"{run.path} has {trainer.step:,} steps already, so it cannot end after {steps:,}")
         if leader:
             run.save_config(session.config)
+        if trainer.fraction() >= 1:
+            if leader:
+                note(f"{run.path} is finished; make it longer: gancli resume {quoted} --steps {2 * trainer.step}")
+            return Outcome(trainer.step, None)
         with (
             TrainingDisplay(
                 title=run.path.name,
@@ -128,7 +156,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         run.unlock()
     if outcome.signal is not None and leader:
         name = signal.Signals(outcome.signal).name
-        note(f"{name}: stopped after step {outcome.step}; go on with: gancli resume {run.path}")
+        note(f"{name}: stopped after step {outcome.step}; go on with: gancli resume {quoted}")
     return outcome
 
 
@@ -136,37 +164,42 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     """Puts the trainer where the run's newest good checkpoint stands; damaged ones are named and set aside.
 
     Only the ``leader`` of several processes changes anything in the directory.
+
+    Raises:
+        GancliError: there are checkpoints but none can be read, or they are those of other networks.
     """
+    files: dict[str, bytes] = {}
+    damaged: list[str] = []
     for step in reversed(checkpoint.steps(run.checkpoints)):
-        path = run.checkpoints / str(step)
         try:
-            files = checkpoint.read(path)
+            files = checkpoint.read(run.checkpoints / str(step))
+            break
         except checkpoint.DamagedCheckpoint as damage:
-            if leader:
-                warn(f"checkpoint {path} is damaged ({damage}); the one before it is used")
-            continue
-        try:
-            trainer.load(files)
-        except (RuntimeError, KeyError) as error:
-            raise GancliError(
-                f"{path} does not fit the configuration of the run: {error}",
-                "a changed model needs a run of its own: gancli train --config FILE --init-from MODEL",
-            ) from error
-        if leader and trainer.images_before != trainer.pipeline.length:
-            warn(
-                f"the data have changed: {trainer.pipeline.length:,} images now, {trainer.images_before:,} before; "
-                "the run goes on, but not as it would have"
-            )
-        break
+            damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {damage}")
+    if damaged and not files:
+        raise GancliError(
+            "\n".join(damaged) + "\nthere is no other to go on from",
+            f"a new run can begin with the weights of this one: gancli train --config {shlex.quote(str(run.config))} "
+            f"--init-from {shlex.quote(str(run.model))}",
+        )
+    if files:
+        images = trainer.load(files)
+        if leader:
+            for text in damaged:
+                warn(f"{text}; the run goes on from step {trainer.step}")
+            if images != trainer.pipeline.length:
+                warn(
+                    f"the data have changed: {trainer.pipeline.length:,} images now, {images:,} before; "
+                    "the run goes on, but not as it would have"
+                )
     distributed.barrier()  # everybody has read before anything is moved
     if leader:
         checkpoint.clean(run.checkpoints)
         for step in checkpoint.steps(run.checkpoints):
             if step > trainer.step:
-                path = run.checkpoints / str(step)
-                path.rename(path.with_name(f"{step}.damaged"))
+                checkpoint.set_aside(run.checkpoints / str(step))
         run.cut_log(trainer.step)
-        if trainer.step:
+        if files:
             replace_file(run.model, files[modelfile.IN_RUN])
 
 
@@ -174,25 +207,13 @@ def _initialise(architecture: Architecture, path: Path) -> None:
     """Copies the weights of a model file into an architecture; networks that the file lacks keep theirs."""
     info = modelfile.read_info(path)
     tensors = modelfile.load_tensors(path)
-    own = architecture.state_dict()
-    wrong = _mismatches(own, tensors)
+    wrong = mismatches(architecture.state_dict(), tensors)
     if wrong:
-        shown = "\n".join(f"  {line}" for line in wrong[:8])
-        more = f"\n  and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise GancliError(
-            f"the weights of {path} ({info.architecture}) do not fit this model:\n{shown}{more}",
+            f"the weights of {path} ({info.architecture}) do not fit this model:\n{wrong}",
             "the model sections must agree; `gancli models NAME` shows that of the file",
         )
     architecture.load_state_dict(tensors, strict=False)
     missing = [name for name, _ in architecture.named_children() if name not in info.networks]
     if missing:
         warn(f"{path} holds no {' and '.join(missing)}: it starts with fresh weights")
-
-
-def _mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    return [
-        f"{name}: {tuple(tensor.shape)}, here "
-        + (str(tuple(own[name].shape)) if name in own else "there is no such tensor")
-        for name, tensor in given.items()
-        if name not in own or own[name].shape != tensor.shape
-    ]

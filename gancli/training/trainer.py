@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import resource
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import safetensors.torch
 import torch
@@ -26,18 +27,17 @@ from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
 from gancli.generation.latents import decode_in_batches, latents_of_seeds
 from gancli.generation.writers import columns_for, encode, grid, to_pixels
-from gancli.registry import architecture_name
 from gancli.schema import RunConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging
 from gancli.training.length import finished_fraction
 from gancli.training.rundir import RunDirectory
-from gancli.training.update import Update, make_players
+from gancli.training.update import Update, make_players, network_names
 
 STATE = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
-RAW = "raw.safetensors"  # the networks as trained, where model.safetensors holds their averages
+REST = "rest.safetensors"  # what the model file lacks: weights behind averages, state outside of the networks
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class Trainer:
         self.architecture = architecture.to(device).train()
         self.memory_format = torch.channels_last if self.train.channels_last else torch.contiguous_format
         self.architecture.to(memory_format=self.memory_format)
-        self._check_names()
         self.players = make_players(architecture, self.train, device)
         self.update = Update(self.players, self.train, device)
         self.averaging = Averaging(architecture, self.train.average) if self.train.average else None
@@ -76,18 +75,8 @@ class Trainer:
                 network.forward = torch.compile(network.forward)
         self.step = 0
         self.images_shown = 0
-        self.images_before = pipeline.length  # usable images when the checkpoint was written
         self.last_losses: dict[str, float] = {}
         self._stop_signal = 0
-
-    def _check_names(self) -> None:
-        players = self.architecture.optimizers()
-        unknown = [name for name in self.train.turns if name not in players]
-        if unknown:
-            raise GancliError(
-                f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
-                f"for instance --set train.turns.{next(iter(players))}.every=2",
-            )
 
     # One run --------------------------------------------------------------------------------------------------------
 
@@ -99,19 +88,22 @@ class Trainer:
         Raises:
             RunError: a loss is not finite, or something cannot be written. The last good checkpoint is kept and named.
         """
-        events = self._open_tensorboard(run)
-        batches = self.pipeline.batches(self.images_shown, self.device, self.memory_format)
-        saved_at = self.step if run.checkpoints.exists() and self.step else -1
+        saved_at = self.step if self.step else -1
         logged_at = self.step
-        clock = Clock(self.step, self._fraction())
-        with self._signals():
-            while self._fraction() < 1 and not self._stopping():
+        clock = Clock(self.images_shown, self.fraction())
+        with (
+            self._signals(),
+            closing(self.pipeline.batches(self.images_shown, self.device, self.memory_format)) as batches,
+            self._tensorboard(run) as events,
+        ):
+            while self.fraction() < 1 and not self._stopping():
                 self.play_round(batches)
-                if display is not None:
-                    display.advance(1, batches.images_shown - self.images_shown)
+                shown = batches.images_shown - self.images_shown
                 self.step += 1
                 self.images_shown = batches.images_shown
-                finished = self._fraction() >= 1
+                if display is not None:
+                    display.advance(self.step, shown)
+                finished = self.fraction() >= 1
                 if self.step % self.train.log_every == 0 or finished:
                     self._log(run, display, events, clock, logged_at)
                     logged_at = self.step
@@ -119,23 +111,23 @@ class Trainer:
                     if self.step % self.train.sample_every == 0 or finished:
                         self._write_samples(run, display, final=finished)
                     if self.step % self.train.checkpoint_every == 0 or finished:
-                        self._save(run)
+                        self._save(run, logged_at)
                         saved_at = self.step
             if saved_at != self.step:
-                self._save(run)
-        batches.close()
-        if events is not None:
-            events.close()
+                self._save(run, logged_at)
         return Outcome(self.step, self._stop_signal or None)
 
     def play_round(self, batches: Iterator[Any]) -> None:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), self.step))
-        fraction = self._fraction()
+        fraction = self.fraction()
         aids = self.train.aids
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
         self.update.begin(self.step, self.images_shown, fraction)
         self.architecture.training_step(batches, self.update)
-        distributed.average(self.architecture.buffers())  # batch-norm statistics, so that all ranks stay one model
+        if distributed.world_size() > 1:  # batch-norm statistics, so that all ranks stay one model
+            distributed.average(
+                buffer for player in self.players.values() for net in player.networks for buffer in net.buffers()
+            )
         if self.averaging is not None:
             self.averaging.update(self.step + 1)
 
@@ -144,9 +136,12 @@ class Trainer:
         if not self.instance_noise:
             return None
         image, *rest = inputs
-        return (image + self.instance_noise * torch.randn_like(image), *rest)
+        # Drawn in NCHW order: randn_like of a channels_last image takes ten times as long on a CPU.
+        noise = torch.randn(image.shape, device=image.device, dtype=image.dtype)
+        return (image + self.instance_noise * noise, *rest)
 
-    def _fraction(self) -> float:
+    def fraction(self) -> float:
+        """Returns the finished part of the run, from 0 to 1."""
         return finished_fraction(self.train, self.pipeline.length, step=self.step, images_shown=self.images_shown)
 
     # Watching -------------------------------------------------------------------------------------------------------
@@ -157,45 +152,53 @@ class Trainer:
         losses = self._finite_losses(run, logged_at)
         self.update.meter.clear()
         self.last_losses = losses
-        seconds, eta = clock.lap(self._fraction())
+        images, seconds, eta = clock.lap(self.images_shown, self.fraction())
         record = {
             "step": self.step,
             "images": self.images_shown,
             "epoch": round(self.images_shown / self.pipeline.length, 4),
             **losses,
             **{f"lr_{name}": lr for name, lr in self.update.learning_rates().items()},
-            "images_per_s": round((self.step - clock.lap_from) * self._images_per_step() / max(seconds, 1e-9), 1),
+            "images_per_s": round(images / max(seconds, 1e-9), 1),
             "eta_s": round(eta, 1),
             "memory_mib": round(peak_memory(self.device) / 2**20, 1),
         }
-        clock.lap_from = self.step
         if display is not None:
             run.append_log(record)
             display.record(record)
             if events is not None:
-                for name, value in record.items():
-                    events.add_scalar(name, value, self.step)
-
-    def _images_per_step(self) -> float:
-        return self.images_shown / self.step
+                for name in (*losses, *(f"lr_{player}" for player in self.players), "images_per_s"):
+                    events.add_scalar(name, record[name], self.step)
 
     def _finite_losses(self, run: RunDirectory, since: int) -> dict[str, float]:
         losses = self.update.meter.read()
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
-            good = checkpoint.steps(run.checkpoints)
-            kept = (
-                f"the last good checkpoint is {run.checkpoints / str(good[-1])}"
-                if good
-                else "there is no checkpoint before it"
-            )
-            player = next(iter(self.players))
-            raise RunError(
-                f"{' and '.join(broken)} became {losses[broken[0]]} between steps {since + 1} and {self.step}; {kept}",
-                f"gancli resume {run.path} --set model.optimizers.{player}.lr={self.players[player].lr / 2:g}"
-                + (" --set train.precision=fp32" if self.train.precision == "fp16" else ""),
-            )
+            self._stop_broken(run, f"the loss {' and '.join(broken)} became {losses[broken[0]]}", (), since)
         return losses
+
+    def _check_finite(self, run: RunDirectory, tensors: Mapping[str, Tensor], since: int) -> None:
+        floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+        if not torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
+            broken = [name for name, tensor in floats.items() if not tensor.isfinite().all()]
+            players = [name for name, player in self.players.items() if broken[0] in player.parameters]
+            self._stop_broken(run, f"weights of {broken[0]} became infinite or no number", players, since)
+
+    def _stop_broken(self, run: RunDirectory, what: str, players: Sequence[str], since: int) -> NoReturn:
+        good = checkpoint.steps(run.checkpoints)
+        kept = (
+            f"the last good checkpoint is {run.checkpoints / str(good[-1])}" if good else "there is no checkpoint yet"
+        )
+        hint = f"smaller learning rates, or fp32; then gancli resume {shlex.quote(str(run.path))}"
+        if hasattr(self.config.model, "optimizers"):
+            sets = [
+                f" --set model.optimizers.{name}.lr={player.lr / 2:g}"
+                for name, player in self.players.items()
+                if name in players or not players  # a broken loss does not tell whose step was too large
+            ]
+            sets += [" --set train.precision=fp32"] if self.train.precision == "fp16" else []
+            hint = f"gancli resume {shlex.quote(str(run.path))}{''.join(sets)}"
+        raise RunError(f"{what} after step {since} and before step {self.step + 1}; {kept}", hint)
 
     def _write_samples(self, run: RunDirectory, display: TrainingDisplay | None, *, final: bool) -> None:
         if display is None or not isinstance(self.architecture, LatentModel):
@@ -222,21 +225,22 @@ class Trainer:
         finally:
             self.architecture.train()
 
-    def _open_tensorboard(self, run: RunDirectory) -> Any:
+    @contextmanager
+    def _tensorboard(self, run: RunDirectory) -> Iterator[Any]:
         if not self.train.tensorboard or distributed.rank() != 0:
-            return None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise GancliError(
-                "--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"'
-            ) from error
-        return SummaryWriter(run.tensorboard, purge_step=self.step)
+            yield None
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        # Events behind the checkpoint are hidden: the resumed run writes them again.
+        with SummaryWriter(run.tensorboard, purge_step=self.step + 1) as events:
+            yield events
 
     # State ----------------------------------------------------------------------------------------------------------
 
-    def _save(self, run: RunDirectory) -> None:
-        self._finite_losses(run, self.step - self.step % self.train.log_every)
+    def _save(self, run: RunDirectory, logged_at: int) -> None:
+        self._finite_losses(run, logged_at)
+        self._check_finite(run, self.architecture.state_dict(), logged_at)
         if distributed.rank() == 0:
             files = self.files()
             checkpoint.write(run.checkpoints, self.step, files, keep=self.train.keep)
@@ -245,22 +249,19 @@ class Trainer:
 
     def files(self) -> dict[str, bytes]:
         """Returns the content of a checkpoint, by file name: everything that ``load`` needs."""
-        files = {modelfile.IN_RUN: self._model_bytes()}
-        if self.averaging is not None:
-            raw = {
-                f"{name}.{key}": tensor
-                for name in self.architecture.averaged
-                for key, tensor in self.architecture.get_submodule(name).state_dict().items()
-            }
-            files[RAW] = safetensors.torch.save({key: tensor.contiguous() for key, tensor in sorted(raw.items())})
-        files[OPTIMIZERS] = safetensors.torch.save(
-            {
-                f"{player}/{name}/{key}": tensor.contiguous()
-                for player, mover in self.players.items()
-                for name, parameter in mover.parameters.items()
-                for key, tensor in mover.optimizer.state.get(parameter, {}).items()
-            }
-        )
+        model = self._model_tensors()
+        averaged = self.architecture.averaged if self.averaging is not None else ()
+        rest = {
+            name: tensor
+            for name, tensor in self.architecture.state_dict().items()
+            if name not in model or name.partition(".")[0] in averaged
+        }
+        moments = {
+            f"{player}/{name}/{key}": tensor
+            for player, mover in self.players.items()
+            for name, parameter in mover.parameters.items()
+            for key, tensor in mover.optimizer.state.get(parameter, {}).items()
+        }
         state = {
             "step": self.step,
             "images_shown": self.images_shown,
@@ -268,51 +269,71 @@ class Trainer:
             "meter": self.update.meter.state(),
             "last_losses": self.last_losses,
             "averaged": self.averaging.counts() if self.averaging is not None else {},
-            "players": {
-                name: {"scaler": player.scaler.state_dict(), "loss": float(player.loss)}
-                if player.loss is not None
-                else {"scaler": player.scaler.state_dict()}
-                for name, player in self.players.items()
-            },
+            "scalers": {name: player.scaler.state_dict() for name, player in self.players.items()},
+            "losses": {name: float(player.loss) for name, player in self.players.items() if player.loss is not None},
         }
-        files[STATE] = (json.dumps(state, indent=1) + "\n").encode()
-        return files
+        return {
+            modelfile.IN_RUN: modelfile.to_bytes(self._model_info(), model),
+            REST: _to_bytes(rest),
+            OPTIMIZERS: _to_bytes(moments),
+            STATE: (json.dumps(state, indent=1) + "\n").encode(),
+        }
 
-    def _model_bytes(self) -> bytes:
-        info = modelfile.describe(
-            architecture_name(type(self.architecture)),
+    def _model_tensors(self) -> dict[str, Tensor]:
+        """The weights that a model file holds: of the networks that players move, averaged where averages are kept."""
+        networks = network_names(self.architecture)
+        with self.averaging.applied() if self.averaging is not None else nullcontext():
+            return {
+                name: tensor
+                for name, tensor in self.architecture.state_dict().items()
+                if name.partition(".")[0] in networks
+            }
+
+    def _model_info(self) -> modelfile.ModelInfo:
+        return modelfile.describe(
+            self.config.architecture,
             self.config,
-            networks=[name for name, _ in self.architecture.named_children()],
-            classes=self.pipeline.classes,
+            shapes=type(self.architecture).input_shapes(self.config.model),
+            networks=network_names(self.architecture),
             step=self.step,
             images_shown=self.images_shown,
             training=self.last_losses,
         )
-        if self.averaging is None:
-            return modelfile.to_bytes(info, self.architecture.state_dict())
-        with self.averaging.applied():
-            return modelfile.to_bytes(info, self.architecture.state_dict())
 
-    def load(self, files: Mapping[str, bytes]) -> None:
-        """Takes back what ``files`` returned; the next step is then the one that would have followed."""
+    def load(self, files: Mapping[str, bytes]) -> int:
+        """Takes back what ``files`` returned; the next step is then the one that would have followed.
+
+        Returns:
+            How many usable images the data held when the checkpoint was written.
+
+        Raises:
+            GancliError: the weights are those of other networks.
+        """
         state = json.loads(files[STATE])
-        tensors = safetensors.torch.load(files[modelfile.IN_RUN])
-        if self.averaging is not None:
+        model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
+        wrong = mismatches(self.architecture.state_dict(), model | rest)
+        if wrong:
+            raise GancliError(
+                f"the checkpoint does not fit the configuration of the run:\n{wrong}",
+                "a changed model needs a run of its own: gancli train --config FILE --init-from MODEL",
+            )
+        if self.averaging is not None and state["averaged"]:
             with self.averaging.applied():
-                self.architecture.load_state_dict(tensors)
+                self.architecture.load_state_dict(model, strict=False)
             self.averaging.load_counts(state["averaged"])
-            tensors |= safetensors.torch.load(files[RAW])
-        self.architecture.load_state_dict(tensors)
+        self.architecture.load_state_dict(model | rest)
         self._load_optimizers(safetensors.torch.load(files[OPTIMIZERS]))
-        for name, saved in state["players"].items():
-            self.players[name].scaler.load_state_dict(saved["scaler"])
-            if "loss" in saved:
-                self.players[name].loss = torch.tensor(saved["loss"], device=self.device)
+        for name, player in self.players.items():
+            if state["scalers"][name] and player.scaler.is_enabled():
+                player.scaler.load_state_dict(state["scalers"][name])
+            if name in state["losses"]:
+                player.loss = torch.tensor(state["losses"][name], device=self.device)
         self.update.meter.load(state["meter"])
         self.last_losses = state["last_losses"]
         self.step = state["step"]
         self.images_shown = state["images_shown"]
-        self.images_before = state["images"]
+        images: int = state["images"]
+        return images
 
     def _load_optimizers(self, tensors: Mapping[str, Tensor]) -> None:
         for player, mover in self.players.items():
@@ -352,20 +373,38 @@ class Trainer:
         return bool(self._stop_signal)
 
 
+def _to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
+
+
+def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8) -> str:
+    """Returns a line for each tensor of ``given`` that is not in ``own``, or in another shape; "" if all fit."""
+    lines = [
+        f"  {name}: {list(tensor.shape)}, here "
+        + (str(list(own[name].shape)) if name in own else "there is no such tensor")
+        for name, tensor in given.items()
+        if name not in own or own[name].shape != tensor.shape
+    ]
+    if len(lines) > shown:
+        lines[shown:] = [f"  and {len(lines) - shown} more"]
+    return "\n".join(lines)
+
+
 class Clock:
     """Measures training time without the pauses for samples and checkpoints."""
 
-    def __init__(self, step: int, fraction: float) -> None:
-        self.lap_from = step
+    def __init__(self, images: int, fraction: float) -> None:
+        self.images = images
         self.begun = self.lap_begun = time.perf_counter()
         self.fraction = fraction
 
-    def lap(self, fraction: float) -> tuple[float, float]:
-        """Returns the seconds since the last lap, and those that remain at the pace so far."""
+    def lap(self, images: int, fraction: float) -> tuple[int, float, float]:
+        """Returns the images and seconds since the last lap, and the seconds that remain at the pace so far."""
         now = time.perf_counter()
+        shown, self.images = images - self.images, images
         seconds, self.lap_begun = now - self.lap_begun, now
         done = fraction - self.fraction
-        return seconds, (now - self.begun) / done * (1 - fraction) if done > 0 else 0.0
+        return shown, seconds, (now - self.begun) / done * (1 - fraction) if done > 0 else 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -39,8 +39,15 @@ class Player:
     loss: Tensor | None = None
 
 
+def network_names(architecture: Architecture) -> list[str]:
+    """Returns the submodules that some player moves, in the order of their definition: what a model file holds."""
+    moved = {name for optim in architecture.optimizers().values() for name in optim.nets}
+    return [name for name, _ in architecture.named_children() if name in moved]
+
+
 def make_players(architecture: Architecture, config: TrainConfig, device: torch.device) -> dict[str, Player]:
-    """Builds each player's optimizer from what the architecture says of it."""
+    """Builds each player's optimizer from what the architecture says of it; all weights are frozen until a move."""
+    architecture.requires_grad_(False)
     players = {}
     for name, optim in architecture.optimizers().items():
         parameters = {
@@ -97,16 +104,16 @@ class Update:
         """Returns the present learning rate of each player."""
         return {name: player.optimizer.param_groups[0]["lr"] for name, player in self.players.items()}
 
-    def __call__(self, player: str, loss_function: LossFunction, batch: Batch) -> None:
+    def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
         mover = self.players[player]
         if self._rests(mover):
             # The loss is measured all the same: it decides when the player returns, and may stash what others need.
             with torch.no_grad():
-                self._losses(player, loss_function, batch, learn=False)
+                self._losses(player, loss_function, batch, record, learn=False)
             return
         self._thaw(player)
         mover.optimizer.zero_grad(set_to_none=True)
-        self._losses(player, loss_function, batch, learn=True)
+        self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
         if self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
@@ -120,7 +127,9 @@ class Update:
             with self._autocast():
                 function(part)
 
-    def _losses(self, player: str, loss_function: LossFunction, batch: Batch, *, learn: bool) -> None:
+    def _losses(
+        self, player: str, loss_function: LossFunction, batch: Batch, record: str | None, *, learn: bool
+    ) -> None:
         mover = self.players[player]
         parts = batch.split(self.config.accumulate)
         total: Tensor | None = None
@@ -129,10 +138,11 @@ class Update:
                 loss: Loss = loss_function(part)
             if learn:
                 mover.scaler.scale(loss.total / len(parts)).backward()
-            self.meter.add({player: loss.total, **loss.parts})
+            self.meter.add({record or player: loss.total, **loss.parts})
             detached = loss.total.detach()
             total = detached if total is None else total + detached
-        if total is not None and (mover.turn.above is not None or mover.turn.below is not None):
+        bounded = mover.turn.above is not None or mover.turn.below is not None
+        if total is not None and bounded and record is None:
             mover.loss = total / len(parts)
             distributed.average([mover.loss])
 

@@ -178,11 +178,13 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     finish(train(tmp_path, "run", steps=4))
     run = tmp_path / "runs/run"
     good = (run / "model.safetensors").read_bytes()
-    _, err = finish(gancli("resume", "run", "--steps", "30", "--set", "model.optimizers.D.lr=1e30", cwd=tmp_path), 1)
+    # The weights are broken by step 5, and a checkpoint falls due before any loss shows it.
+    broken = ["--set", "model.optimizers.D.lr=1e39", "--set", "train.checkpoint_every=1"]
+    _, err = finish(gancli("resume", "run", "--steps", "30", *broken, cwd=tmp_path), 1)
     assert "error: " in err
-    assert "nan" in err or "inf" in err
+    assert "infinite or no number" in err or "became" in err
     assert "checkpoints/4" in err
-    assert "hint: gancli resume" in err
+    assert "hint: gancli resume runs/run --set model.optimizers.D.lr=" in err
     assert (run / "model.safetensors").read_bytes() == good
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["4"]
 
@@ -196,3 +198,64 @@ def test_data_that_have_changed_are_noticed_and_their_place_can_be_changed(tmp_p
     _, err = finish(gancli("resume", "run", "--steps", "3", "--set", "data.source=moved", cwd=tmp_path))
     assert "warning: the data have changed: 44 images now, 45 before" in err
     assert log(tmp_path / "runs/run")[-1]["step"] == 3
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_touched(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run"))
+    run = tmp_path / "runs/run"
+    for step in (8, 12):
+        (run / f"checkpoints/{step}/state.json").unlink()
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.suffix}
+    _, err = finish(gancli("resume", "run", cwd=tmp_path), 2)
+    assert "checkpoints/12 is damaged: state.json is missing" in err
+    assert "--init-from runs/run/model.safetensors" in err
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.suffix} == before
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["12", "8"]
+
+
+def test_weights_to_begin_with_survive_a_kill_before_the_first_checkpoint(tmp_path: Path) -> None:
+    finish(train(tmp_path, "first", steps=4))
+    extra = ("--init-from", "first", "--seed", "1")
+    finish(train(tmp_path, "whole", *extra, steps=4))
+    finish(train(tmp_path, "plain", "--seed", "1", steps=4))
+    process = train(tmp_path, "cut", *extra, steps=4)
+    wait_for((tmp_path / "runs/cut/config.yaml").exists, process)
+    process.kill()
+    process.communicate()
+    finish(gancli("resume", "cut", cwd=tmp_path))
+    same(tmp_path / "runs/whole", tmp_path / "runs/cut")
+    whole, plain = ((tmp_path / f"runs/{name}/model.safetensors").read_bytes() for name in ("whole", "plain"))
+    assert whole != plain
+
+
+@pytest.mark.slow
+def test_precision_and_averaging_can_be_changed_on_the_way(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run", "--set", "train.average=null", steps=2))
+    for steps, *sets in (
+        (4, "train.precision=fp16", "train.average={decay: 0.9}"),
+        (6, "train.precision=bf16", "train.average=null"),
+        (8, "train.average={decay: 0.9}"),
+    ):
+        options = [word for item in sets for word in ("--set", item)]
+        finish(gancli("resume", "run", "--steps", str(steps), *options, cwd=tmp_path))
+    assert log(tmp_path / "runs/run")[-1]["step"] == 8
+
+
+def test_going_on_without_averages_goes_on_from_the_raw_weights(tmp_path: Path) -> None:
+    options = ("--set", "train.average={decay: 0.99}", "--set", "train.log_every=1")
+    finish(train(tmp_path, "with", *options, steps=4))
+    finish(train(tmp_path, "without", "--set", "train.average=null", "--set", "train.log_every=1", steps=4))
+    for name in ("with", "without"):  # schedules follow the length, so both become longer alike
+        finish(gancli("resume", name, "--steps", "5", "--set", "train.average=null", cwd=tmp_path))
+    assert (tmp_path / "runs/with/model.safetensors").stat().st_size > 0
+    assert log(tmp_path / "runs/with")[-1] == log(tmp_path / "runs/without")[-1]
+
+
+def test_a_finished_run_cannot_end_earlier(tmp_path: Path) -> None:
+    finish(train(tmp_path, "run", steps=4))
+    config = (tmp_path / "runs/run/config.yaml").read_bytes()
+    _, err = finish(gancli("resume", "run", "--steps", "3", cwd=tmp_path), 2)
+    assert "has 4 steps already" in err
+    assert (tmp_path / "runs/run/config.yaml").read_bytes() == config
+    _, err = finish(gancli("resume", "run", cwd=tmp_path))
+    assert "is finished; make it longer: gancli resume runs/run --steps 8" in err

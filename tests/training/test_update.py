@@ -14,7 +14,7 @@ from gancli.architectures.base import Batch, Loss
 from gancli.architectures.dcgan import DCGAN
 from gancli.schema import AveragingConfig, TrainConfig, TurnConfig
 from gancli.training.averaging import Averaging
-from gancli.training.update import Update, make_players
+from gancli.training.update import Update, make_players, network_names
 
 CPU = torch.device("cpu")
 CONFIG = DCGAN.Config(resolution=32, generator_width=4, discriminator_width=4, latent_dim=8)
@@ -221,3 +221,21 @@ def test_a_training_step_reads_nothing_from_the_device(options: dict[str, Any]) 
         model.training_step(batches(), update)
         with pytest.raises(AssertionError):
             next(model.parameters()).sum().item()
+
+
+def test_a_second_loss_of_a_player_has_a_record_of_its_own_and_no_say_in_its_turns() -> None:
+    model, update = make(turns={"D": TurnConfig(below=50)})
+    update("D", lambda batch: Loss(model.discriminator(batch.image).square().mean()), next(batches()))
+    update("D", lambda batch: Loss(model.discriminator(batch.image).mean() * 0 + 1000), next(batches()), record="R1")
+    assert update.meter.read()["R1"] == 1000
+    assert update.meter.read()["D"] < 50
+    assert update.players["D"].loss is not None
+    assert update.players["D"].loss.item() < 50
+
+
+def test_networks_that_nobody_moves_are_frozen() -> None:
+    model = DCGAN(CONFIG)
+    model.features = torch.nn.Linear(2, 2)
+    make_players(model, TrainConfig(steps=1), CPU)
+    assert not any(parameter.requires_grad for parameter in model.features.parameters())
+    assert network_names(model) == ["generator", "discriminator"]
