@@ -85,8 +85,12 @@ class Update(Protocol):
     images_shown: int
     """Real images drawn before this step, over all ranks."""
 
-    def __call__(self, player: str, loss_function: LossFunction, batch: Batch) -> None:
-        """Moves ``player`` once: its networks are thawed, all others frozen, and its loss goes one step down."""
+    def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
+        """Moves ``player`` once: its networks are thawed, all others frozen, and its loss goes one step down.
+
+        The loss is recorded under the player's name. A second loss of the same player, such as a penalty every few
+        steps, needs a ``record`` name of its own; taking turns looks at the first alone.
+        """
 
     def forward(self, player: str, function: Callable[[Batch], None], batch: Batch) -> None:
         """Runs ``function`` with ``player``'s networks thawed, so that what it stashes carries their graph."""

@@ -27,7 +27,7 @@ def resume(
 ) -> None:
     """Go on with a run from its last checkpoint, with everything as it was.
 
-    On a CPU the result is the same, byte for byte, as if the run had never stopped.
+    On a CPU, where nothing is changed, the result is the same to the byte as if the run had never stopped.
     """
     from gancli import config as configuration
     from gancli.training import checkpoint, distributed
