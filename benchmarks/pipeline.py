@@ -86,7 +86,7 @@ def main() -> None:
                 speeds.append(fed(pipeline, arguments.seconds))
             step = step or consumed(config, pipeline, arguments.seconds)  # the same for both crops
             print(
-                f"{name:20} {resolution:4} {batch:5} {way:13} {step:8.0f} {speeds[0]:10.0f} {speeds[1]:10.0f} "
+                f"{name:20} {resolution:4} {batch:5} {way:13} {step:8.1f} {speeds[0]:10.0f} {speeds[1]:10.0f} "
                 f"{min(speeds) / step:11.0f}x",
                 flush=True,
             )
