@@ -107,8 +107,9 @@ class RunDirectory:
         """
         self._lock = (self.path / ".lock").open("a+")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # Not flock: loader processes would inherit it, and outlive a killed run by seconds.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
             self._lock.seek(0)
             holder = self._lock.read().strip() or "another process"
             raise GancliError(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,12 +136,26 @@ def test_a_run_directory_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_run_is_locked_against_a_second_process(tmp_path: Path) -> None:
-    first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
-    first.lock()
-    with pytest.raises(GancliError, match="is being trained by process"):
-        second.lock()
-    first.unlock()
-    second.lock()
+    script = (
+        "import sys; from pathlib import Path; from gancli.errors import GancliError\n"
+        "from gancli.training.rundir import RunDirectory\n"
+        "try: RunDirectory(Path(sys.argv[1])).lock()\n"
+        "except GancliError as error: print(error.message)"
+    )
+    second = [sys.executable, "-c", script, str(tmp_path)]
+    run = RunDirectory(tmp_path)
+    run.lock()
+    refused = subprocess.run(second, capture_output=True, text=True, check=True).stdout
+    assert f"is being trained by process {os.getpid()}" in refused
+    # A child that is forked while the lock is held, as loader processes are, must not keep it.
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    run.unlock()
+    assert subprocess.run(second, capture_output=True, text=True, check=True).stdout == ""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-n", "a b"])
