@@ -17,10 +17,14 @@ def sync_directory(path: Path) -> None:
 
 def write_synced(path: Path, content: bytes) -> None:
     """Writes a file and waits until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)  # writing to an open file, the system does not say to which
+        raise
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from gancli import config as configuration
 from gancli.errors import GancliError
+from gancli.files import write_synced
 from gancli.schema import ScheduleConfig, TrainConfig
 from gancli.training import checkpoint
 from gancli.training.length import estimated_steps, finished_fraction
@@ -167,3 +168,9 @@ def test_names_that_are_no_names(name: str) -> None:
 def test_names_that_are_names() -> None:
     for name in ("a", "horse2zebra", "dcgan-shapes-2", "v1.0_x+y", "köpfe"):
         assert check_name(name) == name
+
+
+def test_a_full_disk_names_the_file() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_synced(Path("/dev/full"), b"content")
+    assert caught.value.filename == "/dev/full"
