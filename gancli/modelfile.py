@@ -85,9 +85,10 @@ def describe(
 ) -> ModelInfo:
     """Builds the description of a model; see ``ModelInfo``. ``shapes`` are (C, H, W) of its images, by domain."""
     values = config.to_dict()
-    if values["data"]["source"] is not None:
-        # A model file gets passed on: it need not tell where its maker keeps their files.
-        values["data"]["source"] = Path(values["data"]["source"]).name
+    for section, key in (("data", "source"), ("train", "init_from")):
+        if values[section][key] is not None:
+            # A model file gets passed on: it need not tell where its maker keeps their files.
+            values[section][key] = Path(values[section][key]).name
     return ModelInfo(
         architecture=name,
         config=values,

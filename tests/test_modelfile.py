@@ -19,7 +19,13 @@ from gancli.errors import GancliError
 
 def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discriminator")) -> DCGAN:
     config = configuration.resolve(
-        "dcgan-shapes", sets=["model.generator_width=4", "model.discriminator_width=4", "data.source=/home/me/photos"]
+        "dcgan-shapes",
+        sets=[
+            "model.generator_width=4",
+            "model.discriminator_width=4",
+            "data.source=/home/me/photos",
+            "train.init_from=/home/me/first.safetensors",
+        ],
     )
     torch.manual_seed(0)
     model = DCGAN(config.model).eval()  # type: ignore[arg-type]
@@ -57,6 +63,7 @@ def test_equal_models_are_equal_bytes_and_tell_no_directories(tmp_path: Path) ->
     assert content == (tmp_path / "b.safetensors").read_bytes()
     assert b"/home/me" not in content
     assert modelfile.read_info(tmp_path / "a.safetensors").config["data"]["source"] == "photos"
+    assert modelfile.read_info(tmp_path / "a.safetensors").config["train"]["init_from"] == "first.safetensors"
 
 
 def test_a_generator_alone_is_loaded_without_a_discriminator(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Outcome:
 class Trainer:
     """Trains one architecture in one run directory.
 
-    Everything that changes is in ``state``/``load``; everything else derives from the configuration and the step, so
+    Everything that changes is in ``files``/``load``; everything else derives from the configuration and the step, so
     that a run that was killed goes on as if nothing had happened.
     """
 
@@ -295,6 +295,7 @@ class Trainer:
             self.config,
             shapes=type(self.architecture).input_shapes(self.config.model),
             networks=network_names(self.architecture),
+            classes=self.pipeline.classes,
             step=self.step,
             images_shown=self.images_shown,
             training=self.last_losses,

@@ -56,6 +56,11 @@ def test_a_run_directory_holds_what_it_should(here: Path, photos: Path, capfd: p
     assert configuration.load(root / "config.yaml").data.source == str(photos)
 
 
+def test_a_model_file_knows_the_classes_it_was_trained_on(here: Path) -> None:
+    assert train("--data", "shapes:classes", "--steps", "1", "--name", "classes") == 0
+    assert read_info(here / "runs/classes/model.safetensors").classes[:3] == ["circle", "square", "triangle"]
+
+
 def test_names_count_up_and_are_never_overwritten(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
     short = ("--data", str(photos), "--steps", "1")
     assert train(*short) == train(*short) == 0
