@@ -37,7 +37,6 @@ class Session:
     config: RunConfig
     device: torch.device
     architecture: Architecture
-    source: Source
     pipeline: Pipeline
 
 
@@ -81,7 +80,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
         warn(f"{len(pipeline.bad)} images cannot be read and are left out:{shown}{more}")
-    return Session(config, device, architecture, source, pipeline)
+    return Session(config, device, architecture, pipeline)
 
 
 def open_training_source(config: RunConfig) -> Source:
