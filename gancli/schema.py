@@ -73,7 +73,7 @@ class ModelConfig(Section):
     """Base of every architecture's ``Config``: the image format that its networks work on."""
 
     resolution: int = Field(64, ge=4, le=2048, description="height and width of an image in pixels")
-    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
+    channels: int = Field(3, ge=1, le=64, description="1 for grey, 3 for RGB, other numbers for arrays")
 
 
 class DataConfig(Section):

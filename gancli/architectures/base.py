@@ -180,3 +180,62 @@ class LatentModel(Architecture):
         while (outside := z.abs() > truncation).any():
             z[outside] = torch.randn(int(outside.sum()), generator=generator)
         return z
+
+
+class Translator(Architecture):
+    """An architecture that turns images of one domain into images of another.
+
+    The networks and losses call the two domains ``"A"`` and ``"B"``, as the official implementations do; what a user
+    calls them (``"horse"``, ``"zebra"``) stands in the model file, in the same order.
+    """
+
+    domains: ClassVar[tuple[str, ...]] = ("A", "B")
+    needs = DataNeeds(domains=2)
+    noisy: ClassVar[bool] = False
+    """Whether ``translate`` draws noise from torch's default generator; then a seed belongs to each translation."""
+
+    @classmethod
+    def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
+        return {domain: (config.channels, config.resolution, config.resolution) for domain in cls.domains}
+
+    @property
+    @abstractmethod
+    def multiple(self) -> int:
+        """Height and width of an image for ``translate`` are multiples of this; others are padded and cropped back."""
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """The only (height, width) that ``translate`` takes; other images are resized and back. None: any multiple."""
+        return None
+
+    @abstractmethod
+    def targets(self) -> tuple[str, ...]:
+        """Returns the domains that it can translate into with the networks that it holds."""
+
+    @abstractmethod
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        """Returns images of domain ``to``, float [N, C', H, W] in [-1, 1].
+
+        Args:
+            image: images of the other domain, float [N, C, H, W] in [-1, 1]; see ``multiple`` and ``fixed_size``.
+            to: one of ``targets()``.
+        """
+
+    @abstractmethod
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns what is worth watching of some fixed images, in the order of the columns of a sample grid.
+
+        Every tensor is [M, C, H, W] in [-1, 1] with the same M: row i of the grid is image i of each.
+        """
+
+    def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns 0-d losses against the truth of paired images, by name; empty where there are no pairs."""
+        return {}
+
+
+class AttentiveTranslator(Translator):
+    """A translator that says where in an image it looks."""
+
+    @abstractmethod
+    def translate_with_attention(self, image: Tensor, to: str) -> tuple[Tensor, Tensor]:
+        """Returns what ``translate`` returns, and the attention as float [N, 1, h, w] >= 0, of any scale and size."""

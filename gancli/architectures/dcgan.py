@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from math import log2
+from typing import Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -88,6 +89,7 @@ class DCGAN(LatentModel):
             G: AdamConfig = AdamConfig()
 
         resolution: int = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
+        channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
         latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
         generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
         discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
