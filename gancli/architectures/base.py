@@ -196,7 +196,7 @@ class Translator(Architecture):
 
     @classmethod
     def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
-        return {domain: (config.channels, config.resolution, config.resolution) for domain in cls.domains}
+        return dict.fromkeys(cls.domains, (config.channels, config.resolution, config.resolution))
 
     @property
     @abstractmethod

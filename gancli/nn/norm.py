@@ -14,8 +14,8 @@ NormName = Literal["batch", "instance"]
 def InstanceNorm(channels: int) -> nn.Module:  # noqa: N802 - stands where a class would
     """Instance normalisation without weights (Ulyanov et al. 2016): a group norm in which every channel is a group.
 
-    Not ``nn.InstanceNorm2d``: on a CPU that is 3 to 6 times as slow, and in torch 2.13 to 2.15 its gradient for a single
-    image is wrong where the incoming one is channels_last.
+    Not ``nn.InstanceNorm2d``: on a CPU that is 3 to 6 times as slow, and in torch 2.13 to 2.15 its gradient for one
+    image is wrong where the incoming gradient is channels_last.
     """
     return nn.GroupNorm(channels, channels, affine=False)
 

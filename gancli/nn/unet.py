@@ -71,8 +71,8 @@ class UNetGenerator(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        # Activations work in place, the first of a level on what was kept for the way back, where a ReLU follows anyway:
-        # ReLU(LeakyReLU(x)) = ReLU(x).
+        # Activations work in place, the first of a level on what is kept for the way back. There a ReLU follows anyway,
+        # and ReLU(LeakyReLU(x)) = ReLU(x).
         skips = []
         x = image
         for down in self.down:
