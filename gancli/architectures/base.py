@@ -222,10 +222,10 @@ class Translator(Architecture):
         """
 
     @abstractmethod
-    def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """Returns what is worth watching of some fixed images, in the order of the columns of a sample grid.
+    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
+        """Returns what is worth watching of some fixed images: groups of columns of a sample grid, by their titles.
 
-        Every tensor is [M, C, H, W] in [-1, 1] with the same M: row i of the grid is image i of each.
+        In a group every tensor is [M, C, H, W] in [-1, 1] with the same M and a C of its own: row i is image i of each.
         """
 
     def paired_loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from gancli.architectures.base import Architecture, Batch
 from gancli.data.pipeline import share
 from gancli.schema import RunConfig
 from gancli.training.length import estimated_steps
-from gancli.training.update import Update, make_players
+from gancli.training.update import Update, make_players, network_names
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: 
     epochs = config.train.epochs if config.train.epochs is not None else steps * config.train.batch / epoch
     return Plan(
         parameters={
-            name: sum(parameter.numel() for parameter in network.parameters())
-            for name, network in architecture.named_children()
+            name: sum(parameter.numel() for parameter in architecture.get_submodule(name).parameters())
+            for name in network_names(architecture)
         },
         steps=steps,
         epochs=epochs,

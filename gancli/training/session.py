@@ -26,6 +26,7 @@ from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps
 from gancli.training.rundir import RunDirectory
 from gancli.training.trainer import Outcome, Trainer, mismatches
+from gancli.training.update import network_names
 
 BAD_SHOWN = 10
 
@@ -213,6 +214,6 @@ def _initialise(architecture: Architecture, path: Path) -> None:
             "the model sections must agree; `gancli models NAME` shows that of the file",
         )
     architecture.load_state_dict(tensors, strict=False)
-    missing = [name for name, _ in architecture.named_children() if name not in info.networks]
+    missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
         warn(f"{path} holds no {' and '.join(missing)}: it starts with fresh weights")

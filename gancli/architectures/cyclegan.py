@@ -1,0 +1,141 @@
+"""CycleGAN: translation between two sets of images that nothing pairs.
+
+Zhu, Park, Isola & Efros 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (arXiv
+1703.10593), with the sizes and the order of play of the authors' code, junyanz/pytorch-CycleGAN-and-pix2pix. The names
+here say what a network does; the others have
+
+    here                 paper    official code
+    generator_ab         G        netG_A
+    generator_ba         F        netG_B
+    discriminator_a      D_X      netD_B
+    discriminator_b      D_Y      netD_A
+
+Where the code differs from the paper: the identity loss is always on (the paper has it for paintings only), and G
+learns before D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancli.architectures.base import Batch, Loss, Optim, Translator, Update
+from gancli.nn.image_to_image import ImageToImageConfig
+from gancli.nn.init import normal_init
+from gancli.nn.losses import OBJECTIVES, ObjectiveName
+from gancli.nn.pool import ImagePool
+from gancli.schema import AdamConfig, AidsConfig, Section
+
+
+class CycleGAN(Translator):
+    """The game of CycleGAN: two generators that undo each other, a discriminator for each domain."""
+
+    title = (
+        "Zhu, Park, Isola & Efros 2017, Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial "
+        "Networks, arXiv 1703.10593"
+    )
+    averaged = ("generator_ab", "generator_ba")
+    discriminators = ("discriminator_a", "discriminator_b")
+
+    class Config(ImageToImageConfig):
+        class Optimizers(Section):
+            D: AdamConfig = AdamConfig()
+            G: AdamConfig = AdamConfig()
+
+        objective: ObjectiveName = Field("lsgan", description="adversarial loss: cross-entropy or least squares")
+        cycle_weight_a: float = Field(10.0, ge=0, description="lambda_A, weight of the cycle A -> B -> A")
+        cycle_weight_b: float = Field(10.0, ge=0, description="lambda_B, weight of the cycle B -> A -> B")
+        identity_weight: float = Field(
+            0.5, ge=0, description="weight of the identity loss, as a factor on the domain's cycle weight"
+        )
+        pool_size: int = Field(50, ge=0, description="generated images of each domain that are kept for D")
+        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
+
+        @model_validator(mode="after")
+        def _identity_is_possible(self) -> CycleGAN.Config:
+            if self.identity_weight and self.channels_of("A") != self.channels_of("B"):
+                raise ValueError("the identity loss compares images of both domains: set identity_weight to 0")
+            return self
+
+    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.config = config
+        self.objective = OBJECTIVES[config.objective]
+        self.generator_ab = config.build_generator("A", "B")
+        self.generator_ba = config.build_generator("B", "A")
+        self.discriminator_a = config.build_discriminator(config.channels_of("A"))
+        self.discriminator_b = config.build_discriminator(config.channels_of("B"))
+        normal_init(self)
+        shapes = config.shapes()
+        self.pool_a = ImagePool(config.pool_size, shapes["A"])
+        self.pool_b = ImagePool(config.pool_size, shapes["B"])
+
+    @classmethod
+    def input_shapes(cls, config: Config) -> dict[str, tuple[int, int, int]]:
+        return config.shapes()
+
+    def optimizers(self) -> dict[str, Optim]:
+        return {
+            "D": Optim(("discriminator_a", "discriminator_b"), self.config.optimizers.D),
+            "G": Optim(("generator_ab", "generator_ba"), self.config.optimizers.G),
+        }
+
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        batch = next(data)
+        update("G", self.g_loss, batch)
+        update("D", self.d_loss, batch)
+
+    def g_loss(self, batch: Batch) -> Loss:
+        config = self.config
+        a, b = batch.images["A"], batch.images["B"]
+        fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
+        batch.stash.update(fake_a=fake_a.detach(), fake_b=fake_b.detach())
+        parts = {
+            # Section 3.1, equation 1, with least squares in the place of the logarithms (section 4)
+            "adv_b": self.objective.generator_loss(self.discriminator_b(fake_b)),
+            "adv_a": self.objective.generator_loss(self.discriminator_a(fake_a)),
+            # Section 3.2, equation 2
+            "cycle_a": config.cycle_weight_a * F.l1_loss(self.generator_ba(fake_b), a),
+            "cycle_b": config.cycle_weight_b * F.l1_loss(self.generator_ab(fake_a), b),
+        }
+        if config.identity_weight:  # section 5.2: what is of the target domain already is to stay as it is
+            weight_a = config.identity_weight * config.cycle_weight_a
+            weight_b = config.identity_weight * config.cycle_weight_b
+            parts["identity_a"] = weight_a * F.l1_loss(self.generator_ba(a), a)
+            parts["identity_b"] = weight_b * F.l1_loss(self.generator_ab(b), b)
+        return Loss(sum(parts.values(), start=a.new_zeros(())), parts)
+
+    def d_loss(self, batch: Batch) -> Loss:
+        parts = {
+            "D_a": self._judge(self.discriminator_a, batch.images["A"], self.pool_a(batch.stash["fake_a"])),
+            "D_b": self._judge(self.discriminator_b, batch.images["B"], self.pool_b(batch.stash["fake_b"])),
+        }
+        return Loss(parts["D_a"] + parts["D_b"], parts)
+
+    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        # Halved, so that D learns at half the speed of G (section 7.1).
+        return 0.5 * self.objective.discriminator_loss(discriminator(real), discriminator(fake), self.aids)
+
+    @property
+    def multiple(self) -> int:
+        return self.config.multiple
+
+    def targets(self) -> tuple[str, ...]:
+        networks = {"A": "generator_ba", "B": "generator_ab"}
+        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
+
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        return self.generator_ab(image) if to == "B" else self.generator_ba(image)
+
+    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
+        a, b = batch.images["A"], batch.images["B"]
+        fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
+        rows_a = {"input": a, "translation": fake_b, "reconstruction": self.generator_ba(fake_b)}
+        rows_b = {"input": b, "translation": fake_a, "reconstruction": self.generator_ab(fake_a)}
+        if self.config.identity_weight:
+            rows_a["identity"] = self.generator_ba(a)
+            rows_b["identity"] = self.generator_ab(b)
+        return [rows_a, rows_b]
