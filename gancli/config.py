@@ -96,7 +96,8 @@ def resolve(
     """Merges defaults < ``preset`` < ``config_file`` < ``sets`` < ``flags`` and validates the result.
 
     A value of null takes back what earlier layers say: the key is None where it can be, else at its default.
-    Whichever of train.steps, epochs and kimg is set takes back the others of earlier layers.
+    Whichever of train.steps, epochs and kimg is set takes back the others of earlier layers. Where a layer sets
+    model.resolution and not data.load_size, the load_size of earlier layers keeps its proportion to it.
 
     Args:
         preset: name of a preset; None where ``config_file`` names the architecture.
@@ -414,7 +415,18 @@ def _overlay(below: _Node, trees: Sequence[_Node], problems: list[_Problem]) -> 
     if given and earlier is not None and isinstance(earlier.value, dict):
         rest = {key: node for key, node in earlier.value.items() if key not in LENGTHS}
         below = replace(below, value={**below.value, "train": replace(earlier, value=rest)})
-    return reduce(_merge, trees, below)
+    return reduce(_merge, [_scaled_load_size(below, layer), *trees], below)
+
+
+def _scaled_load_size(below: _Node, layer: _Node) -> _Node:
+    """Returns the earlier ``data.load_size`` in proportion to the resolution that a layer sets without setting it."""
+    old, new = _deepest(below, ("model", "resolution")), _deepest(layer, ("model", "resolution"))
+    load = _deepest(below, ("data", "load_size"))
+    numbers = (old[0].value, new[0].value, load[0].value)
+    written = old[1] == new[1] == load[1] == 2 and all(type(number) is int and number > 0 for number in numbers)
+    if not written or _deepest(layer, ("data", "load_size"))[1] == 2:
+        return _NOTHING
+    return _nested(("data", "load_size"), _Node(round(numbers[2] * numbers[1] / numbers[0]), new[0].origin))
 
 
 # ---- validation --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gancli.architectures.base import Architecture, Batch, LatentModel
+from gancli.architectures.base import Architecture, AttentiveTranslator, Batch, LatentModel, Translator
 from gancli.schema import ModelConfig, TrainConfig
 from gancli.training.update import Update, make_players
 
@@ -147,9 +147,13 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
 
 
 def _samples(model: Architecture, config: ModelConfig) -> list[str]:
-    if not isinstance(model, LatentModel):
-        return []
     model = copy.deepcopy(model).eval()
+    if isinstance(model, LatentModel):
+        return _decodes(model, config)
+    return _translates(model, config) if isinstance(model, Translator) else []
+
+
+def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
     z, again = (model.latents(3, torch.Generator().manual_seed(0)) for _ in range(2))
     near, near_again = (model.resample(z, 0.5, torch.Generator().manual_seed(1)) for _ in range(2))
     labels = torch.zeros(3, dtype=torch.int64) if model.needs.labels else None
@@ -170,4 +174,39 @@ def _samples(model: Architecture, config: ModelConfig) -> list[str]:
         problems.append("decode() leaves [-1, 1]")
     if not torch.allclose(images[:1], alone, atol=1e-5):
         problems.append("in evaluation mode the image of a latent depends on its neighbours in the batch")
+    return problems
+
+
+@torch.no_grad()
+def _translates(model: Translator, config: ModelConfig) -> list[str]:
+    shapes = type(model).input_shapes(config)
+    problems = []
+    if tuple(shapes) != model.domains or not set(model.targets()) <= set(model.domains):
+        return [f"targets() {model.targets()} and input_shapes() {tuple(shapes)} do not agree with {model.domains}"]
+    batch = next(random_batches(type(model), config, 3))
+    for to in model.targets():
+        (source,) = (domain for domain in model.domains if domain != to)
+        given = batch.images[source]
+        torch.manual_seed(0)
+        images = model.translate(given, to)
+        torch.manual_seed(0)
+        alone = model.translate(given[:1], to)
+        expected = (3, *shapes[to])
+        if images.shape != expected:
+            problems.append(f"translate() to {to} gives {tuple(images.shape)}, but {expected} is expected")
+            continue
+        if images.abs().max() > 1:
+            problems.append(f"translate() to {to} leaves [-1, 1]")
+        if not model.noisy and not torch.allclose(images[:1], alone, atol=1e-5):
+            problems.append(f"the translation of an image to {to} depends on its neighbours in the batch")
+        if isinstance(model, AttentiveTranslator):
+            attended, attention = model.translate_with_attention(given, to)
+            if not torch.allclose(attended, images, atol=1e-5):
+                problems.append(f"translate_with_attention() to {to} translates otherwise than translate()")
+            if attention.ndim != 4 or attention.shape[:2] != (3, 1) or attention.min() < 0:
+                problems.append(f"the attention to {to} is {tuple(attention.shape)}, but [3, 1, h, w] >= 0 is expected")
+    if any(len(set(map(len, group.values()))) != 1 for group in model.preview(batch)):
+        problems.append("the columns of preview() are not equally long")
+    if model.needs.paired and not model.paired_loss(batch):
+        problems.append("paired_loss() says nothing, although it learns from pairs")
     return problems

@@ -578,3 +578,24 @@ def complaint(preset: str | None, **kwargs: Any) -> list[str]:
     except GancliError as error:
         return error.message.split("\n")
     return ["none"]
+
+
+def test_load_size_keeps_its_proportion_to_the_resolution(tmp_path: Path) -> None:
+    published = config.resolve("cyclegan")
+    assert (published.model.resolution, published.data.load_size) == (256, 286)
+    assert config.resolve("cyclegan", sets=["model.resolution=128"]).data.load_size == 143
+    assert config.resolve("cyclegan", flags={"model.resolution": (512, "--resolution")}).data.load_size == 572
+    assert config.resolve("cyclegan", sets=["model.resolution=128", "data.load_size=128"]).data.load_size == 128
+    assert config.resolve("cyclegan", sets=["data.load_size=300"]).data.load_size == 300
+    assert config.resolve("dcgan", sets=["model.resolution=32"]).data.load_size is None
+    # A run's own file holds both numbers, so nothing is scaled when it is read back.
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml(config.resolve("cyclegan", sets=["model.resolution=128"])))
+    assert config.resolve(None, config_file=path).data.load_size == 143
+    assert config.resolve("cyclegan", config_file=path).data.load_size == 143
+
+
+def test_a_bad_resolution_is_reported_as_such() -> None:
+    with pytest.raises(GancliError, match="resolution") as caught:
+        config.resolve("cyclegan", sets=["model.resolution=big"])
+    assert "load_size" not in str(caught.value)

@@ -10,16 +10,26 @@ from torch import Tensor
 
 from gancli import config as configuration
 from gancli import registry
-from gancli.architectures.base import Batch, Loss
+from gancli.architectures.base import Batch, Loss, Translator
 from gancli.architectures.base import Update as UpdateOfArchitectures
 from gancli.architectures.dcgan import DCGAN
 from gancli.testing import IncompleteArchitecture, check_architecture, random_batches
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
-SMALL_MODELS = {"dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8}}
+SMALL_MODELS = {
+    "cyclegan": {
+        "resolution": 32,
+        "generator_width": 4,
+        "discriminator_width": 4,
+        "blocks": 1,
+        "pool_size": 2,
+    },
+    "dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8},
+    "pix2pix": {"resolution": 32, "generator_width": 4, "discriminator_width": 4},
+}
 SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
-PRESETS = 4
+PRESETS = 7
 
 
 def test_presets_are_counted() -> None:
@@ -28,12 +38,16 @@ def test_presets_are_counted() -> None:
 
 @pytest.mark.parametrize("name", registry.preset_paths())
 def test_every_preset_builds_and_steps(name: str) -> None:
-    config = configuration.resolve(name, sets=["train.batch=4"])
+    architecture = configuration.resolve(name).architecture
+    translates = issubclass(registry.load_architecture(architecture), Translator)
+    # A tenth of a second each; nothing in the translators' networks but their size depends on the resolution.
+    smaller = ["model.resolution=64", "train.batch=1", "train.accumulate=1"] if translates else ["train.batch=4"]
+    config = configuration.resolve(name, sets=smaller)
     torch.manual_seed(0)
     model = registry.load_architecture(config.architecture)(config.model, config.train.aids)
     before = {key: value.clone() for key, value in model.named_parameters()}
     update = Update(make_players(model, config.train, CPU), config.train, CPU)
-    model.training_step(random_batches(type(model), config.model), update)
+    model.training_step(random_batches(type(model), config.model, config.train.batch), update)
     assert all(not torch.equal(value, before[key]) for key, value in model.named_parameters())
 
 

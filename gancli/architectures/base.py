@@ -41,6 +41,11 @@ class Batch:
     def __len__(self) -> int:
         return len(next(iter(self.images.values())))
 
+    def to(self, device: torch.device) -> Batch:
+        """Returns the images and labels on a device, with an empty stash."""
+        labels = self.labels.to(device) if self.labels is not None else None
+        return Batch({name: images.to(device) for name, images in self.images.items()}, labels)
+
     def split(self, parts: int) -> list[Batch]:
         """Returns ``parts`` equal micro-batches; the same objects at every call, so that stashes live for the step."""
         if parts == 1:

@@ -16,6 +16,11 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
     return images.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
+def as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Makes images [N, H, W, C] of any C fit to look at, [N, H, W, 3]: grey for C < 3, the first three for C > 3."""
+    return np.repeat(pixels[..., :1], 3, axis=3) if pixels.shape[3] < 3 else pixels[..., :3]
+
+
 def columns_for(count: int) -> int:
     """Returns the number of columns of the squarest grid that is at least as wide as high."""
     return math.ceil(math.sqrt(count))

@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture, LatentModel
+from gancli.architectures.base import Architecture, Batch, LatentModel, Translator
 from gancli.console import TrainingDisplay
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
 from gancli.generation.latents import decode_in_batches, latents_of_seeds
-from gancli.generation.writers import columns_for, encode, grid, to_pixels
+from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
 from gancli.schema import RunConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
@@ -48,6 +50,19 @@ class Outcome:
     signal: int | None
 
 
+@dataclass(frozen=True)
+class Watched:
+    """Images on which a translator is watched, always the same.
+
+    Attributes:
+        shown: those of the sample grid.
+        tested: pairs that it does not learn from, where there are some.
+    """
+
+    shown: Batch
+    tested: Batch | None
+
+
 class Trainer:
     """Trains one architecture in one run directory.
 
@@ -55,8 +70,16 @@ class Trainer:
     that a run that was killed goes on as if nothing had happened.
     """
 
-    def __init__(self, architecture: Architecture, config: RunConfig, pipeline: Pipeline, device: torch.device) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        config: RunConfig,
+        pipeline: Pipeline,
+        device: torch.device,
+        watched: Watched | None = None,
+    ) -> None:
         self.config = config
+        self.watched = watched
         self.train = config.train
         self.pipeline = pipeline
         self.device = device
@@ -70,7 +93,7 @@ class Trainer:
         for name in architecture.discriminators:
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
         if self.train.compile:
-            for network in architecture.children():
+            for network in map(architecture.get_submodule, network_names(architecture)):
                 # The bound forward, not the module: hooks stay outside, and each class has a compile cache of its own.
                 network.forward = torch.compile(network.forward)
         self.step = 0
@@ -109,7 +132,7 @@ class Trainer:
                     logged_at = self.step
                 with clock.paused():
                     if self.step % self.train.sample_every == 0 or finished:
-                        self._write_samples(run, display, final=finished)
+                        self._write_samples(run, display, events, final=finished)
                     if self.step % self.train.checkpoint_every == 0 or finished:
                         self._save(run, logged_at)
                         saved_at = self.step
@@ -200,15 +223,35 @@ class Trainer:
             hint = f"gancli resume {shlex.quote(str(run.path))}{''.join(sets)}"
         raise RunError(f"{what} after step {since} and before step {self.step + 1}; {kept}", hint)
 
-    def _write_samples(self, run: RunDirectory, display: TrainingDisplay | None, *, final: bool) -> None:
-        if display is None or not isinstance(self.architecture, LatentModel):
+    def _write_samples(self, run: RunDirectory, display: TrainingDisplay | None, events: Any, *, final: bool) -> None:
+        if display is None:
             return
-        with self._for_sampling():
-            z = latents_of_seeds(self.architecture, range(self.train.samples))
-            images = torch.cat(list(decode_in_batches(self.architecture, z, self.train.batch, self.device)))
+        torch.manual_seed(derive(self.train.seed, "watching"))  # every grid has the same noise
+        measured: dict[str, float] = {}
+        with self._for_sampling(), torch.no_grad():
+            match self.architecture:
+                case LatentModel() as model:
+                    z = latents_of_seeds(model, range(self.train.samples))
+                    images = torch.cat(list(decode_in_batches(model, z, self.train.batch, self.device)))
+                    picture = grid(to_pixels(images), columns_for(len(images)))
+                case Translator() as model if self.watched is not None:
+                    picture = _side_by_side(model.preview(self.watched.shown.to(self.device)))
+                    if self.watched.tested is not None:
+                        losses = model.paired_loss(self.watched.tested.to(self.device))
+                        measured = {name: float(loss) for name, loss in losses.items()}
+                case _:
+                    return
         run.samples.mkdir(exist_ok=True)
         path = run.sample_path(self.step)
-        replace_file(path, encode(grid(to_pixels(images), columns_for(len(images)))))
+        replace_file(path, encode(picture))
+        if measured:
+            run.append_log({"step": self.step, **measured})
+            display.message(
+                f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+            )
+            if events is not None:
+                for name, value in measured.items():
+                    events.add_scalar(name, value, self.step)
         if final:
             display.message(f"samples {path}")
 
@@ -372,6 +415,15 @@ class Trainer:
             else:
                 return False
         return bool(self._stop_signal)
+
+
+def _side_by_side(groups: Sequence[Mapping[str, Tensor]]) -> NDArray[np.uint8]:
+    """Lays out what ``Translator.preview`` returned: the groups beside each other, a wide gap between them."""
+    pictures = []
+    for group in groups:
+        columns = [as_rgb(to_pixels(images)) for images in group.values()]
+        pictures.append(grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), len(columns)))
+    return grid(np.stack(pictures), len(pictures), gap=8)
 
 
 def _to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
