@@ -44,9 +44,7 @@ class ImageToImageConfig(ModelConfig):
             raise ValueError(f"resolution {self.resolution} is no multiple of {multiple}, which the generator needs")
         least = 3 * 2 ** STRIDED.get(self.receptive_field, 0)
         if self.resolution < least:
-            raise ValueError(
-                f"resolution {self.resolution} is too small for a receptive field of {self.receptive_field}"
-            )
+            raise ValueError(f"resolution {self.resolution}: receptive_field {self.receptive_field} needs {least}")
         return self
 
     @property
