@@ -639,6 +639,8 @@ def _translate(detail: ErrorDetails, found: _Node, prefix: KeyPath, depth: int, 
     rest = loc[depth:] if depth < len(loc) and isinstance(loc[depth], int) else ()
     path: tuple[str | int, ...] = (*prefix, *map(str, loc[:depth]), *rest)
     if kind == "extra_forbidden":
+        if found.origin.order[0] == FLAG:  # the option exists, so it is not misspelt
+            return _Problem(found.origin, path, f"this architecture has no {path[-1]}", about_keys=True)
         text = "unknown section" if isinstance(found.value, dict) else "unknown key"
         near = _suggestion(path, keys)
         return _Problem(found.origin, path, f"{text}, {near}" if near else text, about_keys=True)

@@ -599,3 +599,9 @@ def test_a_bad_resolution_is_reported_as_such() -> None:
     with pytest.raises(GancliError, match="resolution") as caught:
         config.resolve("cyclegan", sets=["model.resolution=big"])
     assert "load_size" not in str(caught.value)
+
+
+def test_an_option_that_the_architecture_has_no_use_for() -> None:
+    assert config.resolve("pix2pix", flags={"model.direction": ("BtoA", "--direction")}).model.direction == "BtoA"
+    with pytest.raises(GancliError, match="--direction AtoB: this architecture has no direction"):
+        config.resolve("dcgan", flags={"model.direction": ("AtoB", "--direction")})

@@ -39,6 +39,9 @@ def train(
         int | None,
         typer.Option("--resolution", metavar="N", help="Height and width of the images in pixels."),
     ] = None,
+    direction: Annotated[
+        str | None, typer.Option("--direction", metavar="AtoB|BtoA", help="pix2pix: from which domain to which.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")] = None,
     device: Device = None,
     precision: Precision = None,
@@ -84,6 +87,7 @@ def train(
         "data.source": (data, "--data"),
         "data.on_bad_image": (on_bad_image, "--on-bad-image"),
         "model.resolution": (resolution, "--resolution"),
+        "model.direction": (direction, "--direction"),
         "train.steps": (steps, "--steps"),
         "train.epochs": (epochs, "--epochs"),
         "train.kimg": (kimg, "--kimg"),
