@@ -13,11 +13,19 @@ from gancli.cli.options import complete_importer
 def import_(
     architecture: Annotated[
         str,
-        typer.Argument(metavar="ARCH", help="Architecture of the checkpoint: dcgan.", autocompletion=complete_importer),
+        typer.Argument(
+            metavar="ARCH",
+            help="Architecture of the checkpoint: cyclegan, dcgan or pix2pix.",
+            autocompletion=complete_importer,
+        ),
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The checkpoint, such as netG.pth.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="The checkpoint, or a folder that holds it: its newest is taken."),
+    ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model.  [default: the file's, without .pth]")
+        str | None,
+        typer.Option("--name", help="Name of the model.  [default: the file's, or the folder's where that says more]"),
     ] = None,
     output: Annotated[
         Path | None,
@@ -28,15 +36,32 @@ def import_(
             help="Model file to write, instead of one in $GANCLI_HOME/models.",
         ),
     ] = None,
+    domains: Annotated[
+        str | None,
+        typer.Option(
+            "--domains",
+            metavar="A,B",
+            help="What its domains are called, such as horse,zebra.  [default: from a name like horse2zebra]",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="What the file does not tell: model.upsampling=nearest."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
     """Make a model file of a checkpoint of an official implementation, and print its path.
 
-    dcgan reads the generators that pytorch/examples and the PyTorch DCGAN tutorial save: a state dict, bare or under a
-    key, with or without `module.`. No code in the file is run.
+    dcgan reads the generators that pytorch/examples and the PyTorch DCGAN tutorial save: netG.pth.
+
+    cyclegan and pix2pix read what junyanz/pytorch-CycleGAN-and-pix2pix saves, a file per network, together or alone:
+    latest_net_G.pth, latest_net_G_A.pth, latest_net_D_A.pth. A CycleGAN's G without a letter translates A to B. With
+    the discriminators, training can go on: gancli train --init-from.
+
+    All sizes come from the tensors. No code in a file is run.
     """
     from gancli.errors import GancliError
-    from gancli.importers import importer_names
+    from gancli.importers import find_files, importer_names, title
     from gancli.modelfile import SUFFIX
     from gancli.paths import home
     from gancli.training.rundir import check_name
@@ -47,7 +72,8 @@ def import_(
         )
     if name is not None and output is not None:
         raise GancliError("--name and -o both say where the model goes", "give one of them")
-    path = output or home() / "models" / f"{check_name(name or file.stem)}{SUFFIX}"
+    paths = [path for file in files for path in find_files(architecture, file)]
+    path = output or home() / "models" / f"{check_name(name or title(paths[0]))}{SUFFIX}"
     if path.suffix != SUFFIX:
         raise GancliError(f"a model file ends in {SUFFIX}, but {path} does not", f"-o {path.with_suffix(SUFFIX)}")
     if path.exists() and not overwrite:
@@ -56,7 +82,9 @@ def import_(
     from gancli.files import replace_file
     from gancli.importers import import_checkpoint
 
-    content = import_checkpoint(architecture, file)
+    content = import_checkpoint(
+        architecture, paths, sets=set_ or (), domains=domains.split(",") if domains is not None else None
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
     typer.echo(path)

@@ -1,48 +1,197 @@
-"""Checkpoints of official implementations: one file each, named like the architecture, with its key map.
+"""Checkpoints of official implementations: one module each, with its key map, both ways. Importable without torch.
 
-Such a file has ``KIND`` (what it reads, for the refusal) and ``convert(state) -> Imported``.
+Such a module has
+
+- ``KINDS``: what it reads, in words, by architecture;
+- ``read(architecture, found, model) -> Imported``: which of our networks the state dicts are, and their sizes;
+- ``official_keys(network)``: the name there of every tensor of one of our networks; an import reads it backwards;
+- ``files(networks, title, step)``: what the official code would save, by the name that it would give the file;
+- ``file_of(network)``: the name of the file that holds one network alone, None where a file holds them all.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gancli.errors import GancliError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Official:
+    """An official implementation: the name of its format, and how it calls its checkpoints."""
+
+    format: str
+    file: str
+    """Pattern of a file's name; its group ``epoch`` is a number or ``latest``."""
+    example: str
+
+    def module(self) -> ModuleType:
+        """Imports the key map (and with it torch)."""
+        return importlib.import_module(f"gancli.importers.{self.format.replace('-', '_')}")
+
+
+_JUNYANZ = Official(
+    "junyanz", r"(?:iter_)?(?P<epoch>latest|\d+)_net_[GD](?:_[AB])?\.pth", "latest_net_G.pth, latest_net_G_A.pth"
+)
+OFFICIAL = {
+    "cyclegan": _JUNYANZ,
+    "dcgan": Official("pytorch-examples", r"netG_epoch_(?P<epoch>\d+)\.pth", "netG_epoch_24.pth"),
+    "pix2pix": _JUNYANZ,
+}
+"""By architecture."""
 
 
 def importer_names() -> list[str]:
     """Returns the architectures whose official checkpoints can be imported."""
-    modules = {info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__)}
-    return sorted(modules - {"reading"})
+    return sorted(OFFICIAL)
 
 
-def import_checkpoint(architecture: str, path: Path) -> bytes:
-    """Returns the content of a model file for a foreign checkpoint.
+def official(architecture: str) -> Official:
+    """Returns the official implementation of an architecture.
 
     Raises:
-        GancliError: the file cannot be read, or is not of this architecture.
+        GancliError: none is known.
     """
-    from gancli import config, modelfile, registry
-    from gancli.importers.reading import DoesNotFit, read_state_dicts, refusal
+    if architecture not in OFFICIAL:
+        raise GancliError(
+            f"no official implementation of {architecture!r} is known", f"known are those of: {', '.join(OFFICIAL)}"
+        )
+    return OFFICIAL[architecture]
 
-    importer = importlib.import_module(f"gancli.importers.{architecture.replace('-', '_')}")
-    misfits = []
-    for key, state in read_state_dicts(path):
-        try:
-            imported = importer.convert(state)
-        except DoesNotFit as misfit:
-            misfits.append((key, misfit))
-            continue
-        resolved = config.resolve(
-            architecture, flags={f"model.{key}": (value, str(path)) for key, value in imported.model.items()}
+
+def find_files(architecture: str, path: Path) -> list[Path]:
+    """Returns the files that a FILE means: itself, or in a folder those of the newest epoch, ``latest`` first.
+
+    Raises:
+        GancliError: there is nothing there, or a folder without checkpoints.
+    """
+    if not path.is_dir():
+        return [path]
+    known = OFFICIAL[architecture]
+    by_epoch: dict[float, list[Path]] = {}
+    for file in sorted(path.iterdir()):
+        if match := re.fullmatch(known.file, file.name):
+            epoch = float("inf") if match["epoch"] == "latest" else int(match["epoch"])
+            by_epoch.setdefault(epoch, []).append(file)
+    if not by_epoch:
+        raise GancliError(
+            f"the folder {path} holds no checkpoint of {architecture}", f"it would be called like {known.example}"
         )
-        info = modelfile.describe(
-            architecture,
-            resolved,
-            networks=imported.networks,
-            shapes=registry.load_architecture(architecture).input_shapes(resolved.model),
-            origin=path.name,
-        )
-        return modelfile.to_bytes(info, imported.tensors)
-    nearest, problems = min(misfits, key=lambda found: len(found[1].problems))
-    raise refusal(path, importer.KIND, nearest, problems)
+    return by_epoch[max(by_epoch)]
+
+
+def title(path: Path) -> str:
+    """Returns what a checkpoint file is about: ``horse2zebra`` for ``horse2zebra_pretrained/latest_net_G.pth``."""
+    name = path.stem
+    if re.fullmatch(r"(?:latest|(?:iter_)?\d+)_net_[GD](?:_[AB])?", name):
+        name = path.absolute().parent.name or name
+    return re.sub(r"_pretrained$|_params_(?:latest|\d+)$", "", name)
+
+
+def domains_in(text: str) -> tuple[str, str] | None:
+    """Returns the domains that a title names, (``horse``, ``zebra``) for ``horse2zebra``; None where it names none."""
+    for word in re.split(r"[_\W]+", text):
+        if match := re.fullmatch(r"([^\W\d]{2,})2([^\W\d]{2,})", word):
+            return match[1], match[2]
+    return None
+
+
+def import_checkpoint(
+    architecture: str, paths: Sequence[Path], *, sets: Sequence[str] = (), domains: Sequence[str] | None = None
+) -> bytes:
+    """Returns the content of a model file for the files of a foreign checkpoint.
+
+    Args:
+        architecture: one of ``importer_names()``.
+        paths: the files; see ``find_files``.
+        sets: ``key.of.section=value`` as in --set, for what no tensor tells; it wins over what the tensors tell.
+        domains: names of the image domains in the architecture's order; where not given, those in the files' title.
+
+    Raises:
+        GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
+    """
+    import torch
+
+    from gancli import config, modelfile, registry
+    from gancli.importers.reading import fit, read_state_dicts
+
+    module = official(architecture).module()
+    found = [state for path in paths for state in read_state_dicts(path)]
+    imported = module.read(architecture, found, config.resolve(architecture, sets=sets).model)
+
+    chosen = {text.partition("=")[0].strip() for text in sets}
+    sizes = {
+        f"model.{key}": (value, f"{where}: model.{key}")
+        for key, (value, where) in imported.model.items()
+        if f"model.{key}" not in chosen
+    }
+    resolved = config.resolve(architecture, sets=sets, flags=sizes)
+    kind = registry.load_architecture(architecture)
+    with torch.device("meta"):  # shapes without memory
+        model = kind(resolved.model)
+    networks = {name: network for name, network in model.named_children() if name in imported.networks}
+    tensors = {
+        f"{name}.{key}": tensor
+        for name, network in networks.items()
+        for key, tensor in fit(
+            imported.networks[name], network, module.official_keys(network), module.KINDS[architecture]
+        ).items()
+    }
+
+    shapes = kind.input_shapes(resolved.model)
+    names = _domain_names(list(shapes), domains, title(paths[0]), getattr(resolved.model, "direction", "AtoB"))
+    info = modelfile.describe(
+        architecture,
+        resolved,
+        networks=list(networks),
+        shapes=dict(zip(names, shapes.values(), strict=True)),
+        origin=", ".join(path.name for path in paths),
+    )
+    return modelfile.to_bytes(info, tensors)
+
+
+def _domain_names(domains: list[str], given: Sequence[str] | None, title: str, direction: str) -> list[str]:
+    """Returns what the user calls the domains: as given, as the title has it, or the architecture's own names."""
+    if given is not None:
+        if len(given) != len(domains) or len(set(given)) != len(given):
+            raise GancliError(
+                f"--domains {','.join(given)}: the model has {len(domains)} domain{'s' if len(domains) > 1 else ''}",
+                "give two names, such as --domains horse,zebra" if len(domains) == 2 else "leave --domains out",
+            )
+        return list(given)
+    named = domains_in(title)
+    if len(domains) != 2 or named is None:
+        return domains
+    # The title of a model says what it turns into what.
+    return list(named if direction == "AtoB" else named[::-1])
+
+
+def export_checkpoint(
+    model: nn.Module, architecture: str, networks: Sequence[str], title: str, step: int
+) -> dict[str, Any]:
+    """Returns what the official code would save of a model, by the name that it would give the file.
+
+    Args:
+        model: holds the networks.
+        architecture: one of ``importer_names()``.
+        networks: names of those to export.
+        title: what the model is called.
+        step: training steps that it has behind it.
+    """
+    module = official(architecture).module()
+    states = {}
+    for name in networks:
+        network = model.get_submodule(name)
+        keys, tensors = module.official_keys(network), network.state_dict()
+        states[name] = {theirs: tensors[ours].detach().cpu().clone() for ours, theirs in keys.items()}
+    files: dict[str, Any] = module.files(states, title, step)
+    return files

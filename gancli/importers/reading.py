@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancli.errors import GancliError
 
@@ -17,24 +18,38 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What an importer makes of a checkpoint: the model section it implies, and the weights under our names."""
+class StateDict:
+    """Tensors by name, from a file.
 
-    model: dict[str, Any]
+    Attributes:
+        path: the file.
+        key: what they lie under in it; "" where they are all of it.
+        tensors: without the prefixes of wrappers such as ``module.``.
+    """
+
+    path: Path
+    key: str
     tensors: dict[str, Tensor]
-    networks: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.path} (under {self.key!r})" if self.key else str(self.path)
 
 
-class DoesNotFit(Exception):
-    """A state dict is not of the kind that an importer reads; ``problems`` has a line per key."""
+@dataclass(frozen=True)
+class Imported:
+    """What an importer makes of the state dicts of a checkpoint.
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__(f"{len(problems)} keys do not fit")
-        self.problems = problems
+    Attributes:
+        model: key of the model section -> (its value, the file that says so).
+        networks: state dicts by the name of our network.
+    """
+
+    model: dict[str, tuple[Any, str]]
+    networks: dict[str, StateDict]
 
 
-def read_state_dicts(path: Path) -> list[tuple[str, dict[str, Tensor]]]:
-    """Returns every state dict in a file, with the key it lies under ("" for a bare one), without ``module.``.
+def read_state_dicts(path: Path) -> list[StateDict]:
+    """Returns every state dict in a file.
 
     Raises:
         GancliError: the file is not there, is no checkpoint, or holds Python objects besides tensors.
@@ -49,11 +64,11 @@ def read_state_dicts(path: Path) -> list[tuple[str, dict[str, Tensor]]]:
                 f"{path} holds Python objects besides tensors, and unpickling them could run any code",
                 "save the weights alone where the model comes from: torch.save(netG.state_dict(), 'netG.pth')",
             ) from error
-        raise GancliError(f"{path} is not a PyTorch checkpoint") from error
+        raise _no_checkpoint(path) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         # torch.load raises whatever its parsers stumble over in a file that is something else.
-        raise GancliError(f"{path} is not a PyTorch checkpoint") from error
-    found = list(_state_dicts("", content))
+        raise _no_checkpoint(path) from error
+    found = [StateDict(path, key, tensors) for key, tensors in _state_dicts("", content)]
     if not found:
         raise GancliError(
             f"{path} holds no state dict (tensors by name), but {type(content).__name__}",
@@ -62,22 +77,54 @@ def read_state_dicts(path: Path) -> list[tuple[str, dict[str, Tensor]]]:
     return found
 
 
+def _no_checkpoint(path: Path) -> GancliError:
+    return GancliError(f"{path} is not a PyTorch checkpoint, or only a part of one")
+
+
 def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
     if not isinstance(value, Mapping):
         return
     tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, Tensor)}
     if tensors and len(tensors) == len(value):
-        yield key, {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+        # DataParallel and torch.compile put a prefix before every name.
+        yield key, {re.sub(r"^(?:module\.|_orig_mod\.)+", "", name): tensor for name, tensor in tensors.items()}
         return
     for name, inner in value.items():
         yield from _state_dicts(f"{key}.{name}" if key else str(name), inner)
 
 
-def refusal(path: Path, kind: str, key: str, misfit: DoesNotFit) -> GancliError:
-    """Returns the error for a checkpoint that does not fit, naming the keys."""
-    shown = "\n".join(f"  {problem}" for problem in misfit.problems[:SHOWN])
-    more = f"\n  and {len(misfit.problems) - SHOWN} more" if len(misfit.problems) > SHOWN else ""
-    where = f" (under {key!r})" if key else ""
-    return GancliError(
-        f"{path}{where} is not {kind}:\n{shown}{more}", "see `gancli import --help` for what can be imported"
-    )
+def fit(state: StateDict, network: nn.Module, keys: Mapping[str, str], kind: str) -> dict[str, Tensor]:
+    """Returns the tensors of a state dict under our names, in our types.
+
+    Args:
+        state: a state dict of the official implementation.
+        network: ours, with the sizes that the state dict should have; may be on the meta device.
+        keys: the official name of every tensor of it.
+        kind: what the state dict should be, in words.
+
+    Raises:
+        GancliError: a tensor is missing, has another shape, or there is one too many.
+    """
+    ours = network.state_dict()
+    given = dict(state.tensors)
+    for key, theirs in keys.items():
+        if key.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 kept none
+            given.setdefault(theirs, torch.tensor(0))
+    expected = {theirs: ours[key].shape for key, theirs in keys.items()}
+    problems = [f"{key}: missing" for key in expected if key not in given]
+    problems += [f"{key}: unexpected" for key in given if key not in expected]
+    problems += [
+        f"{key}: {list(given[key].shape)}, but {list(shape)} would fit"
+        for key, shape in expected.items()
+        if key in given and given[key].shape != shape
+    ]
+    if problems:
+        raise refusal(state, kind, problems)
+    return {key: given[theirs].to(ours[key].dtype) for key, theirs in keys.items()}
+
+
+def refusal(state: StateDict, kind: str, problems: list[str]) -> GancliError:
+    """Returns the error for a state dict that does not fit, with a line for each of the first problems."""
+    shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN])
+    more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    return GancliError(f"{state} is not {kind}:\n{shown}{more}", "see `gancli import --help` for what can be imported")

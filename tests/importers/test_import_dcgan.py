@@ -57,7 +57,7 @@ def official_images(state: dict[str, Tensor], z: Tensor) -> Tensor:
 def imported(tmp_path: Path, content: object) -> Path:
     torch.save(content, tmp_path / "netG.pth")
     path = tmp_path / "model.safetensors"
-    path.write_bytes(import_checkpoint("dcgan", tmp_path / "netG.pth"))
+    path.write_bytes(import_checkpoint("dcgan", [tmp_path / "netG.pth"]))
     return path
 
 
@@ -117,7 +117,7 @@ def test_the_wrapper_with_a_discriminator_beside_the_generator(tmp_path: Path) -
             "main.3.weight: [32, 17, 4, 4], but [32, 16, 4, 4]",
         ),
         (lambda s: s.update({"main.0.weight": torch.ones(10, 32, 3, 3)}), "main.0.weight: [10, 32, 3, 3]"),
-        (lambda s: s.update({"main.12.weight": torch.ones(4, 2, 4, 4)}), "2 colour channels"),
+        (lambda s: s.update({"main.12.weight": torch.ones(4, 2, 4, 4)}), "netG.pth: model.channels 2: must be 1 or 3"),
         (lambda s: s.pop("main.0.weight"), "main.0.weight"),
     ],
 )
@@ -143,7 +143,7 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, legacy: bool) -> None:
     content = {**official_state(), "extra": Bomb(tmp_path / "exploded")}
     torch.save(content, tmp_path / "netG.pth", _use_new_zipfile_serialization=not legacy)
     with pytest.raises(GancliError, match="Python objects besides tensors"):
-        import_checkpoint("dcgan", tmp_path / "netG.pth")
+        import_checkpoint("dcgan", [tmp_path / "netG.pth"])
     assert not (tmp_path / "exploded").exists()
 
 
@@ -154,7 +154,7 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, legacy: bool) -> None:
 def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "netG.pth").write_bytes(content)
     with pytest.raises(GancliError, match="not a PyTorch checkpoint"):
-        import_checkpoint("dcgan", tmp_path / "netG.pth")
+        import_checkpoint("dcgan", [tmp_path / "netG.pth"])
 
 
 def test_other_things_that_are_no_checkpoints(tmp_path: Path) -> None:
@@ -164,4 +164,4 @@ def test_other_things_that_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save([torch.ones(2)], tmp_path / "list.pth")
     for name in ("a.zip", "list.pkl", "list.pth", "missing.pth", "."):
         with pytest.raises(GancliError):
-            import_checkpoint("dcgan", tmp_path / name)
+            import_checkpoint("dcgan", [tmp_path / name])

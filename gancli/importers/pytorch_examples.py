@@ -1,0 +1,57 @@
+"""DCGAN of pytorch/examples (dcgan/main.py) and the PyTorch DCGAN tutorial: ``netG.pth``.
+
+Their key map is one prefix, because both networks are the same chain of layers: ``main.N`` there is ``layers.N`` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gancli.importers.reading import Imported, StateDict, refusal
+from gancli.schema import ModelConfig
+
+KINDS = {"dcgan": "a DCGAN generator of pytorch/examples or the PyTorch tutorial"}
+FOREIGN = "main."
+OURS = "layers."
+
+
+def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> Imported:
+    """Finds the generator, and its sizes from its tensors.
+
+    Layer 3i is the i-th transposed convolution [in, out, 4, 4], layer 3i + 1 the batch norm behind it; the last
+    convolution has none. k convolutions make 4 * 2^(k-1) pixels.
+
+    Raises:
+        GancliError: there is no such generator.
+    """
+    for state in found:
+        count = sum(tensor.ndim == 4 for tensor in state.tensors.values())
+        first = state.tensors.get(f"{FOREIGN}0.weight")
+        last = state.tensors.get(f"{FOREIGN}{3 * (count - 1)}.weight")
+        if first is not None and last is not None and first.ndim == 4 and last.ndim == 4:
+            sizes = {
+                "resolution": 4 * 2 ** (count - 1),
+                "channels": last.shape[1],
+                "latent_dim": first.shape[0],
+                "generator_width": last.shape[0],
+            }
+            return Imported({key: (value, str(state)) for key, value in sizes.items()}, {"generator": state})
+    nearest = max(found, key=lambda state: sum(key.startswith(FOREIGN) for key in state.tensors))
+    problems = [f"{FOREIGN}0.weight is missing, or there is no chain of transposed convolutions [C, C', 4, 4] from it"]
+    problems += [f"{key}: unexpected" for key in nearest.tensors if not key.startswith(FOREIGN)]
+    raise refusal(nearest, KINDS[architecture], problems)
+
+
+def official_keys(network: nn.Module) -> dict[str, str]:
+    return {key: FOREIGN + key.removeprefix(OURS) for key in network.state_dict()}
+
+
+def file_of(network: str) -> str:
+    return {"generator": "netG.pth", "discriminator": "netD.pth"}[network]
+
+
+def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
+    return {file_of(name): state for name, state in networks.items()}
