@@ -40,6 +40,12 @@ def _known_device(value: str) -> str:
     return value
 
 
+def _two_names(value: tuple[str, str]) -> tuple[str, str]:
+    if value[0] == value[1] or any(not name.strip() or set(name) & set("/\\\0") for name in value):
+        raise ValueError("must be two different names, not empty and without a slash")
+    return value
+
+
 Flag = Annotated[bool, Field(strict=True)]
 """true or false; YAML 1.2 has no other words for them, so neither has gancli."""
 
@@ -80,6 +86,9 @@ class DataConfig(Section):
     """Which images a run sees and what is done to them before they reach the networks."""
 
     source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
+    domains: Annotated[tuple[str, str], AfterValidator(_two_names)] | None = Field(
+        None, description="names of two domains, such as [horse, zebra]; by default the data's folders give them"
+    )
     split: Literal["train", "test", "all"] = Field(
         "train", description="part of a data set that is delivered in parts; ignored where there are none"
     )

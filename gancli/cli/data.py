@@ -28,76 +28,126 @@ def data(
     import json
 
     from gancli import console
-    from gancli.data.source import open_source
     from gancli.errors import GancliError
 
     if split not in ("train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "train, test or all")
-    found = open_source(source, split)
-    report = _report(found, split)
+    report = _report(source, split)
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
-    rows = [["layout", found.layout]]
-    for domain in report["domains"]:
-        name = f"{domain['name']}: " if len(report["domains"]) > 1 else ""
-        rows.append(["images", f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
-    if found.classes:
-        kind = "classes" if found.labels is None or found.labels.ndim == 1 else "attributes"
-        rows.append([kind, f"{len(found.classes)}: {_few(list(found.classes))}"])
-    rows += [["note", note] for note in found.notes]
-    rows.append(["broken", f"{len(report['bad'])}" if report["bad"] else "none"])
-    rows += [["", f"{bad['name']}: {bad['reason']}"] for bad in report["bad"][:SHOWN]]
-    rows += [["", f"and {len(report['bad']) - SHOWN} more (--json lists all)"]] if len(report["bad"]) > SHOWN else []
-    rows += [
-        ["architecture", f"{name}: {reason or 'can train on it'}"] for name, reason in report["architectures"].items()
-    ]
+    rows = _rows(report)
+    for reading in report["other_readings"]:
+        rows += _rows(reading)
+    for name, reason in report["architectures"].items():
+        rows.append(["architecture", f"{name}: {reason or 'can train on it' + report['read_as'].get(name, '')}"])
     console.table([source, ""], rows)
 
 
-def _report(source: Source, split: str) -> dict[str, Any]:
+def _rows(reading: dict[str, Any]) -> list[list[str]]:
+    rows = [["layout", reading["layout"]]]
+    for domain in reading["domains"]:
+        name = f"{domain['name']}: " if len(reading["domains"]) > 1 else ""
+        rows.append(["images", f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
+    if reading["classes"]:
+        kind = "attributes" if reading["attributes"] else "classes"
+        rows.append([kind, f"{len(reading['classes'])}: {_few(reading['classes'])}"])
+    if reading["has_test"]:
+        rows.append(["test part", "yes (--split test shows it)"])
+    rows += [["note", note] for note in reading["notes"]]
+    for title, found in (("broken", reading["bad"]), ("unequal pairs", reading["unequal"])):
+        if found or title == "broken":
+            rows.append([title, f"{len(found):,}" if found else "none"])
+        rows += [["", f"{image['name']}: {image['reason']}"] for image in found[:SHOWN]]
+        rows += [["", f"and {len(found) - SHOWN:,} more (--json lists all)"]] if len(found) > SHOWN else []
+    return rows
+
+
+def _report(location: str, split: str) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
+    from gancli.data.source import check, open_source
+    from gancli.errors import GancliError
+    from gancli.registry import architecture_names, load_architecture
+
+    source = open_source(location, split)
+    # Where a source can be read in several ways, every architecture takes the one that it can use.
+    readings: dict[Any, Source | str] = {}
+    architectures: dict[str, str | None] = {}
+    read_as: dict[str, str] = {}
+    others: dict[str, Source] = {}
+    for name in architecture_names():
+        needs = load_architecture(name).needs
+        if needs not in readings:
+            try:
+                readings[needs] = open_source(location, split, needs=needs)
+            except GancliError as error:
+                readings[needs] = error.message
+        reading = readings[needs]
+        architectures[name] = reading if isinstance(reading, str) else check(reading, needs)
+        if not isinstance(reading, str) and reading.layout != source.layout and architectures[name] is None:
+            counts = [f"{domain} {len(images):,}" for domain, images in reading.domains.items()]
+            read_as[name] = f", read as {reading.layout}" + (f": {', '.join(counts)}" if len(counts) > 1 else "")
+            if reading.paired:  # pairs may be broken where single images are not
+                others[reading.layout] = reading
+    return {
+        "source": location,
+        **_examine(source),
+        "other_readings": [_examine(reading) for reading in others.values()],
+        "architectures": architectures,
+        "read_as": read_as,
+    }
+
+
+def _examine(source: Source) -> dict[str, Any]:
+    """Decodes every image of one reading of a source."""
     from collections import Counter
 
     from gancli import console
-    from gancli.data.source import BadImage, check, open_source
+    from gancli.data.source import BadImage, same_proportions
     from gancli.data.threads import in_threads
-    from gancli.registry import architecture_names, load_architecture
 
     total = sum(len(images) for images in source.domains.values())
     domains, bad = [], []
+    sizes: dict[str, list[tuple[int, int] | None]] = {}
     with console.progress(f"reading {source.location}", total) as bar:
         for name, images in source.domains.items():
-            sizes: Counter[tuple[int, int]] = Counter()
+            sizes[name] = []
             colours: Counter[str] = Counter()
-            decoded = in_threads(lambda index, images=images: images.read(index, 3), len(images))  # type: ignore[misc]
+            channels = source.channels.get(name, 3)
+            decoded = in_threads(
+                lambda index, images=images, channels=channels: images.read(index, channels),  # type: ignore[misc]
+                len(images),
+            )
             for index, pixels in enumerate(decoded):
                 if isinstance(pixels, BadImage):
                     bad.append({"name": images.name(index), "reason": str(pixels)})
+                    sizes[name].append(None)
                 else:
-                    sizes[pixels.shape[1], pixels.shape[0]] += 1
+                    sizes[name].append((pixels.shape[1], pixels.shape[0]))
                     grey = (pixels == pixels[:, :, :1]).all()
-                    colours["grey" if grey else "colour"] += 1
+                    colours[f"{channels} channels" if channels > 4 else "grey" if grey else "colour"] += 1
                 bar.advance(1)
-            domains.append({"name": name, "images": len(images), "sizes": _sizes(sizes), "colours": _counted(colours)})
-    # Where a source can be read in two ways, an architecture for one set of images takes the other one.
-    readings = {False: source}
-    architectures = {}
-    for name in architecture_names():
-        needs = load_architecture(name).needs
-        one_set = needs.domains == 1
-        if one_set not in readings:
-            readings[one_set] = open_source(source.location, split, one_set=one_set)
-        architectures[name] = check(readings[one_set], needs)
+            known = Counter(size for size in sizes[name] if size is not None)
+            domains.append({"name": name, "images": len(images), "sizes": _sizes(known), "colours": _counted(colours)})
+    unequal = []
+    if source.paired:
+        first, second = list(source.domains)
+        for index, (one, other) in enumerate(zip(*sizes.values(), strict=True)):
+            if one is not None and other is not None and not same_proportions(one, other):
+                reason = f"{one[0]} x {one[1]} px, but {other[0]} x {other[1]} in {second}"
+                unequal.append(
+                    {"name": source.domains[first].name(index), "reason": f"{reason} (needs data.resize=stretch)"}
+                )
     return {
-        "source": source.location,
         "layout": source.layout,
         "domains": domains,
         "classes": list(source.classes),
+        "attributes": source.labels is not None and source.labels.ndim == 2,
         "paired": source.paired,
+        "has_test": source.has_test,
         "notes": list(source.notes),
         "bad": bad,
-        "architectures": architectures,
+        "unequal": unequal,
     }
 
 

@@ -6,8 +6,9 @@ import gzip
 import re
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ LABEL_KEYS = {
     "train": ("labels", "y", "label", "targets", "y_train", "train_labels", "arr_1"),
     "test": ("y_test", "test_labels", "y_val", "val_labels"),
 }
+SIDE_KEYS = {"train": (("A", "B"), ("trainA", "trainB")), "test": (("testA", "testB"), ("valA", "valB"))}
+"""Keys of two domains; the first pair of keys that is there counts."""
+MOST_CHANNELS = 64
 
 
 class ArrayImages:
@@ -33,12 +37,14 @@ class ArrayImages:
 
     Args:
         name: what a person calls the array.
-        array: [N, H, W] or [N, H, W, C] with C = 1, 3 or 4 (RGB and alpha); uint8, or float from ``low`` to 1.
+        array: [N, H, W] or [N, H, W, C]; uint8, or float from ``low`` to 1. Up to 4 channels are those of a picture
+            (grey, grey and alpha, RGB, RGB and alpha) and can be read as another kind of picture.
         low: the value of black in a float array, 0 or -1.
     """
 
     def __init__(self, name: str, array: NDArray[Any], low: float = 0.0) -> None:
         self._name, self._array, self._low = name, array, low
+        self.channels = array.shape[3] if array.ndim == 4 else 1
 
     def __len__(self) -> int:
         return len(self._array)
@@ -54,9 +60,11 @@ class ArrayImages:
             image = np.rint((image.astype(np.float64) - self._low) * (255 / (1 - self._low))).astype(np.uint8)
         if image.ndim == 2:
             image = image[:, :, None]
-        if image.shape[2] == channels:
+        if self.channels == channels:
             return np.ascontiguousarray(image)
-        squeezed = image[:, :, 0] if image.shape[2] == 1 else image
+        if max(self.channels, channels) > 4:
+            raise BadImage(f"it has {self.channels} channels and not {channels}")
+        squeezed = image[:, :, 0] if self.channels == 1 else image
         return to_pixels(Image.fromarray(np.ascontiguousarray(squeezed)), channels)
 
 
@@ -92,15 +100,29 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read_npz(path: Path, split: str) -> tuple[list[ArrayImages], list[NDArray[np.int64] | None], tuple[str, ...]]:
-    """Reads a ``.npz`` with images and, where it has them, labels.
+class Arrays(NamedTuple):
+    """What ``read_npz`` found.
 
-    Images stand under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``; a file without a test part gives all
-    it has for every split. Four dimensions are [N, H, W, C] if the last is 1, 3 or 4, else [N, C, H, W]. Floats are in
-    [0, 1], or in [-1, 1] if any value is negative.
+    Attributes:
+        domains: images by domain, ``"image"`` or ``"A"`` and ``"B"``, part after part.
+        labels: of each part.
+        has_test: whether there is a test part beside these images.
+        notes: what a person should know.
+    """
 
-    Returns:
-        Images and labels of each part, and notes.
+    domains: dict[str, list[ArrayImages]]
+    labels: list[NDArray[np.int64] | None]
+    has_test: bool
+    notes: tuple[str, ...]
+
+
+def read_npz(path: Path, split: str) -> Arrays:
+    """Reads a ``.npz`` with images and, where it has them, labels; or with the images of two domains.
+
+    Images stand under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, two domains under ``SIDE_KEYS``; a
+    file without a test part gives all it has for every split. Four dimensions are [N, H, W, C] or [N, C, H, W]: the
+    last is C if it is 1, 3, 4, or smaller than the others, else the first on the same terms. Floats are in [0, 1], or
+    in [-1, 1] if any value is negative.
 
     Raises:
         GancliError: it is damaged, holds Python objects, or no array that can be images.
@@ -108,36 +130,32 @@ def read_npz(path: Path, split: str) -> tuple[list[ArrayImages], list[NDArray[np
     try:
         with np.load(path, allow_pickle=False) as archive:
             keys = list(archive.keys())
-            found = {part: [key for key in IMAGE_KEYS[part] if key in keys][:1] for part in ("train", "test")}
-            parts = [part for part in ("train", "test") if found[part] and split in (part, "all")]
-            if not parts and found["train"] and found["train"][0] not in ("x_train", "X_train", "train_images"):
+            sides = {part: _first(SIDE_KEYS[part], keys) for part in SIDE_KEYS}
+            two = any(sides.values())
+            found = sides if two else {part: _first([(key,) for key in IMAGE_KEYS[part]], keys) for part in sides}
+            parts = [part for part in found if found[part] and split in (part, "all")]
+            if (
+                not parts
+                and found["train"]
+                and found["train"][0] not in ("x_train", "X_train", "train_images", "trainA")
+            ):
                 parts = ["train"]
             if not parts and not any(found.values()):
-                named = ", ".join(sorted(key for names in IMAGE_KEYS.values() for key in names))
-                raise GancliError(
-                    f"{path} holds no images: its arrays are {', '.join(keys) or 'none'}",
-                    f"name the images one of {named}",
-                )
+                raise _no_images(path, keys)
             if not parts:
                 other = "test" if split == "train" else "train"
                 raise GancliError(
                     f"{path} has no {split} part, only {other}",
                     f"to train on it: --set data.split={other}; to look at it: --split {other}",
                 )
-            images, labels = [], []
-            notes: list[str] = []
-            for part in parts:
-                (key,) = found[part]
-                images.append(_images_from(archive[key], f"{path}:{key}"))
-                label_key = next((name for name in LABEL_KEYS[part] if name in keys), None)
-                labels.append(
-                    None
-                    if label_key is None
-                    else _labels_from(archive[label_key], len(images[-1]), f"{path}:{label_key}")
-                )
-            for part, names in found.items():
-                if names and part not in parts:
-                    notes.append(f"{names[0]} is another part, not used (--set data.split={part} or all)")
+            domains = {
+                name: [_images_from(archive[found[part][side]], f"{path}:{found[part][side]}") for part in parts]
+                for side, name in enumerate(("A", "B") if two else ("image",))
+            }
+            labels: list[NDArray[np.int64] | None] = []
+            for part, images in zip(parts, next(iter(domains.values())), strict=True):
+                key = None if two else next((name for name in LABEL_KEYS[part] if name in keys), None)
+                labels.append(None if key is None else _labels_from(archive[key], len(images), f"{path}:{key}"))
     except GancliError:
         raise
     except (
@@ -153,15 +171,43 @@ def read_npz(path: Path, split: str) -> tuple[list[ArrayImages], list[NDArray[np
         reason = "it holds Python objects, which are never loaded" if pickled else str(error)
         hint = "save plain uint8 or float arrays with numpy.savez" if pickled else "write or copy it again"
         raise GancliError(f"{path} cannot be read: {reason}", hint) from error
-    return images, labels, tuple(notes)
+    notes = tuple(
+        f"{' and '.join(unused)}: another part, not used (data.split is {split})"
+        for part, unused in found.items()
+        if unused and part not in parts
+    )
+    return Arrays(domains, labels, split == "train" and parts == ["train"] and bool(found["test"]), notes)
+
+
+def _first(candidates: Iterable[tuple[str, ...]], keys: list[str]) -> tuple[str, ...]:
+    """Returns the first of some groups of keys that are all there, or none."""
+    return next((group for group in candidates if all(key in keys for key in group)), ())
+
+
+def _no_images(path: Path, keys: list[str]) -> GancliError:
+    lonely = [
+        (there, missing)
+        for pairs in SIDE_KEYS.values()
+        for pair in pairs
+        for there, missing in (pair, pair[::-1])
+        if there in keys
+    ]
+    if lonely:
+        return GancliError(f"{path} holds {lonely[0][0]}, but no {lonely[0][1]}", "two domains are arrays A and B")
+    named = ", ".join(sorted(key for names in IMAGE_KEYS.values() for key in names))
+    return GancliError(
+        f"{path} holds no images: its arrays are {', '.join(keys) or 'none'}",
+        f"name the images one of {named}; two domains A and B",
+    )
 
 
 def _images_from(array: NDArray[Any], name: str) -> ArrayImages:
-    hint = "images are uint8 or float, [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1, 3 or 4"
-    if array.ndim == 4 and array.shape[3] not in (1, 3, 4) and array.shape[1] in (1, 3, 4):
-        array = array.transpose(0, 2, 3, 1)
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)) or 0 in array.shape:
+    hint = f"images are uint8 or float, [N, H, W], [N, H, W, C] or [N, C, H, W] with C up to {MOST_CHANNELS}"
+    axis = _channel_axis(array.shape) if array.ndim == 4 else None
+    if 0 in array.shape or (array.ndim != 3 and axis is None):
         raise GancliError(f"{name} has the shape {list(array.shape)}, which is no list of images", hint)
+    if axis is not None:
+        array = np.moveaxis(array, axis, 3)
     if array.dtype == np.uint8:
         return ArrayImages(name, array)
     if array.dtype.kind != "f":
@@ -177,6 +223,14 @@ def _images_from(array: NDArray[Any], name: str) -> ArrayImages:
             "float images lie in [0, 1] or [-1, 1]; or save uint8",
         )
     return ArrayImages(name, np.clip(array, -1, 1), -1.0 if low < 0 else 0.0)
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int | None:
+    """Returns which of four axes holds the channels: that of a picture, or the one that is smaller than the others."""
+    for axis, others in ((3, shape[1:3]), (1, shape[2:])):
+        if shape[axis] in (1, 3, 4) or shape[axis] < min(*others, MOST_CHANNELS + 1):
+            return axis
+    return None
 
 
 def _labels_from(array: NDArray[Any], count: int, name: str) -> NDArray[np.int64]:

@@ -115,9 +115,11 @@ class Preparation:
         # Rounding may put the box a hair outside the image, which Pillow refuses.
         left, top = max((width - box_width) / 2, 0.0), max((height - box_height) / 2, 0.0)
         box = (left, top, min(left + box_width, width), min(top + box_height, height))
-        image = Image.fromarray(pixels[:, :, 0] if self.channels == 1 else pixels)
-        resized = np.asarray(image.resize(size, Image.Resampling[self.interpolation.upper()], box))
-        return resized.reshape(size[1], size[0], self.channels)
+        # Pillow would weigh the colours of four channels by the last one, which is not alpha in every array.
+        planes = [pixels] if self.channels == 3 else [pixels[:, :, channel] for channel in range(self.channels)]
+        filter_ = Image.Resampling[self.interpolation.upper()]
+        resized = [np.asarray(Image.fromarray(plane).resize(size, filter_, box)) for plane in planes]
+        return resized[0] if self.channels == 3 else np.stack(resized, axis=-1)
 
 
 class Decoded:
@@ -126,7 +128,7 @@ class Decoded:
     Attributes:
         indices: int64 [n], which image of the source each one is, ascending.
         sizes: int32 [n, 2], height and width of each.
-        channels: 1 or 3.
+        channels: of every image.
         bad: name and reason of each image that is missing here.
         path: the memory-mapped file; None if the pixels are in memory.
     """

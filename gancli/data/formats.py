@@ -1,7 +1,7 @@
 """Turns image files of any colour type into ``Pixels``, with Pillow.
 
 What a person sees in an image viewer is what the networks get: upright (EXIF orientation), in sRGB (ICC profile),
-transparent parts white, 16 bits scaled down to 8. Of an animation it is the first frame.
+transparent parts white (unless alpha is wanted), 16 bits scaled down to 8. Of an animation it is the first frame.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -42,17 +44,31 @@ def decode(data: bytes, channels: int) -> Pixels:
 
     Args:
         data: the file's bytes.
-        channels: 1 for grey, 3 for RGB; the other kind is converted.
+        channels: as for ``to_pixels``.
 
     Raises:
-        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or no image.
+        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or no image; or more than 4
+            channels are wanted.
     """
+    with _opened(data) as image:
+        image.load()
+        return to_pixels(image, channels)
+
+
+def stored_size(data: bytes) -> tuple[int, int]:
+    """Returns width and height that an image file's header gives, before any turning; raises ``BadImage``."""
+    with _opened(data) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Opens an image file's content; whatever goes wrong with it inside is a ``BadImage``."""
     if not data:
         raise BadImage("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.load()
-            return to_pixels(image, channels)
+            yield image
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -63,7 +79,17 @@ def decode(data: bytes, channels: int) -> Pixels:
 
 
 def to_pixels(image: Image.Image, channels: int) -> Pixels:
-    """Returns a loaded Pillow image upright, in sRGB, over white, in 8 bits and with 1 or 3 ``channels``."""
+    """Returns a loaded Pillow image upright, in sRGB and in 8 bits.
+
+    Args:
+        image: of any mode.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; without alpha, transparent parts lie over white.
+
+    Raises:
+        BadImage: its values have no known range, or more channels are wanted.
+    """
+    if channels > 4:
+        raise BadImage(f"image files have at most 4 channels and not {channels}, as arrays (.npz) can have")
     profile = image.info.get("icc_profile")
     image = _to_8_bits(_upright(image))
     alpha = None
@@ -77,10 +103,13 @@ def to_pixels(image: Image.Image, channels: int) -> Pixels:
         image = _to_srgb(image, profile)
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    if alpha is not None:
+    if alpha is not None and channels in (1, 3):
         white = Image.new(image.mode, image.size, "white")
         image = Image.composite(image, white, alpha)
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    image = image.convert("L" if channels <= 2 else "RGB")
+    if channels in (2, 4):
+        image.putalpha(255 if alpha is None else alpha)
+    pixels = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gancli.data.arrays import IDX_NAME, ArrayImages, Joined, classes_of, read_idx
 from gancli.data.files import Files
-from gancli.data.formats import EXTENSIONS, LARGEST_FILE, decode, is_image
-from gancli.data.source import BadImage, Images, Pixels, Source
+from gancli.data.formats import EXTENSIONS, LARGEST_FILE, decode, is_image, stored_size
+from gancli.data.source import BadImage, Images, Pixels, Source, domain_names
 from gancli.errors import GancliError
+
+if TYPE_CHECKING:
+    from gancli.architectures.base import DataNeeds
 
 PARTS = {
     "train": ("train", "training"),
     "test": ("test", "testing", "val", "valid", "validation"),
 }
 STYLEGAN_LABELS = "dataset.json"
+SIZES_LOOKED_AT = 64
+"""Images of a folder whose sizes decide whether it holds pairs side by side."""
 
 Labels = NDArray[np.int64] | NDArray[np.float32]
 
@@ -51,6 +58,32 @@ class EncodedImages:
         return decode(self._files.read(name), channels)
 
 
+class HalfImages:
+    """One half of images that hold two side by side.
+
+    Args:
+        images: the whole ones.
+        right: the right half, not the left one.
+    """
+
+    def __init__(self, images: EncodedImages, right: bool) -> None:
+        self._images, self._right = images, right
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        pixels = self._images.read(index, channels, size)
+        height, width = pixels.shape[:2]
+        if width % 2 or not _side_by_side(width, height):
+            raise BadImage(f"it is {width} x {height} px, not two images side by side")
+        half = width // 2
+        return pixels[:, half:] if self._right else pixels[:, :half]
+
+
 @dataclass(frozen=True)
 class Layout:
     """What was recognised below some folder; the fields are those of ``Source``."""
@@ -61,18 +94,20 @@ class Layout:
     classes: tuple[str, ...] = ()
     paired: bool = False
     notes: tuple[str, ...] = ()
+    has_test: bool = False
 
 
-def open_layout(files: Files, location: str, split: str, one_set: bool) -> Source:
+def open_layout(files: Files, location: str, split: str, needs: DataNeeds | None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
-        GancliError: it holds no images, or not the part that ``split`` asks for.
+        GancliError: it holds no images, not the part that ``split`` asks for, or one of two domains only; or pairs
+            are needed and one folder of images holds none.
     """
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    layout = _Finder(files, location, split, one_set).find("", names)
+    layout = _Finder(files, location, split, needs).find("", names)
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{files.path.resolve()}\0{split}\0{layout.words}\0".encode())
     for name in names:
@@ -87,6 +122,7 @@ def open_layout(files: Files, location: str, split: str, one_set: bool) -> Sourc
         layout.paired,
         digest.hexdigest(),
         notes,
+        layout.has_test,
     )
 
 
@@ -117,8 +153,10 @@ def _nothing_in(files: Files, location: str) -> GancliError:
 class _Finder:
     """The search below one directory or archive."""
 
-    def __init__(self, files: Files, location: str, split: str, one_set: bool) -> None:
-        self.files, self.location, self.split, self.one_set = files, location, split, one_set
+    def __init__(self, files: Files, location: str, split: str, needs: DataNeeds | None) -> None:
+        self.files, self.location, self.split = files, location, split
+        self.sets = needs.domains if needs is not None else None
+        self.pairs_needed = needs is not None and needs.paired
 
     def find(self, prefix: str, names: list[str]) -> Layout:
         """Recognises what ``names`` are, all of which begin with ``prefix``."""
@@ -128,7 +166,10 @@ class _Finder:
         sides = {f"{part}{side}" for part in ("train", "test", "val") for side in "ab"} & set(by_name)
         if not top and len(folders) == 1 and not parts and not sides:
             ((folder, below),) = folders.items()
-            return self.find(f"{prefix}{folder}/", below)
+            layout = self.find(f"{prefix}{folder}/", below)
+            if self.sets == 2 and len(layout.domains) == 1:
+                self._refuse_empty_sibling(prefix, folder, len(below))
+            return layout
         if f"{prefix}{STYLEGAN_LABELS}" in top:
             return self._stylegan(prefix, [name for name in names if is_image(name)])
         if any(IDX_NAME.fullmatch(posixpath.basename(name)) for name in top):
@@ -139,21 +180,18 @@ class _Finder:
             if folders:
                 unused = sum(map(len, folders.values()))
                 notes = (f"{unused:,} images in sub-folders are not used, since there are images beside these folders",)
+            if self.pairs_needed:
+                return replace(self._halves(prefix, images), notes=notes)
             return Layout("a folder of images", {"image": EncodedImages(self.files, images)}, notes=notes)
-        if any(f"{part}a" in sides and f"{part}b" in sides for part in ("train", "test", "val")):
-            return self._two_sides(folders, by_name)
+        complete = any(f"{part}a" in sides and f"{part}b" in sides for part in ("train", "test", "val"))
+        if complete or (sides and len(sides) == len(folders) and self.sets != 1):
+            return self._two_sides(prefix, folders)
         if parts and (len(parts) == len(folders) or (parts & set(PARTS["train"]) and parts & set(PARTS["test"]))):
             return self._parts(prefix, folders, by_name)
         folders = {folder: found for folder, below in folders.items() if (found := list(filter(is_image, below)))}
         if not folders:
             raise GancliError(f"{self.location} holds several data sets", "name one of the folders inside")
-        if len(folders) == 2 and (pairs := self._pairs(prefix, folders)) is not None:
-            if not self.one_set:
-                return pairs
-            # Cats and dogs numbered alike: only who asks for one set can mean classes.
-            alike = ("read as two classes, although the names in both folders are the same",)
-            return replace(self._class_folders(folders), notes=alike)
-        return self._class_folders(folders)
+        return self._two_folders(prefix, folders) if len(folders) == 2 else self._class_folders(folders)
 
     def _chosen(self, there: Callable[[str], bool]) -> list[str]:
         """Returns the parts that the split asks for, as the folder names ``there`` knows."""
@@ -172,6 +210,10 @@ class _Finder:
             )
         return chosen
 
+    def _leaves_a_test(self, there: Callable[[str], bool]) -> bool:
+        """Returns whether there is a test part beside the train part, of the folders that ``there`` knows."""
+        return self.split == "train" and any(map(there, PARTS["test"]))
+
     def _parts(self, prefix: str, folders: dict[str, list[str]], by_name: dict[str, str]) -> Layout:
         chosen = [by_name[part] for part in self._chosen(lambda folder: folder in by_name)]
         found = [self.find(f"{prefix}{folder}/", folders[folder]) for folder in chosen]
@@ -188,42 +230,116 @@ class _Finder:
             layout.classes,
             layout.paired,
             layout.notes + notes,
+            self._leaves_a_test(lambda folder: folder in by_name),
         )
 
-    def _two_sides(self, folders: dict[str, list[str]], by_name: dict[str, str]) -> Layout:
-        chosen = self._chosen(lambda folder: f"{folder}a" in by_name and f"{folder}b" in by_name)
-        domains = {
-            side.upper(): EncodedImages(
-                self.files, [name for part in chosen for name in folders[by_name[f"{part}{side}"]] if is_image(name)]
-            )
-            for side in "ab"
-        }
-        used = {by_name[f"{part}{side}"] for part in chosen for side in "ab"}
+    def _two_sides(self, prefix: str, folders: dict[str, list[str]]) -> Layout:
+        images = {folder: found for folder, names in folders.items() if (found := list(filter(is_image, names)))}
+        by_name = {folder.lower(): folder for folder in images}
+        chosen = self._chosen(lambda part: f"{part}a" in by_name or f"{part}b" in by_name)
+        for side, other in ("ab", "ba"):
+            for part in chosen:
+                if f"{part}{side}" not in by_name:
+                    there = by_name[f"{part}{other}"]
+                    missing = there[:-1] + (side.upper() if there[-1].isupper() else side)
+                    raise GancliError(
+                        f"{self.location} holds {len(images[there]):,} images in {there}, but none in {missing}",
+                        f"put the images of the other domain into {missing}",
+                    )
+        sides = [[by_name[f"{part}{side}"] for part in chosen] for side in "ab"]
+        used = sorted(folder for side in sides for folder in side)
         notes = tuple(
-            f"{folder}: {len(names):,} images not used (data.split is {self.split})"
-            for folder, names in folders.items()
+            f"{folder}: {len(found):,} images not used (data.split is {self.split})"
+            for folder, found in images.items()
             if folder not in used
         )
-        return Layout(f"two unpaired domains, {' '.join(sorted(used))}", domains, notes=notes)
-
-    def _pairs(self, prefix: str, folders: dict[str, list[str]]) -> Layout | None:
-        """Recognises two folders whose images are the same by name, with few exceptions."""
-        stems = [
-            {name[len(prefix) + len(folder) + 1 :].rpartition(".")[0]: name for name in names}
-            for folder, names in folders.items()
-        ]
-        common = sorted(set(stems[0]) & set(stems[1]), key=natural)
-        alone = [name for side in stems for stem, name in side.items() if stem not in set(common)]
-        if len(common) <= len(alone):
-            return None
-        notes: tuple[str, ...] = ("read as pairs, since the names in both folders are the same",)
-        if alone:
-            notes += (f"{len(alone):,} images without a partner are left out: {_some(alone)}",)
+        has_test = self._leaves_a_test(lambda part: f"{part}a" in by_name and f"{part}b" in by_name)
+        names = [[name for folder in side for name in images[folder]] for side in sides]
+        paired = False
+        if self.pairs_needed:
+            parts = [
+                _partners([(f"{prefix}{folder}/", images[folder]) for folder in folders_of_part])
+                for folders_of_part in zip(*sides, strict=True)
+            ]
+            partners = [[name for part, _ in parts for name in part[side]] for side in range(2)]
+            paired = _mostly_partners(partners, names)
+            if paired:
+                names = partners
+                notes += _left_out([name for _, alone in parts for name in alone])
         domains = {
-            folder: EncodedImages(self.files, [side[stem] for stem in common])
-            for folder, side in zip(folders, stems, strict=True)
+            name: EncodedImages(self.files, side) for name, side in zip(self._domain_names(prefix), names, strict=True)
         }
-        return Layout("two folders of same-named pairs", domains, paired=True, notes=notes)
+        words = f"{'pairs' if paired else 'two unpaired domains'}, {' '.join(used)}"
+        return Layout(words, domains, paired=paired, notes=notes, has_test=has_test)
+
+    def _two_folders(self, prefix: str, folders: dict[str, list[str]]) -> Layout:
+        """Two folders of images are pairs, two domains, or two classes, as is needed and as their names suggest."""
+        names = list(folders.values())
+        partners, alone = _partners([(f"{prefix}{folder}/", below) for folder, below in folders.items()])
+        alike = len(partners[0]) > len(alone)
+        if self.sets not in (None, 2):
+            # Cats and dogs numbered alike: only who asks for one set can mean classes.
+            notes = ("read as two classes, although the names in both folders are the same",) if alike else ()
+            return replace(self._class_folders(folders), notes=notes)
+        # Who has no use for pairs loses no image for their sake.
+        without = alike and (self.sets is None or not alone)
+        paired = _mostly_partners(partners, names) if self.pairs_needed else without
+        if self.sets is None and not paired:
+            return self._class_folders(folders)
+        lettered = {folder.lower() for folder in folders} == {"a", "b"}
+        titles = self._domain_names(prefix) if lettered else tuple(folders)
+        domains = {
+            title: EncodedImages(self.files, side)
+            for title, side in zip(titles, partners if paired else names, strict=True)
+        }
+        if not paired:
+            return Layout("two folders, a domain each", domains)
+        said = ("read as pairs, since the names in both folders are the same", *_left_out(alone))
+        return Layout("two folders of same-named pairs", domains, paired=True, notes=said)
+
+    def _halves(self, prefix: str, names: list[str]) -> Layout:
+        """Recognises images that hold a pair side by side, from the sizes of some of them."""
+        step = math.ceil(len(names) / SIZES_LOOKED_AT)
+        looked_at, others = 0, []
+        for name in names[::step]:
+            try:
+                width, height = stored_size(self.files.read(name))
+            except BadImage:
+                continue  # it is reported like any other when all are decoded
+            looked_at += 1
+            if not _side_by_side(width, height):
+                others.append(f"{name} is {width} x {height} px")
+        if 2 * len(others) > looked_at:
+            raise GancliError(
+                f"{self.location} holds no pairs: it is one folder of images, and {len(others)} of {looked_at} are not "
+                f"twice as wide as high, as two images side by side are; {others[0]}",
+                "pairs are two folders whose images have the same names, or images with A on the left and B on the "
+                "right",
+            )
+        whole = EncodedImages(self.files, names)
+        domains = {
+            name: HalfImages(whole, right)
+            for name, right in zip(self._domain_names(prefix), (False, True), strict=True)
+        }
+        return Layout("pairs side by side, A left and B right", domains, paired=True)
+
+    def _domain_names(self, prefix: str) -> tuple[str, str]:
+        """The names of two domains below ``prefix`` whose folders do not give them."""
+        path = self.files.path
+        return domain_names([*reversed(prefix.split("/")), path.absolute().name, path.resolve().name])
+
+    def _refuse_empty_sibling(self, prefix: str, folder: str, count: int) -> None:
+        """Raises GancliError where a directory has two folders, but images in one only."""
+        above = self.files.path / prefix
+        if not above.is_dir():
+            return
+        others = [entry.name for entry in above.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        others.remove(folder)
+        if len(others) == 1:
+            raise GancliError(
+                f"{self.location} holds {count:,} images in {folder}, but none in {others[0]}",
+                f"put the images of the other domain into {others[0]}",
+            )
 
     def _class_folders(self, folders: dict[str, list[str]]) -> Layout:
         labels = np.repeat(np.arange(len(folders)), [len(names) for names in folders.values()])
@@ -274,7 +390,7 @@ class _Finder:
         idx_names = {"train": "train", "test": "t10k"}
         chosen = self._chosen(lambda folder: "images" in parts.get(idx_names.get(folder, ""), ()))
         found = [self._idx_part(parts[idx_names[part]]) for part in chosen]
-        return _join(found)
+        return replace(_join(found), has_test=self.split == "train" and "images" in parts["t10k"])
 
     def _idx_part(self, part: dict[str, str]) -> Layout:
         name = f"{self.files.path}/{part['images']}"
@@ -308,6 +424,36 @@ def _divide(prefix: str, names: list[str]) -> tuple[list[str], dict[str, list[st
         else:
             top.append(name)
     return top, dict(sorted(folders.items(), key=lambda item: natural(item[0])))
+
+
+def _side_by_side(width: int, height: int) -> bool:
+    """Returns whether an image is twice as wide as high, to two percent of its width."""
+    return 50 * abs(width - 2 * height) <= width
+
+
+def _partners(sides: Sequence[tuple[str, list[str]]]) -> tuple[list[list[str]], list[str]]:
+    """Finds the images of two folders that have the same name but for the ending.
+
+    Args:
+        sides: of each folder its name with a slash, and the names of its images.
+
+    Returns:
+        The names of both sides in the same order, and those of the images without a partner.
+    """
+    stems = [{name[len(folder) :].rpartition(".")[0]: name for name in names} for folder, names in sides]
+    common = sorted(stems[0].keys() & stems[1].keys(), key=natural)
+    partners = [[side[stem] for stem in common] for side in stems]
+    known = {*partners[0], *partners[1]}
+    return partners, [name for _, names in sides for name in names if name not in known]
+
+
+def _mostly_partners(partners: list[list[str]], names: list[list[str]]) -> bool:
+    """Returns whether at least half of the images of the smaller side have a partner."""
+    return 2 * len(partners[0]) >= min(map(len, names))
+
+
+def _left_out(alone: list[str]) -> tuple[str, ...]:
+    return (f"{len(alone):,} images without a partner are left out: {_some(alone)}",) if alone else ()
 
 
 def _some(names: list[str]) -> str:

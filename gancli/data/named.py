@@ -7,6 +7,7 @@ import hashlib
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +121,14 @@ def open_named(name: str, split: str) -> Source:
     # torchvision checks the files against known checksums, so that the name says it all.
     fingerprint = hashlib.blake2b(f"{name}\0{split}\0{len(images)}".encode(), digest_size=16).hexdigest()
     return Source(
-        name, f"torchvision's {known.name}", {"image": images}, labels, classes, False, fingerprint, _shadowed(name)
+        name,
+        f"torchvision's {known.name}",
+        {"image": images},
+        labels,
+        classes,
+        fingerprint=fingerprint,
+        notes=_shadowed(name),
+        has_test=split == "train",
     )
 
 
@@ -131,12 +139,10 @@ def _open_idx(name: str, known: Known, kind: Any, root: Path, split: str) -> Sou
         files = known.files(kind, part)[1]
         if not all((folder / file).exists() or (folder / file.removesuffix(".gz")).exists() for file in files):
             _open_part(name, known, kind, root, part)
-    source = open_layout(DirectoryFiles(folder), name, split, one_set=False)
+    source = open_layout(DirectoryFiles(folder), name, split, None)
     classes = tuple(kind.classes) if source.labels is not None else ()
     words = f"torchvision's {known.name}"
-    return Source(
-        name, words, source.domains, source.labels, classes, False, source.fingerprint, source.notes + _shadowed(name)
-    )
+    return replace(source, layout=words, classes=classes, notes=source.notes + _shadowed(name))
 
 
 def _shadowed(name: str) -> tuple[str, ...]:

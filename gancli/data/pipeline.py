@@ -7,6 +7,7 @@ image and random number in it is a function of its position (``sampler``).
 from __future__ import annotations
 
 import atexit
+import itertools
 import signal
 import threading
 import weakref
@@ -23,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from gancli.architectures.base import Batch
 from gancli.data.cache import Decoded, Preparation, decode_all
 from gancli.data.sampler import Order, uniform
-from gancli.data.source import Source
+from gancli.data.source import BadImage, Images, Pixels, Source, same_proportions
+from gancli.data.threads import in_threads
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
 from gancli.seeding import derive
@@ -43,6 +45,122 @@ class Raw:
         """Returns it in page-locked memory; the DataLoader calls this."""
         labels = self.labels.pin_memory() if self.labels is not None else None
         return Raw({name: images.pin_memory() for name, images in self.images.items()}, labels)
+
+
+class _Aligned:
+    """One side of pairs that are resized until they cover the crop: both images of a pair must lose the same parts.
+
+    Args:
+        images: of this side.
+        channels: with which they are read.
+        first: the other side, if that comes before this one; where the proportions differ, the image of this side is
+            a bad one, and so the pair is left out.
+    """
+
+    def __init__(self, images: Images, channels: int, first: _Aligned | None) -> None:
+        self._images, self._channels, self._first = images, channels, first
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        pixels = self._images.read(index, channels, size)
+        height, width = self._sizes[index] = pixels.shape[:2]
+        if self._first is not None:
+            try:
+                other_height, other_width = self._first.size(index, size)
+            except BadImage:  # the pair is left out and the other image named already
+                return pixels
+            if not same_proportions((width, height), (other_width, other_height)):
+                raise BadImage(
+                    f"it is {width} x {height} px, but its partner {self._first.name(index)} {other_width} x "
+                    f"{other_height}: they would be cropped in different ways (data.resize=stretch takes them whole)"
+                )
+        return pixels
+
+    def size(self, index: int, size: int | None) -> tuple[int, int]:
+        """Returns height and width, mostly known since this side was read before."""
+        if index not in self._sizes:
+            self.read(index, self._channels, size)
+        return self._sizes[index]
+
+
+def _sides(
+    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, paired: bool
+) -> dict[str, Images]:
+    """Returns the images of a source's domains under the architecture's names, which stand in the same order.
+
+    Raises:
+        GancliError: there are more or fewer.
+    """
+    if len(shapes) != len(source.domains):
+        raise GancliError(f"{source.location} holds {len(source.domains)} sets of images, but {len(shapes)} are needed")
+    sides: dict[str, Images] = {}
+    first = None
+    for (key, shape), images in zip(shapes.items(), source.domains.values(), strict=True):
+        if paired and config.resize == "cover":
+            sides[key] = first = _Aligned(images, shape[0], first)
+        else:
+            sides[key] = images
+    return sides
+
+
+def fixed_batch(
+    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, n: int, *, paired: bool = True
+) -> Batch:
+    """Decodes the first images of a source, always the same and as whole as they go into the networks.
+
+    Nothing is drawn at random: the images are resized to what the networks take and, where the proportions ask for it,
+    cropped in the middle (``resize: cover``). Images that cannot be read are passed over.
+
+    Args:
+        source: what ``open_source`` found.
+        shapes: (C, H, W) of each input of the architecture, matched to the source's domains in order.
+        config: resize and interpolation are used.
+        n: images of each domain; fewer where a domain has fewer.
+        paired: whether image i of each domain shall show the same thing, if the source is paired.
+
+    Returns:
+        Images on the CPU, float32 [N, C, H, W] in [-1, 1], as many of each domain; no labels.
+
+    Raises:
+        GancliError: no image, or no pair, can be read.
+    """
+    paired = paired and source.paired
+    whole = config.model_copy(update={"load_size": None, "crop": "center"})
+    sides = _sides(source, shapes, config, paired)
+    prepare = {name: Preparation.of(shape, whole) for name, shape in shapes.items()}
+    found: dict[str, list[Pixels]] = {}
+    for group in [list(sides)] if paired else [[name] for name in sides]:
+
+        def decode(index: int, group: list[str] = group) -> list[Pixels]:
+            return [
+                prepare[name](sides[name].read(index, prepare[name].channels, prepare[name].side)) for name in group
+            ]
+
+        results = in_threads(decode, min(len(sides[name]) for name in group))
+        good = list(itertools.islice((images for images in results if not isinstance(images, BadImage)), n))
+        results.close()
+        if not good:
+            what = "pair" if len(group) > 1 else "image"
+            raise GancliError(f"no {what} of {source.location} can be read", f"gancli data {source.location}")
+        found.update(zip(group, map(list, zip(*good, strict=True)), strict=True))
+    count = min(map(len, found.values()))
+    return Batch(
+        {
+            name: torch.from_numpy(np.stack(images[:count]))
+            .permute(0, 3, 1, 2)
+            .float()
+            .div_(127.5)
+            .sub_(1)
+            .contiguous()
+            for name, images in found.items()
+        }
+    )
 
 
 class _Domain:
@@ -169,9 +287,12 @@ class Pipeline:
         rank, world: which of how many processes this is.
         parts: how many parts of equal size a step cuts each process's share of the batch into.
         workers: processes that prepare batches; 0 prepares them in this one.
+        paired: whether the two images of a pair are drawn, cropped and mirrored together; without it the domains of a
+            paired source are drawn independently, like those of any other.
         progress: called with how many images of how many are decoded.
 
     Attributes:
+        domains: what the user calls the domains, in the order of ``shapes``.
         length: usable images, of the largest domain: an epoch.
         bad: name and reason of each image that is left out.
         classes: names of the labels.
@@ -193,24 +314,25 @@ class Pipeline:
         world: int = 1,
         parts: int = 1,
         workers: int = 0,
+        paired: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        if len(shapes) != len(source.domains):
-            raise GancliError(
-                f"{source.location} holds {len(source.domains)} sets of images, but {len(shapes)} are needed"
-            )
+        paired = paired and source.paired
+        sides = _sides(source, shapes, config, paired)
         share(batch, world, parts)
         self._batch, self._rank, self._world, self._workers = batch, rank, world, workers
         self.classes = source.classes
+        self.domains = tuple(source.domains)
         total = sum(len(images) for images in source.domains.values())
         limit = _memory_limit(config, world)
         decoded: dict[str, Decoded] = {}
         before = 0
-        for (name, images), shape in zip(source.domains.items(), shapes.values(), strict=True):
+        for name, images in sides.items():
+            aligned = " aligned" if isinstance(images, _Aligned) else ""
             decoded[name] = decode_all(
                 images,
-                Preparation.of(shape, config),
-                f"{source.fingerprint} {name}",
+                Preparation.of(shapes[name], config),
+                f"{source.fingerprint} {name}{aligned}",
                 limit=limit,
                 shared=workers > 0,
                 stop_at_bad=config.on_bad_image == "error",
@@ -222,7 +344,7 @@ class Pipeline:
         self.bad = [found for domain in decoded.values() for found in domain.bad]
 
         usable = {name: domain.indices for name, domain in decoded.items()}
-        if source.paired:
+        if paired:
             everywhere = None
             for indices in usable.values():
                 everywhere = indices if everywhere is None else np.intersect1d(everywhere, indices)
@@ -233,16 +355,16 @@ class Pipeline:
         self.length = max(len(indices) for indices in usable.values())
         data_seed = derive(seed, "data")
         domains = {
-            key: _Domain(
+            name: _Domain(
                 domain,
                 np.searchsorted(domain.indices, usable[name]),
-                shapes[key],
+                shapes[name],
                 config.flip,
                 data_seed,
                 # The halves of a pair are drawn, cropped and mirrored alike.
-                "pair" if source.paired else key,
+                "pair" if paired else name,
             )
-            for key, (name, domain) in zip(shapes, decoded.items(), strict=True)
+            for name, domain in decoded.items()
         }
         labels = None if source.labels is None else torch.from_numpy(source.labels[next(iter(usable.values()))])
         self._dataset = _Positions(domains, labels)

@@ -14,9 +14,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from gancli.data.arrays import Joined
+from gancli.data.formats import to_pixels
 from gancli.data.sampler import uniform
-from gancli.data.source import Pixels, Source
+from gancli.data.source import Images, Pixels, Source
 from gancli.errors import GancliError, nearest
 
 KINDS = ("circle", "square", "triangle", "diamond", "cross", "star")
@@ -29,6 +32,8 @@ RGB = np.array(
 )
 LENGTH = 20_160
 """Images of each domain: 560 of every mode. At 256 px they still fit into the default cache of 4 GiB."""
+TEST_LENGTH = 1_008
+"""Images of each domain in the test part of pairs and domains: 28 of every mode."""
 SIZE = 64
 """Side in pixels where the reader does not ask for one."""
 RECOGNISED = 0.8
@@ -185,13 +190,14 @@ class Drawn:
         name: what a person calls the list, ``"shapes"``.
         style: how the shapes are filled.
         first: index of the first image; lists that do not overlap share no image.
+        count: how many images.
     """
 
-    def __init__(self, name: str, style: Style = "plain", first: int = 0) -> None:
-        self._name, self._style, self._factors = name, style, factors(first, LENGTH)
+    def __init__(self, name: str, style: Style = "plain", first: int = 0, count: int = LENGTH) -> None:
+        self._name, self._style, self._factors = name, style, factors(first, count)
 
     def __len__(self) -> int:
-        return LENGTH
+        return len(self._factors.kind)
 
     def name(self, index: int) -> str:
         return f"{self._name}[{index}]"
@@ -210,13 +216,19 @@ class Drawn:
         image: Pixels = draw(one, SIZE if size is None else size, self._style)[0]
         if channels == 3:
             return image
+        if channels != 1:
+            return to_pixels(Image.fromarray(image), channels)
         # ITU-R 601 luma, as Pillow's conversion from RGB to grey.
         grey: Pixels = np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
         return grey
 
 
-def open_shapes(location: str) -> Source:
+def open_shapes(location: str, split: str = "train") -> Source:
     """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
+
+    Pairs and domains have a test part of images that are not among those to train on. That of ``shapes:domains`` is in
+    pairs, the same shapes plain and striped, so that a translation can be compared with the truth. The other variants
+    are the same for every ``split``.
 
     Raises:
         GancliError: there is no such variant.
@@ -237,15 +249,33 @@ def open_shapes(location: str) -> Source:
             KINDS,
             fingerprint=fingerprint,
         )
-    if variant == "pairs":
-        domains = {"outline": Drawn(location, "outline"), "filled": Drawn(location)}
-        return Source(location, "built-in pairs of shapes", domains, paired=True, fingerprint=fingerprint)
-    if variant == "domains":
-        domains = {"plain": Drawn(location), "striped": Drawn(location, "striped", first=LENGTH)}
-        return Source(location, "built-in plain and striped shapes", domains, fingerprint=fingerprint)
+    if variant in ("pairs", "domains"):
+        return _two_domains(location, variant, split, fingerprint)
     known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
     hint = nearest(location, known) or f"the built-in data are {', '.join(known)}"
     raise GancliError(f"there is no built-in data {location!r}", hint)
+
+
+def _two_domains(location: str, variant: str, split: str, fingerprint: str) -> Source:
+    styles: dict[str, Style] = (
+        {"outline": "outline", "filled": "plain"} if variant == "pairs" else {"plain": "plain", "striped": "striped"}
+    )
+    parts: dict[str, dict[str, Images]] = {
+        "train": {
+            name: Drawn(location, style, first=LENGTH * place * (variant == "domains"))
+            for place, (name, style) in enumerate(styles.items())
+        },
+        "test": {name: Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH) for name, style in styles.items()},
+    }
+    domains = {name: Joined([parts["train"][name], parts["test"][name]]) for name in styles}
+    return Source(
+        location,
+        "built-in pairs of shapes" if variant == "pairs" else "built-in plain and striped shapes",
+        domains if split == "all" else parts[split],
+        paired=variant == "pairs" or split == "test",
+        fingerprint=fingerprint if split == "train" else f"{fingerprint} {split}",
+        has_test=split == "train",
+    )
 
 
 class Recognised(NamedTuple):

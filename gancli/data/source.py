@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +25,11 @@ KINDS_OF_SOURCE = (
 )
 
 Pixels = NDArray[np.uint8]
-"""One decoded image: uint8 [H, W, C] with C = 1 (grey) or 3 (RGB)."""
+"""One decoded image: uint8 [H, W, C]; C = 1 is grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+
+DOMAIN_NAMES = re.compile(r"([^\W\d_](?:[^\W\d]|-)+)2([^\W\d_](?:[^\W\d]|-)+?)(?:[-_ .(]+v?\d.*)?")
+"""Folders named like ``horse2zebra``; a size or version may follow, as in ``vangogh2photo-256``."""
+ARCHIVE_ENDING = re.compile(r"\.(zip|npz|t(ar|gz|bz2?|xz)|tar\.\w+)$", re.IGNORECASE)
 
 
 class BadImage(Exception):
@@ -54,12 +59,14 @@ class Source:
     Attributes:
         location: the SOURCE as the user gave it.
         layout: what was recognised, in words ("class folders", "MNIST idx files").
-        domains: images by domain; one-domain data has the one key ``"image"``.
+        domains: images by what a user calls the domain; one-domain data has the one key ``"image"``.
         labels: int64 [N] class indices, float32 [N, K] attributes in {0, 1}, or None.
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether image i of each domain shows the same thing.
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
         notes: what a person should know: files left out, parts not used.
+        has_test: this is the train part of data that have a test part too; ``open_source`` with ``"test"`` opens it.
+        channels: of the domains whose images are arrays of more than 4 channels; they can be read with no others.
     """
 
     location: str
@@ -69,11 +76,23 @@ class Source:
     classes: tuple[str, ...] = ()
     paired: bool = False
     fingerprint: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    has_test: bool = False
+    channels: Mapping[str, int] = field(default_factory=dict)
 
 
-def open_source(location: str, split: str = "train", *, one_set: bool = False) -> Source:
+def open_source(
+    location: str,
+    split: str = "train",
+    *,
+    needs: DataNeeds | None = None,
+    domains: tuple[str, ...] | None = None,
+) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
+
+    Some data can be read in several ways: two folders are two classes, two domains, or pairs where the names are the
+    same; images twice as wide as high are pairs side by side for who needs pairs. ``check`` says whether what was
+    found is enough.
 
     A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written
     with a slash (``./mnist``).
@@ -81,17 +100,36 @@ def open_source(location: str, split: str = "train", *, one_set: bool = False) -
     Args:
         location: ``shapes`` or a variant of it, a directory, a zip, tar or ``.npz`` file, or a torchvision name.
         split: ``"train"``, ``"test"`` or ``"all"``, for data that is delivered in parts.
-        one_set: the caller has a use for one set of images only, so two folders of same-named images are two classes
-            and not pairs.
+        needs: what the images are for; by default what the layout suggests is taken.
+        domains: what to call the domains, in their order, instead of the names that were found.
 
     Raises:
-        GancliError: there is nothing of that name, it holds no images, not that part, or cannot be read.
+        GancliError: there is nothing of that name, it holds no images, not that part, cannot be read, or has another
+            number of domains than are named.
     """
+    source = _open(location, split, needs)
+    if domains is None:
+        return source
+    if len(domains) != len(source.domains):
+        raise GancliError(
+            f"data.domains names {' and '.join(domains)}, but {location} holds "
+            + (" and ".join(source.domains) if len(source.domains) > 1 else "one set of images"),
+            "" if len(source.domains) > 1 else "leave data.domains out, or put the two sets into two folders",
+        )
+    names = dict(zip(source.domains, domains, strict=True))
+    return replace(
+        source,
+        domains={names[name]: images for name, images in source.domains.items()},
+        channels={names[name]: channels for name, channels in source.channels.items()},
+    )
+
+
+def _open(location: str, split: str, needs: DataNeeds | None) -> Source:
     # Imported here since these modules build on this one, and torchvision's takes seconds.
     from gancli.data.shapes import open_shapes
 
     if location == "shapes" or location.startswith("shapes:"):
-        return open_shapes(location)
+        return open_shapes(location, split)
     if location in NAMES:
         from gancli.data.named import open_named
 
@@ -111,26 +149,55 @@ def open_source(location: str, split: str = "train", *, one_set: bool = False) -
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
-    return open_layout(files, location, split, one_set)
+    return open_layout(files, location, split, needs)
 
 
 def _open_npz(path: Path, location: str, split: str) -> Source:
     from gancli.data.arrays import Joined, classes_of, read_npz
 
-    images, labels, notes = read_npz(path, split)
-    known = [part for part in labels if part is not None]
+    found = read_npz(path, split)
+    domains = {name: parts[0] if len(parts) == 1 else Joined(list(parts)) for name, parts in found.domains.items()}
+    channels = {name: parts[0].channels for name, parts in found.domains.items() if parts[0].channels > 4}
+    two = len(domains) == 2
+    paired = two and len({tuple(map(len, parts)) for parts in found.domains.values()}) == 1
+    if two:
+        names = domain_names([path.absolute().name, path.resolve().name])
+        channels = {name: channels[key] for name, key in zip(names, domains, strict=True) if key in channels}
+        domains = dict(zip(names, domains.values(), strict=True))
+    known = [part for part in found.labels if part is not None]
+    labels = np.concatenate(known) if len(known) == len(found.labels) else None
     status = path.stat()
     fingerprint = f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}"
-    joined = np.concatenate(known) if len(known) == len(images) else None
     return Source(
         location,
-        "an npz file",
-        {"image": images[0] if len(images) == 1 else Joined(list(images))},
-        joined,
-        classes_of(joined) if joined is not None else (),
-        fingerprint=hashlib.blake2b(fingerprint.encode(errors="surrogateescape"), digest_size=16).hexdigest(),
-        notes=notes,
+        ("an npz file with pairs" if paired else "an npz file with two unpaired domains") if two else "an npz file",
+        domains,
+        labels,
+        classes_of(labels) if labels is not None else (),
+        paired,
+        hashlib.blake2b(fingerprint.encode(errors="surrogateescape"), digest_size=16).hexdigest(),
+        found.notes,
+        found.has_test,
+        channels,
     )
+
+
+def domain_names(folders: Iterable[str]) -> tuple[str, str]:
+    """Returns the names of two domains that have none of their own.
+
+    Args:
+        folders: names of the folders or archives that hold them; the first that is like ``horse2zebra`` is taken.
+
+    Returns:
+        ``("horse", "zebra")``; without such a folder ``("A", "B")``.
+    """
+    for folder in folders:
+        match = DOMAIN_NAMES.fullmatch(ARCHIVE_ENDING.sub("", folder))
+        if match is not None:
+            first, second = match[1].rstrip("-_"), match[2].rstrip("-_")
+            if first.lower() != second.lower():
+                return first, second
+    return "A", "B"
 
 
 def _unknown(location: str, path: Path) -> GancliError:
@@ -151,14 +218,23 @@ def check(source: Source, needs: DataNeeds) -> str | None:
         reason = "same-named images of two folders" if source.paired else "two domains"
         return f"it needs one set of images, but {source.location} holds {reason}: {names}"
     if count != needs.domains:
-        return f"it needs {needs.domains} sets of images, but {source.location} holds {count}"
+        return f"it needs {needs.domains} sets of images, but {source.location} holds {count}: {source.layout}"
     if needs.paired and not source.paired:
-        return f"it needs pairs of images, but nothing pairs {names} of {source.location}"
+        return f"it needs pairs of images, but nothing pairs {names} of {source.location} ({source.layout})"
     if needs.labels and source.labels is None:
         return f"it needs a class for every image, but {source.location} has no labels"
     if needs.labels and source.labels is not None and source.labels.ndim != 1:
         return f"it needs one class for every image, but {source.location} has attributes"
     return None
+
+
+def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Returns whether two (width, height) are alike in shape: scaled to the smaller one, they differ by less than a
+    pixel."""
+    (width, height), (large_width, large_height) = sorted((one, other))
+    # large / small is the same for both sides; either rounding may have made the smaller image.
+    difference = abs(large_width * height - large_height * width)
+    return difference < max(large_width, large_height)
 
 
 def absolute(location: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ CHUNK = 32
 T = TypeVar("T")
 
 
-def in_threads(decode: Callable[[int], T], count: int) -> Iterator[T | BadImage]:
+def in_threads(decode: Callable[[int], T], count: int) -> Generator[T | BadImage, None, None]:
     """Yields what ``decode`` returned for 0, 1, ..., count - 1, or the ``BadImage`` it raised, in this order."""
 
     stopped = threading.Event()

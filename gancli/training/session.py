@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture
+from gancli.architectures.base import Architecture, Translator
 from gancli.console import TrainingDisplay, note, progress, warn
-from gancli.data.pipeline import Pipeline
+from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, absolute, check, open_source
 from gancli.devices import choose_device
 from gancli.errors import GancliError
@@ -25,10 +25,12 @@ from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps
 from gancli.training.rundir import RunDirectory
-from gancli.training.trainer import Outcome, Trainer, mismatches
+from gancli.training.trainer import Outcome, Trainer, Watched, mismatches
 from gancli.training.update import network_names
 
 BAD_SHOWN = 10
+TESTED = 50
+"""Pairs of the test part on which a translator is measured while it trains."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Session:
     device: torch.device
     architecture: Architecture
     pipeline: Pipeline
+    watched: Watched | None
 
 
 def prepare(config: RunConfig, *, begins: bool) -> Session:
@@ -75,13 +78,15 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
             rank=distributed.rank(),
             world=distributed.world_size(),
             workers=workers,
+            paired=architecture.needs.paired,
             progress=bar.update if bar is not None else None,
         )
+        watched = _watch(architecture, source, config) if leader and isinstance(architecture, Translator) else None
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
         warn(f"{len(pipeline.bad)} images cannot be read and are left out:{shown}{more}")
-    return Session(config, device, architecture, pipeline)
+    return Session(config, device, architecture, pipeline, watched)
 
 
 def open_training_source(config: RunConfig) -> Source:
@@ -93,7 +98,7 @@ def open_training_source(config: RunConfig) -> Source:
     if config.data.source is None:
         raise GancliError("there are no data to train on", "--data shapes, or --data FOLDER with your images")
     needs = load_architecture(config.architecture).needs
-    source = open_source(config.data.source, config.data.split, one_set=needs.domains == 1)
+    source = open_source(config.data.source, config.data.split, needs=needs, domains=config.data.domains)
     reason = check(source, needs)
     if reason is not None:
         raise GancliError(f"{config.architecture} cannot train on {source.location}: {reason}")
@@ -101,6 +106,17 @@ def open_training_source(config: RunConfig) -> Source:
         for text in source.notes:
             note(text)
     return source
+
+
+def _watch(architecture: Translator, source: Source, config: RunConfig) -> Watched:
+    """Returns the images on which a translator is watched: of the test part, where the data have one."""
+    needs, data = architecture.needs, config.data
+    shapes = type(architecture).input_shapes(config.model)
+    if not source.has_test:
+        return Watched(fixed_batch(source, shapes, data, config.train.samples), None)
+    test = open_source(source.location, "test", needs=needs, domains=data.domains)
+    tested = fixed_batch(test, shapes, data, TESTED) if needs.paired else None
+    return Watched(fixed_batch(test, shapes, data, config.train.samples), tested)
 
 
 def _check_train(architecture: Architecture, train: TrainConfig) -> None:
@@ -130,7 +146,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         if session.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        trainer = Trainer(session.architecture, session.config, session.pipeline, session.device)
+        trainer = Trainer(session.architecture, session.config, session.pipeline, session.device, session.watched)
         restore(trainer, run, leader=leader)
         steps = session.config.train.steps
         if steps is not None and steps < trainer.step:

@@ -59,7 +59,7 @@ def test_two_folders_numbered_alike_are_pairs_or_two_classes(
 def test_data_says_why_an_architecture_cannot_train(capfd: pytest.CaptureFixture[str], real_data: Path) -> None:
     assert run(["data", str(real_data / "monet2photo"), "--split", "test", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
-    assert [(domain["name"], domain["images"]) for domain in report["domains"]] == [("A", 21), ("B", 21)]
+    assert [(domain["name"], domain["images"]) for domain in report["domains"]] == [("monet", 21), ("photo", 21)]
     assert "two domains" in report["architectures"]["dcgan"]
 
 
