@@ -333,10 +333,11 @@ class Trainer:
             }
 
     def _model_info(self) -> modelfile.ModelInfo:
+        shapes = type(self.architecture).input_shapes(self.config.model)
         return modelfile.describe(
             self.config.architecture,
             self.config,
-            shapes=type(self.architecture).input_shapes(self.config.model),
+            shapes=dict(zip(self.pipeline.domains, shapes.values(), strict=True)),
             networks=network_names(self.architecture),
             classes=self.pipeline.classes,
             step=self.step,
