@@ -25,12 +25,14 @@ from typer.main import get_command
 from gancli import __version__, console
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
+from gancli.cli.export import export
 from gancli.cli.import_ import import_
 from gancli.cli.models import models
 from gancli.cli.presets import presets
 from gancli.cli.resume import resume
 from gancli.cli.sample import sample
 from gancli.cli.train import train
+from gancli.cli.translate import translate
 from gancli.errors import GancliError, RunError, nearest
 
 INTERRUPTED = 130
@@ -42,6 +44,7 @@ LESS_MEMORY = {
     "or a smaller `--resolution`",
     "resume": "take less at a time: `--set train.accumulate=2`, or `--precision bf16`",
     "sample": "take fewer images at a time: a smaller `--batch`",
+    "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
 """What to type where memory ran out, by command."""
 
@@ -89,10 +92,12 @@ def _register(function: Callable[..., None], name: str, example: str) -> None:
 _register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
 _register(resume, "resume", "gancli resume photos")
 _register(sample, "sample", "gancli sample photos -n 16 -o grid.png")
+_register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
 _register(presets, "presets", "gancli presets dcgan-shapes")
 _register(models, "models", "gancli models photos")
 _register(data, "data", "gancli data photos/")
 _register(import_, "import", "gancli import dcgan netG.pth --name faces")
+_register(export, "export", "gancli export horse2zebra --to zebra -o latest_net_G.pth")
 _register(doctor, "doctor", "gancli doctor")
 
 

@@ -15,7 +15,7 @@ def import_(
         str,
         typer.Argument(
             metavar="ARCH",
-            help="Architecture of the checkpoint: cyclegan, dcgan or pix2pix.",
+            help="Architecture of the checkpoint: cyclegan, dcgan, pix2pix or ugatit.",
             autocompletion=complete_importer,
         ),
     ],
@@ -58,6 +58,8 @@ def import_(
     latest_net_G.pth, latest_net_G_A.pth, latest_net_D_A.pth. A CycleGAN's G without a letter translates A to B. With
     the discriminators, training can go on: gancli train --init-from.
 
+    ugatit reads what znxlwm/UGATIT-pytorch saves, all networks in one file: selfie2anime_params_0100000.pt.
+
     All sizes come from the tensors. No code in a file is run.
     """
     from gancli.errors import GancliError
@@ -82,9 +84,8 @@ def import_(
     from gancli.files import replace_file
     from gancli.importers import import_checkpoint
 
-    content = import_checkpoint(
-        architecture, paths, sets=set_ or (), domains=domains.split(",") if domains is not None else None
-    )
+    flags = {"data.domains": (domains.split(",") if domains is not None else None, f"--domains {domains}")}
+    content = import_checkpoint(architecture, paths, sets=set_ or (), flags=flags)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
     typer.echo(path)

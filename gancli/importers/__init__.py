@@ -5,15 +5,14 @@ Such a module has
 - ``KINDS``: what it reads, in words, by architecture;
 - ``read(architecture, found, model) -> Imported``: which of our networks the state dicts are, and their sizes;
 - ``official_keys(network)``: the name there of every tensor of one of our networks; an import reads it backwards;
-- ``files(networks, title, step)``: what the official code would save, by the name that it would give the file;
-- ``file_of(network)``: the name of the file that holds one network alone, None where a file holds them all.
+- ``files(networks, title, step)``: what the official code would save of them, by the name that it would give the file.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +32,8 @@ class Official:
     file: str
     """Pattern of a file's name; its group ``epoch`` is a number or ``latest``."""
     example: str
+    together: bool = False
+    """Whether one file holds all networks."""
 
     def module(self) -> ModuleType:
         """Imports the key map (and with it torch)."""
@@ -46,6 +47,9 @@ OFFICIAL = {
     "cyclegan": _JUNYANZ,
     "dcgan": Official("pytorch-examples", r"netG_epoch_(?P<epoch>\d+)\.pth", "netG_epoch_24.pth"),
     "pix2pix": _JUNYANZ,
+    "ugatit": Official(
+        "znxlwm", r".+_params_(?P<epoch>latest|\d+)\.pt", "selfie2anime_params_0100000.pt", together=True
+    ),
 }
 """By architecture."""
 
@@ -97,16 +101,12 @@ def title(path: Path) -> str:
     return re.sub(r"_pretrained$|_params_(?:latest|\d+)$", "", name)
 
 
-def domains_in(text: str) -> tuple[str, str] | None:
-    """Returns the domains that a title names, (``horse``, ``zebra``) for ``horse2zebra``; None where it names none."""
-    for word in re.split(r"[_\W]+", text):
-        if match := re.fullmatch(r"([^\W\d]{2,})2([^\W\d]{2,})", word):
-            return match[1], match[2]
-    return None
-
-
 def import_checkpoint(
-    architecture: str, paths: Sequence[Path], *, sets: Sequence[str] = (), domains: Sequence[str] | None = None
+    architecture: str,
+    paths: Sequence[Path],
+    *,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[Any, str]] | None = None,
 ) -> bytes:
     """Returns the content of a model file for the files of a foreign checkpoint.
 
@@ -114,7 +114,8 @@ def import_checkpoint(
         architecture: one of ``importer_names()``.
         paths: the files; see ``find_files``.
         sets: ``key.of.section=value`` as in --set, for what no tensor tells; it wins over what the tensors tell.
-        domains: names of the image domains in the architecture's order; where not given, those in the files' title.
+        flags: the same from flags of their own, as ``config.resolve`` takes them. Where neither names the domains, the
+            files' title does.
 
     Raises:
         GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
@@ -122,11 +123,12 @@ def import_checkpoint(
     import torch
 
     from gancli import config, modelfile, registry
+    from gancli.data.source import domain_names
     from gancli.importers.reading import fit, read_state_dicts
 
     module = official(architecture).module()
     found = [state for path in paths for state in read_state_dicts(path)]
-    imported = module.read(architecture, found, config.resolve(architecture, sets=sets).model)
+    imported = module.read(architecture, found, config.resolve(architecture, sets=sets, flags=flags).model)
 
     chosen = {text.partition("=")[0].strip() for text in sets}
     sizes = {
@@ -134,7 +136,7 @@ def import_checkpoint(
         for key, (value, where) in imported.model.items()
         if f"model.{key}" not in chosen
     }
-    resolved = config.resolve(architecture, sets=sets, flags=sizes)
+    resolved = config.resolve(architecture, sets=sets, flags={**sizes, **(flags or {})})
     kind = registry.load_architecture(architecture)
     with torch.device("meta"):  # shapes without memory
         model = kind(resolved.model)
@@ -148,7 +150,12 @@ def import_checkpoint(
     }
 
     shapes = kind.input_shapes(resolved.model)
-    names = _domain_names(list(shapes), domains, title(paths[0]), getattr(resolved.model, "direction", "AtoB"))
+    names: Sequence[str] = list(shapes)
+    if len(names) == 2:
+        # The title of a checkpoint says what is turned into what, names of domains come in the architecture's order.
+        titled = domain_names(title(paths[0]).split("_"))
+        backwards = getattr(resolved.model, "direction", "AtoB") == "BtoA" and titled != ("A", "B")
+        names = resolved.data.domains or (titled[::-1] if backwards else titled)
     info = modelfile.describe(
         architecture,
         resolved,
@@ -157,22 +164,6 @@ def import_checkpoint(
         origin=", ".join(path.name for path in paths),
     )
     return modelfile.to_bytes(info, tensors)
-
-
-def _domain_names(domains: list[str], given: Sequence[str] | None, title: str, direction: str) -> list[str]:
-    """Returns what the user calls the domains: as given, as the title has it, or the architecture's own names."""
-    if given is not None:
-        if len(given) != len(domains) or len(set(given)) != len(given):
-            raise GancliError(
-                f"--domains {','.join(given)}: the model has {len(domains)} domain{'s' if len(domains) > 1 else ''}",
-                "give two names, such as --domains horse,zebra" if len(domains) == 2 else "leave --domains out",
-            )
-        return list(given)
-    named = domains_in(title)
-    if len(domains) != 2 or named is None:
-        return domains
-    # The title of a model says what it turns into what.
-    return list(named if direction == "AtoB" else named[::-1])
 
 
 def export_checkpoint(

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gancli.errors import GancliError
-from gancli.importers.reading import Imported, StateDict, refusal
+from gancli.importers.reading import Imported, StateDict, agreed, refusal
 from gancli.nn.image_to_image import ImageToImageConfig
 from gancli.nn.patchgan import STRIDED, PatchGAN
 from gancli.nn.unet import UNetGenerator
@@ -52,14 +52,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfi
         GancliError: a state dict is of another kind, or they are not of one model.
     """
     networks = _assigned(architecture, found)
-    sizes: dict[str, tuple[Any, str]] = {}
-    for name, state in networks.items():
-        for key, value in _sizes(architecture, name, state, model).items():
-            known, where = sizes.setdefault(key, (value, str(state)))
-            if known != value:
-                raise GancliError(
-                    f"{where} and {state} are not of one model: {key} is {known} in the first, {value} in the second"
-                )
+    sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
     return Imported(sizes, {name: _without_statistics(state, sizes["norm"][0]) for name, state in networks.items()})
@@ -90,8 +83,8 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
             official = "G_A"  # a generator that the official code uses alone is called G, whichever it was
         if official not in known:
             raise GancliError(
-                f"{state} is called like a network {official}, but {architecture} has {', '.join(known)}",
-                "give the file the name of what it is, such as latest_net_D_A.pth, or import it as what its name says",
+                f"which network of {architecture} {state} is, its name does not say: there are {', '.join(known)}",
+                f"call it latest_net_{next(reversed(known))}.pth if it is that, or import it as what its name says",
             )
         name = known[official]
         if name in networks:
@@ -134,16 +127,15 @@ def _sizes(architecture: str, name: str, state: StateDict, model: ImageToImageCo
         domain = {"discriminator_a": {"channels": inner}, "discriminator_b": {"channels_b": inner}}
         return sizes | domain.get(name, {})
     backwards = name == "generator_ba" or getattr(model, "direction", "AtoB") == "BtoA"
-    return sizes | dict(
-        zip(("channels_b", "channels") if backwards else ("channels", "channels_b"), (inner, outer), strict=True)
-    )
+    a, b = (outer, inner) if backwards else (inner, outer)
+    return sizes | {"channels": a, "channels_b": b}
 
 
 def _resnet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, Any]]:
     """Returns the channels of a ResNet generator's input and output, and its keys of the model section.
 
     It begins with a convolution and two that halve the image, each with a norm and a ReLU behind it, so that its blocks
-    lie from ``model.10`` on; a dropout in the middle of a block moves what follows by one.
+    lie from ``model.10`` on; the second convolution of a block is its layer 5, or 6 behind a dropout.
     """
     width, inner = tensors["model.1.weight"].shape[:2]
     layers = [int(match[1]) for key in tensors if (match := re.fullmatch(r"model\.(\d+)\.weight", key))]
@@ -158,7 +150,7 @@ def _resnet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, An
         "upsampling": "deconv" if 10 + blocks in layers else "bilinear",
     }
     if blocks:
-        sizes["dropout"] = "model.10.conv_block.6.weight" in tensors
+        sizes["dropout"] = "model.10.conv_block.5.weight" not in tensors
     return inner, outer, sizes
 
 
@@ -241,10 +233,10 @@ def official_keys(network: nn.Module) -> dict[str, str]:
     return keys
 
 
-def file_of(network: str) -> str:
-    (name,) = [official for known in NETWORKS.values() for official, ours in known.items() if ours == network]
-    return f"latest_net_{name}.pth"
-
-
 def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
-    return {file_of(name): state for name, state in networks.items()}
+    return {
+        f"latest_net_{official}.pth": networks[ours]
+        for known in NETWORKS.values()
+        for official, ours in known.items()
+        if ours in networks
+    }

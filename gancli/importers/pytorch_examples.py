@@ -14,6 +14,7 @@ from gancli.importers.reading import Imported, StateDict, refusal
 from gancli.schema import ModelConfig
 
 KINDS = {"dcgan": "a DCGAN generator of pytorch/examples or the PyTorch tutorial"}
+FILES = {"generator": "netG.pth", "discriminator": "netD.pth"}
 FOREIGN = "main."
 OURS = "layers."
 
@@ -49,9 +50,5 @@ def official_keys(network: nn.Module) -> dict[str, str]:
     return {key: FOREIGN + key.removeprefix(OURS) for key in network.state_dict()}
 
 
-def file_of(network: str) -> str:
-    return {"generator": "netG.pth", "discriminator": "netD.pth"}[network]
-
-
 def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
-    return {file_of(name): state for name, state in networks.items()}
+    return {FILES[name]: state for name, state in networks.items()}

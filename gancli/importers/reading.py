@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,23 @@ def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]
         return
     for name, inner in value.items():
         yield from _state_dicts(f"{key}.{name}" if key else str(name), inner)
+
+
+def agreed(measured: Iterable[tuple[StateDict, Mapping[str, Any]]]) -> dict[str, tuple[Any, str]]:
+    """Returns the sizes that state dicts imply together: key of the model section -> (value, the file that says so).
+
+    Raises:
+        GancliError: two of them imply different values.
+    """
+    sizes: dict[str, tuple[Any, str]] = {}
+    for state, implied in measured:
+        for key, value in implied.items():
+            known, where = sizes.setdefault(key, (value, str(state)))
+            if known != value:
+                raise GancliError(
+                    f"{where} and {state} are not of one model: {key} is {known} in the first, {value} in the second"
+                )
+    return sizes
 
 
 def fit(state: StateDict, network: nn.Module, keys: Mapping[str, str], kind: str) -> dict[str, Tensor]:

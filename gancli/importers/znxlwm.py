@@ -1,0 +1,144 @@
+"""U-GAT-IT of znxlwm/UGATIT-pytorch: ``selfie2anime_params_0100000.pt``, a dict of the state dicts of all networks.
+
+Its spectral norms are those of ``torch.nn.utils.spectral_norm``, which says ``weight_orig`` where a parametrization
+says ``parametrizations.weight.original``. The weights of its layer norms are [1, C, 1, 1], ours [C].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import isqrt
+from typing import Any
+
+from torch import Tensor, nn
+
+from gancli.architectures.ugatit import Generator
+from gancli.console import warn
+from gancli.errors import GancliError
+from gancli.importers.reading import Imported, StateDict, agreed, refusal
+from gancli.schema import ModelConfig
+
+KINDS = {"ugatit": "a checkpoint of UGATIT-pytorch"}
+NETWORKS = {
+    "genA2B": "generator_ab",
+    "genB2A": "generator_ba",
+    "disGA": "discriminator_global_a",
+    "disGB": "discriminator_global_b",
+    "disLA": "discriminator_local_a",
+    "disLB": "discriminator_local_b",
+}
+"""Our network by the official name."""
+
+MODULATION = (".rho", ".gamma", ".beta")
+"""Ends of keys: the weights of layer norms, [1, C, 1, 1] there."""
+
+RENAMED = (
+    (r"^encoder\.(\d+)\.conv1\.", r"DownBlock.\1.conv_block.1."),
+    (r"^encoder\.(\d+)\.conv2\.", r"DownBlock.\1.conv_block.5."),
+    (r"^attention\.average\.", "gap_fc."),
+    (r"^attention\.maximum\.", "gmp_fc."),
+    (r"^attention\.merge\.0\.", "conv1x1."),
+    (r"^decoder\.", "UpBlock2."),
+    (r"^judge\.1\.", "conv."),
+    (r"parametrizations\.weight\.original$", "weight_orig"),
+    (r"parametrizations\.weight\.0\._([uv])$", r"weight_\1"),
+)
+"""Parts of our keys, and what they are there: what generators and discriminators do not share."""
+
+
+def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> Imported:
+    """Finds the networks by their keys in the file, and the sizes from their tensors.
+
+    Raises:
+        GancliError: a network is of another kind, or they are not of one model.
+    """
+    networks: dict[str, StateDict] = {}
+    for state in found:
+        called = state.key.rpartition(".")[2] or state.path.stem
+        if called not in NETWORKS:
+            continue
+        name = NETWORKS[called]
+        if name in networks:
+            raise GancliError(f"{networks[name]} and {state} are both the network {called}", "give one of them")
+        tensors = {key: value.flatten() if key.endswith(MODULATION) else value for key, value in state.tensors.items()}
+        networks[name] = replace(state, tensors=tensors)
+    if not any(name.startswith("generator") for name in networks):
+        keys = ", ".join(dict.fromkeys(state.key or "tensors without a key" for state in found))
+        raise GancliError(
+            f"{found[0].path} is not {KINDS[architecture]}: there is neither genA2B nor genB2A in it, but {keys}",
+            "see `gancli import --help` for what can be imported",
+        )
+    measured = [
+        (state, _generator_sizes(state) if name.startswith("generator") else _discriminator_sizes(name, state))
+        for name, state in networks.items()
+    ]
+    return Imported(agreed(measured), networks)
+
+
+def _generator_sizes(state: StateDict) -> dict[str, Any]:
+    """Returns the keys of the model section that a generator fixes; of the light version, no tensor tells the size."""
+    width, channels = _first_sizes(state, "DownBlock.1.weight")
+    features, columns = _first_sizes(state, "FC.0.weight")
+    sizes = {
+        "channels": channels,
+        "generator_width": width,
+        "residual_blocks": len({key.partition(".")[0] for key in state.tensors if key.startswith("UpBlock1_")}),
+        "light": columns == features,
+    }
+    if columns != features:  # it sees all of [4 width, H/4, W/4]
+        sizes["resolution"] = 4 * isqrt(columns // features)
+    return sizes
+
+
+def _discriminator_sizes(name: str, state: StateDict) -> dict[str, Any]:
+    """Returns the keys of the model section that a discriminator fixes."""
+    width, channels = _first_sizes(state, "model.1.weight_orig")
+    chain = [key for key in state.tensors if re.fullmatch(r"model\.\d+\.weight_orig", key)]
+    layers = "global_layers" if "global" in name else "local_layers"
+    return {"channels": channels, "discriminator_width": width, layers: len(chain) + 1}
+
+
+def _first_sizes(state: StateDict, key: str) -> tuple[int, int]:
+    """Returns the outputs and inputs of a layer's weight."""
+    tensor = state.tensors.get(key)
+    if tensor is None or tensor.ndim < 2 or tensor.numel() == 0:
+        problems = [f"{key}: missing, or no weight of a layer"]
+        problems += [f"{other}: unexpected" for other in state.tensors]
+        raise refusal(state, KINDS["ugatit"], problems)
+    return tensor.shape[0], tensor.shape[1]
+
+
+def official_keys(network: nn.Module) -> dict[str, str]:
+    is_generator = isinstance(network, Generator)
+    # In front of the first of two linear layers, the features are averaged and flattened; there by functions.
+    linear = {"1": "0", "2": "0", "3": "2", "4": "2"}
+    renamed: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+        *RENAMED,
+        (r"^encoder\.", "DownBlock." if is_generator else "model."),
+        (r"^blocks\.(\d+)\.", lambda match: f"UpBlock1_{int(match[1]) + 1}."),
+        (r"^style\.(\d)\.", lambda match: f"FC.{linear[match[1]]}."),
+    ]
+    keys = {}
+    for key in network.state_dict():
+        official = key
+        for ours, theirs in renamed:
+            official = re.sub(ours, theirs, official)
+        keys[key] = official
+    return keys
+
+
+def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
+    missing = [official for official, ours in NETWORKS.items() if ours not in networks]
+    if missing:
+        warn(f"the model holds no {' and no '.join(missing)}, which the official code wants to load, too")
+    states = {
+        official: {
+            key: value[None, :, None, None] if key.endswith(MODULATION) else value
+            for key, value in networks[ours].items()
+        }
+        for official, ours in NETWORKS.items()
+        if ours in networks
+    }
+    return {f"{title}_params_{step:07d}.pt": states}
