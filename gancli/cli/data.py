@@ -36,16 +36,17 @@ def data(
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
-    rows = _rows(report)
-    for reading in report["other_readings"]:
-        rows += _rows(reading)
+    rows = _rows("layout", report)
+    for reading in report["other_readings"]:  # of which only what is new is said
+        said = {key: [line for line in reading[key] if line not in report[key]] for key in ("notes", "bad")}
+        rows += _rows("or", {**reading, **said, "has_test": False})
     for name, reason in report["architectures"].items():
         rows.append(["architecture", f"{name}: {reason or 'can train on it' + report['read_as'].get(name, '')}"])
     console.table([source, ""], rows)
 
 
-def _rows(reading: dict[str, Any]) -> list[list[str]]:
-    rows = [["layout", reading["layout"]]]
+def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
+    rows = [[title, reading["layout"]]]
     for domain in reading["domains"]:
         name = f"{domain['name']}: " if len(reading["domains"]) > 1 else ""
         rows.append(["images", f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
@@ -55,9 +56,9 @@ def _rows(reading: dict[str, Any]) -> list[list[str]]:
     if reading["has_test"]:
         rows.append(["test part", "yes (--split test shows it)"])
     rows += [["note", note] for note in reading["notes"]]
-    for title, found in (("broken", reading["bad"]), ("unequal pairs", reading["unequal"])):
-        if found or title == "broken":
-            rows.append([title, f"{len(found):,}" if found else "none"])
+    for what, found in (("broken", reading["bad"]), ("unequal pairs", reading["unequal"])):
+        if found or (what == "broken" and title == "layout"):
+            rows.append([what, f"{len(found):,}" if found else "none"])
         rows += [["", f"{image['name']}: {image['reason']}"] for image in found[:SHOWN]]
         rows += [["", f"and {len(found) - SHOWN:,} more (--json lists all)"]] if len(found) > SHOWN else []
     return rows
@@ -107,7 +108,8 @@ def _examine(source: Source) -> dict[str, Any]:
     from gancli.data.threads import in_threads
 
     total = sum(len(images) for images in source.domains.values())
-    domains, bad = [], []
+    domains = []
+    bad: dict[tuple[str, str], None] = {}  # a set in order: two halves of one image are broken alike
     sizes: dict[str, list[tuple[int, int] | None]] = {}
     with console.progress(f"reading {source.location}", total) as bar:
         for name, images in source.domains.items():
@@ -120,7 +122,7 @@ def _examine(source: Source) -> dict[str, Any]:
             )
             for index, pixels in enumerate(decoded):
                 if isinstance(pixels, BadImage):
-                    bad.append({"name": images.name(index), "reason": str(pixels)})
+                    bad[images.name(index), str(pixels)] = None
                     sizes[name].append(None)
                 else:
                     sizes[name].append((pixels.shape[1], pixels.shape[0]))
@@ -146,7 +148,7 @@ def _examine(source: Source) -> dict[str, Any]:
         "paired": source.paired,
         "has_test": source.has_test,
         "notes": list(source.notes),
-        "bad": bad,
+        "bad": [{"name": name, "reason": reason} for name, reason in bad],
         "unequal": unequal,
     }
 

@@ -341,7 +341,8 @@ class Pipeline:
             if decoded[name].path is None:
                 limit -= decoded[name].nbytes
             before += len(images)
-        self.bad = [found for domain in decoded.values() for found in domain.bad]
+        # Two halves of one image are broken alike.
+        self.bad = list(dict.fromkeys(found for domain in decoded.values() for found in domain.bad))
 
         usable = {name: domain.indices for name, domain in decoded.items()}
         if paired:

@@ -215,10 +215,10 @@ def check(source: Source, needs: DataNeeds) -> str | None:
     """Returns in words why an architecture with these needs cannot train on a source; None if it can."""
     count, names = len(source.domains), " and ".join(source.domains)
     if needs.domains == 1 and count > 1:
-        reason = "same-named images of two folders" if source.paired else "two domains"
+        reason = "pairs of images" if source.paired else "two domains"
         return f"it needs one set of images, but {source.location} holds {reason}: {names}"
     if count != needs.domains:
-        return f"it needs {needs.domains} sets of images, but {source.location} holds {count}: {source.layout}"
+        return f"it needs {needs.domains} sets of images, but {source.location} holds {count} ({source.layout})"
     if needs.paired and not source.paired:
         return f"it needs pairs of images, but nothing pairs {names} of {source.location} ({source.layout})"
     if needs.labels and source.labels is None:

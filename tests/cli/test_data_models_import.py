@@ -60,7 +60,102 @@ def test_data_says_why_an_architecture_cannot_train(capfd: pytest.CaptureFixture
     assert run(["data", str(real_data / "monet2photo"), "--split", "test", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
     assert [(domain["name"], domain["images"]) for domain in report["domains"]] == [("monet", 21), ("photo", 21)]
-    assert "two domains" in report["architectures"]["dcgan"]
+    assert "two domains: monet and photo" in report["architectures"]["dcgan"]
+    assert report["architectures"]["cyclegan"] is None
+    assert "nothing pairs monet and photo" in report["architectures"]["pix2pix"]
+
+
+def test_data_can_be_read_in_several_ways(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(photos, here / "cats")
+    (here / "set/dogs").mkdir(parents=True)
+    for index, path in enumerate(sorted(photos.iterdir())):
+        shutil.copy(path, here / f"set/dogs/dog{index}.png")
+    (here / "cats").rename(here / "set/cats")
+    (here / "set/dogs/dog0.png").write_text("no picture")
+    assert run(["data", "set"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert "layout class folders" in lines
+    assert "architecture dcgan: can train on it" in lines
+    assert "architecture cyclegan: can train on it, read as two folders, a domain each: cats 24, dogs 24" in lines
+    assert lines.count("broken 1") == 1
+    (pix2pix,) = (line for line in lines if line.startswith("architecture pix2pix"))
+    assert "nothing pairs cats and dogs of set" in pix2pix
+
+
+def test_data_side_by_side(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "edges2cats/train").mkdir(parents=True)
+    for path in photos.iterdir():
+        with Image.open(path) as image:
+            wide = Image.new("RGB", (80, 40))
+            wide.paste(image, (40, 0))
+        wide.save(here / "edges2cats/train" / path.name)
+    shutil.copytree(here / "edges2cats/train", here / "edges2cats/val")
+    shutil.copy(photos / "0.png", here / "edges2cats/train/single.png")
+    (here / "edges2cats/train/text.png").write_text("no picture")
+    shutil.make_archive("edges2cats", "zip", "edges2cats")
+    for source in ("edges2cats", "edges2cats.zip"):
+        assert run(["data", source]) == 0
+        lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+        at = lines.index("or train: pairs side by side, A left and B right")
+        assert lines[at + 1 : at + 3] == ["images edges: 26, 40 x 40 px, grey", "images cats: 26, 40 x 40 px, colour"]
+        assert lines[at + 3 : at + 5] == [
+            "broken 1",
+            f"{source}/train/single.png: it is 40 x 40 px, not two images side by side",
+        ]
+        assert lines[at - 2 : at] == ["broken 1", f"{source}/train/text.png: this is no image of a known format"]
+        assert "test part yes (--split test shows it)" in lines
+        assert "cyclegan: it needs 2 sets of images" in "".join(lines)
+        (pix2pix,) = (line for line in lines if line.startswith("architecture pix2pix"))
+        assert pix2pix.endswith(
+            "can train on it, read as train: pairs side by side, A left and B right: edges 26, cats 26"
+        )
+    assert run(["data", "edges2cats", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    (reading,) = report["other_readings"]
+    assert (len(report["bad"]), len(reading["bad"])) == (1, 2)
+    assert report["architectures"]["pix2pix"] is None
+
+
+def test_data_that_hold_no_pairs(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", str(photos), "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert "24 of 24 are not twice as wide as high" in report["architectures"]["pix2pix"]
+    assert report["architectures"]["dcgan"] is None
+    assert report["other_readings"] == []
+
+
+def test_data_of_unequal_pairs(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for side in ("edges", "photos"):
+        shutil.copytree(photos, here / "set" / side)
+    Image.new("RGB", (60, 40)).save(here / "set/photos/3.png")
+    Image.new("L", (80, 80)).save(here / "set/photos/4.png")
+    Image.new("RGB", (60, 40)).save(here / "set/photos/alone.png")
+    assert run(["data", "set"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    at = lines.index("unequal pairs 1")
+    assert lines[at + 1] == "set/edges/3.png: 40 x 40 px, but 60 x 40 in photos (needs data.resize=stretch)"
+    assert "note 1 images without a partner are left out: photos/alone.png" in lines
+
+
+def test_data_with_one_empty_side(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(photos, here / "horse2zebra/trainA")
+    (here / "horse2zebra/trainB").mkdir()
+    assert run(["data", "horse2zebra"]) == 2
+    assert capfd.readouterr().err == (
+        "error: horse2zebra holds 24 images in trainA, but none in trainB\n"
+        "hint: put the images of the other domain into trainB\n"
+    )
+
+
+def test_data_of_many_channels(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    np.savez("sat2map.npz", A=np.zeros((3, 6, 8, 9), np.uint8), B=np.zeros((3, 8, 9), np.uint8))
+    assert run(["data", "sat2map.npz", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert [(domain["name"], domain["colours"]) for domain in report["domains"]] == [
+        ("sat", "6 channels"),
+        ("map", "grey"),
+    ]
+    assert report["bad"] == []
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,19 @@ def test_interpolation_is_pillows(interpolation):
     assert (prepared(interpolation=interpolation)(pixels) == np.asarray(expected)).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+@pytest.mark.parametrize("crop", ["center", "random"])
+def test_channels_are_resized_each_on_its_own(channels, crop):
+    pixels = Noise([(33, 21)]).read(0, channels)
+    pixels[:16, :, -1] = 0  # were this alpha, the colours below it would count for nothing
+    result = prepared((channels, 8, 8), crop=crop)(pixels)
+    planes = [prepared((1, 8, 8), crop=crop)(pixels[:, :, channel : channel + 1]) for channel in range(channels)]
+    assert (result == np.concatenate(planes, axis=2)).all()
+    assert result.shape[2] == channels
+    colour = prepared(crop=crop)(np.repeat(pixels[:, :, :1], 3, axis=2))
+    assert (colour == np.repeat(result[:, :, :1], 3, axis=2)).all()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (7, 5000), (3, 3)])
 @pytest.mark.parametrize("crop", ["center", "random"])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])

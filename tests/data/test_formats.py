@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gancli.data.formats import FORMATS, decode, is_image
+from gancli.data.formats import FORMATS, decode, is_image, stored_size
 from gancli.data.source import BadImage
 
 
@@ -61,6 +61,36 @@ def test_alpha_lies_over_white():
     pixels = decode(encoded(image), 3)[0].astype(int)
     assert pixels[:2].tolist() == [[200, 0, 0], [255, 255, 255]]
     assert np.abs(pixels[2:] - [[127, 127, 127], [204, 224, 204]]).max() <= 1
+
+
+def test_alpha_is_kept_where_it_is_wanted():
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(200, 10, 0, 255), (200, 10, 0, 0), (90, 90, 90, 128)])
+    assert (decode(encoded(image), 4) == np.asarray(image)).all()
+    assert decode(encoded(image), 2)[0, :, 1].tolist() == [255, 0, 128]
+    assert decode(encoded(image), 2)[0, 2, 0] == 90
+    for channels in (2, 4):
+        assert (decode(encoded(ramp()), channels)[:, :, -1] == 255).all()
+        assert (decode(encoded(ramp()), channels)[:, :, :-1] == decode(encoded(ramp()), channels - 1)).all()
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.putdata([0, 1])
+    assert decode(encoded(palette, transparency=0), 4)[0, :, 3].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("channels", [5, 64])
+def test_files_have_no_more_than_four_channels(channels):
+    with pytest.raises(BadImage, match=f"at most 4 channels and not {channels}"):
+        decode(encoded(ramp()), channels)
+
+
+def test_stored_size_comes_from_the_header():
+    data = encoded(ramp(size=(40, 30)), "JPEG")
+    assert stored_size(data) == (40, 30)
+    assert stored_size(data[:-20]) == (40, 30)
+    for damaged in (b"", b"hello"):
+        with pytest.raises(BadImage):
+            stored_size(damaged)
 
 
 def test_grey_with_alpha():

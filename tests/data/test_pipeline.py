@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from gancli.data.pipeline import Batches, Pipeline, decoded_bytes
+from gancli.architectures.base import Batch
+from gancli.data.pipeline import Batches, Pipeline, decoded_bytes, fixed_batch
 from gancli.data.source import BadImage, Pixels, Source, open_source
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
@@ -58,7 +59,8 @@ def source(count: int = 50, labels: bool = False, **options: object) -> Source:
 def pipeline(
     data: Source | None = None, shapes: dict | None = None, batch: int = 16, seed: int = 3, **options
 ) -> Pipeline:
-    places = {name: options.pop(name) for name in ("rank", "world", "parts", "workers", "progress") if name in options}
+    own = ("rank", "world", "parts", "workers", "paired", "progress")
+    places = {name: options.pop(name) for name in own if name in options}
     return Pipeline(data or source(), shapes or SHAPE, DataConfig(**options), batch=batch, seed=seed, **places)
 
 
@@ -221,7 +223,7 @@ TWO = {"A": (3, 8, 8), "B": (3, 8, 8)}
 def test_pairs_stay_together_and_lose_both_halves():
     pipe = pipeline(two_domains(True, left=(2,), right=(5, 2)), TWO, batch=9, flip=True)
     assert pipe.length == 10
-    assert [name for name, _ in pipe.bad] == ["numbered[2]", "numbered[2]", "numbered[5]"]
+    assert [name for name, _ in pipe.bad] == ["numbered[2]", "numbered[5]"]
     batches = pipe.batches(0, CPU)
     shown: list[int] = []
     for _ in range(10):
@@ -235,6 +237,164 @@ def test_pairs_stay_together_and_lose_both_halves():
 def test_no_pair_left():
     with pytest.raises(GancliError, match="no pair of two"):
         pipeline(two_domains(True, left=tuple(range(6)), right=tuple(range(6, 12))), TWO)
+
+
+def test_pairs_are_drawn_apart_for_who_needs_none():
+    data = two_domains(True, left=(2,), right=(5,))
+    together, apart = (pipeline(data, TWO, batch=110, flip=True, paired=paired) for paired in (True, False))
+    assert (together.length, apart.length) == (10, 11)
+    assert together.domains == apart.domains == ("left", "right")
+    images = next(apart.batches(0, CPU)).images
+    a, b = numbers(images["A"]), numbers(images["B"])
+    for epoch in range(0, 110, 11):  # every image of each, also those whose partner is broken
+        assert sorted(a[epoch : epoch + 11]) == [i for i in range(12) if i != 2]
+        assert sorted(b[epoch : epoch + 11]) == [i for i in range(12) if i != 5]
+    assert a != b
+    mirrored = [images[name][:, 0, 0, 0] > images[name][:, 0, 0, -1] for name in TWO]
+    assert 20 < int((mirrored[0] != mirrored[1]).sum()) < 90
+    # What is not paired stays so.
+    assert pipeline(two_domains(False), TWO, paired=True).length == 12
+
+
+class Places(Numbered):
+    """Images in which every pixel says where it is: y and x, in 128ths of the image, and which image."""
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        height, width = self.size[index] if isinstance(self.size, list) else self.size
+        y, x = np.mgrid[:height, :width]
+        pixels = np.stack([(y + 0.5) / height * 128, (x + 0.5) / width * 128, y * 0 + index], axis=-1)
+        return pixels.astype(np.uint8)
+
+
+def places(sizes: list[tuple[int, int]], others: list[tuple[int, int]]) -> Source:
+    domains = {"left": Places(len(sizes), sizes), "right": Places(len(others), others)}
+    return Source("places", "", domains, paired=True, fingerprint=f"places {sizes} {others}")
+
+
+WIDE = [(32, 48)] * 12
+
+
+@pytest.mark.parametrize("crop", ["center", "random"])
+@pytest.mark.parametrize("load_size", [20, 32])
+@pytest.mark.parametrize("resize", ["cover", "stretch"])
+def test_crops_of_pairs_show_the_same(crop, load_size, resize):
+    # Of other sizes, but the same proportions up to rounding.
+    data = places(WIDE, [(16, 24), (64, 96), (65, 97), (32, 48)] * 3)
+    shapes = dict.fromkeys(("A", "B"), (3, 16, 16))
+    pipe = pipeline(data, shapes, batch=48, crop=crop, load_size=load_size, resize=resize, flip=True)
+    assert pipe.bad == []
+    images = next(pipe.batches(0, CPU)).images
+    a, b = (((images[name] + 1) * 127.5).round() for name in shapes)
+    assert torch.equal(a[:, 2], b[:, 2])
+    assert (a - b)[:, :2].abs().max() <= 128 / load_size / 2 + 3  # half a pixel, and what the filters round
+    if crop == "random" and load_size == 32:
+        assert a[:, 0].amin(dim=(1, 2)).unique().numel() > 5
+    apart = next(pipeline(data, shapes, batch=48, crop="random", load_size=32, flip=True, paired=False).batches(0, CPU))
+    assert (apart.images["A"] - apart.images["B"]).abs().max() > 0.3
+
+
+def test_pairs_of_other_proportions_are_named_and_left_out():
+    sizes = list(WIDE)
+    sizes[3], sizes[7] = (32, 32), (48, 32)
+    data = places(WIDE, sizes)
+    for crop in ("center", "random"):
+        for cache_gib in (1, 0):
+            pipe = pipeline(data, TWO, crop=crop, load_size=10, cache_gib=cache_gib)
+            assert pipe.length == 10
+            assert [name for name, _ in pipe.bad] == ["numbered[3]", "numbered[7]"]
+            assert "it is 32 x 32 px, but its partner numbered[3] 48 x 32" in pipe.bad[0][1]
+            assert "data.resize=stretch" in pipe.bad[0][1]
+    assert pipeline(data, TWO, resize="stretch", load_size=10, crop="random").bad == []
+    assert pipeline(data, TWO, load_size=10, crop="random", paired=False).bad == []
+    with pytest.raises(GancliError, match=r"numbered\[3\] cannot be read: it is 32 x 32 px"):
+        pipeline(data, TWO, on_bad_image="error")
+    with pytest.raises(GancliError, match=r"none of the 2 images can be read; the first is .*its partner"):
+        pipeline(places(WIDE[:2], [(32, 32)] * 2), TWO)
+
+
+def test_a_broken_partner_is_named_once():
+    class Half(Places):
+        def name(self, index: int) -> str:
+            return f"{'left' if self.bad else 'right'}[{index}]"
+
+    domains = {"left": Half(6, (8, 8), bad=(2,)), "right": Half(6, (8, 8))}
+    domains["left"].read = lambda index, *rest: Numbered.read(domains["left"], index, 3)
+    data = Source("half", "", domains, paired=True, fingerprint="half")
+    pipe = pipeline(data, TWO)
+    assert pipe.bad == [("left[2]", "it is broken")]
+    assert pipe.length == 5
+
+
+def test_any_number_of_channels(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"A": rng.integers(0, 256, (8, 12, 16, 6), np.uint8), "B": rng.integers(0, 256, (8, 12, 16), np.uint8)}
+    np.savez(tmp_path / "sat2map.npz", **arrays)
+    data = open_source(str(tmp_path / "sat2map.npz"))
+    shapes = {"A": (6, 8, 8), "B": (2, 8, 8)}
+    pipe = pipeline(data, shapes, batch=8, crop="random", flip=True)
+    assert pipe.domains == ("sat", "map")
+    images = next(pipe.batches(0, CPU)).images
+    assert [tuple(image.shape) for image in images.values()] == [(8, 6, 8, 8), (8, 2, 8, 8)]
+    assert (images["B"][:, 1] == 1).all()
+    with pytest.raises(GancliError, match=r"sat2map\.npz:A\[0\]: it has 6 channels and not 3"):
+        pipeline(data, {"A": (3, 8, 8), "B": (1, 8, 8)})
+
+
+# -- fixed images -----------------------------------------------------------------------------------------------------
+
+
+def fixed(data: Source, n: int, shapes: dict | None = None, paired: bool = True, **options: object) -> Batch:
+    return fixed_batch(data, shapes or TWO, DataConfig(**options), n, paired=paired)
+
+
+def test_fixed_images_are_the_first_ones_undisturbed():
+    batch = fixed(two_domains(True), 5, flip=True, crop="random", load_size=11)
+    assert list(batch.images) == ["A", "B"]
+    assert batch.labels is None
+    for images in batch.images.values():
+        assert images.shape == (5, 3, 8, 8)
+        assert images.dtype == torch.float32
+        assert images.is_contiguous()
+        assert numbers(images) == [0, 1, 2, 3, 4]
+        assert (images[:, 0, 0, 7] == torch.tensor(207 / 127.5 - 1)).all()
+    assert len(fixed(two_domains(True), 99)) == 12
+    assert {len(images) for images in fixed(two_domains(False), 99).images.values()} == {9}
+    assert fixed(source(), 3, SHAPE).image.shape == (3, 3, 8, 8)
+
+
+def test_fixed_images_are_whole():
+    data = places([(32, 64)] * 4, [(32, 64)] * 4)
+    shapes = dict.fromkeys(("A", "B"), (3, 16, 16))
+    for resize, low, high in (("cover", 32, 96), ("stretch", 0, 128)):
+        across = ((fixed(data, 4, shapes, resize=resize, load_size=30).images["A"][:, 1] + 1) * 127.5).round()
+        down = ((fixed(data, 4, shapes, resize=resize, load_size=30).images["A"][:, 0] + 1) * 127.5).round()
+        assert (across.min(), across.max()) == (pytest.approx(low, abs=5), pytest.approx(high, abs=5))
+        assert (down.min(), down.max()) == (pytest.approx(0, abs=5), pytest.approx(128, abs=5))
+
+
+def test_fixed_images_pass_over_bad_ones():
+    data = two_domains(True, left=(0, 3), right=(1,))
+    batch = fixed(data, 4)
+    assert numbers(batch.images["A"]) == numbers(batch.images["B"]) == [2, 4, 5, 6]
+    apart = fixed(data, 4, paired=False)
+    assert numbers(apart.images["A"]) == [1, 2, 4, 5]
+    assert numbers(apart.images["B"]) == [0, 2, 3, 4]
+    sizes = [(32, 32), *WIDE[1:]]
+    assert len(fixed(places(WIDE, sizes), 99)) == 11
+    assert len(fixed(places(WIDE, sizes), 99, resize="stretch")) == 12
+    for paired, what in ((True, "pair"), (False, "image")):
+        with pytest.raises(GancliError, match=f"no {what} of two can be read"):
+            fixed(two_domains(True, left=tuple(range(12))), 4, paired=paired)
+
+
+def test_fixed_images_of_the_test_part():
+    test = open_source("shapes:domains", "test")
+    batch = fixed(test, 6, dict.fromkeys(("A", "B"), (3, 32, 32)))
+    plain, striped = batch.images["A"], batch.images["B"]
+    expected = torch.from_numpy(test.domains["striped"].read(5, 3, 32)).permute(2, 0, 1) / 127.5 - 1
+    assert torch.allclose(striped[5], expected)
+    same = (plain == striped).all(dim=1).float().mean()
+    assert 0.5 < same < 0.95
 
 
 def test_unpaired_domains_have_orders_and_lengths_of_their_own():

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from gancli.data import shapes
-from gancli.data.shapes import COLOURS, KINDS, LENGTH, RECOGNISED, Drawn, draw, factors, open_shapes, recognise
+from gancli.data.shapes import (
+    COLOURS,
+    KINDS,
+    LENGTH,
+    RECOGNISED,
+    TEST_LENGTH,
+    Drawn,
+    draw,
+    factors,
+    open_shapes,
+    recognise,
+)
+from gancli.data.source import BadImage
 from gancli.errors import GancliError
 
 MODES = len(KINDS) * len(COLOURS)
@@ -163,6 +175,49 @@ def test_variants():
     assert (a.attributes(3).texture, b.attributes(3).texture) == ("plain", "striped")
     assert a.attributes(3).x != b.attributes(3).x
     assert len({source.fingerprint for source in (plain, classes, pairs, domains)}) == 4
+
+
+@pytest.mark.parametrize("variant", ["pairs", "domains"])
+def test_test_part(variant):
+    train, test, both = (open_shapes(f"shapes:{variant}", split) for split in ("train", "test", "all"))
+    assert (train.has_test, test.has_test, both.has_test) == (True, False, False)
+    assert len({source.fingerprint for source in (train, test, both)}) == 3
+    assert open_shapes(f"shapes:{variant}").fingerprint == train.fingerprint
+    for name, images in test.domains.items():
+        assert len(images) == TEST_LENGTH
+        assert TEST_LENGTH % MODES == 0
+        assert len(both.domains[name]) == LENGTH + TEST_LENGTH
+        assert (both.domains[name].read(LENGTH + 5, 3, 16) == images.read(5, 3, 16)).all()
+        assert (both.domains[name].read(5, 3, 16) == train.domains[name].read(5, 3, 16)).all()
+        assert "test" in images.name(3)
+    places = [
+        {(images._factors.x[i], images._factors.y[i]) for i in range(len(images))}
+        for source in (train, test)
+        for images in source.domains.values()
+    ]
+    assert not (places[0] | places[1]) & (places[2] | places[3])
+    # The truth of each translation is known.
+    assert test.paired
+    one, other = test.domains.values()
+    assert one.attributes(17)[:5] == other.attributes(17)[:5]
+    assert (one.read(17, 3, 32) != other.read(17, 3, 32)).any()
+
+
+@pytest.mark.parametrize("variant", ["shapes", "shapes:classes"])
+def test_variants_without_a_test_part(variant):
+    one, other = open_shapes(variant), open_shapes(variant, "test")
+    assert not one.has_test
+    assert one.fingerprint == other.fingerprint
+    assert len(other.domains["image"]) == LENGTH
+
+
+def test_other_numbers_of_channels():
+    images = Drawn("shapes")
+    assert (images.read(7, 4, 32)[..., :3] == images.read(7, 3, 32)).all()
+    assert (images.read(7, 4, 32)[..., 3] == 255).all()
+    assert images.read(7, 2, 32).shape == (32, 32, 2)
+    with pytest.raises(BadImage, match="not 6"):
+        images.read(7, 6, 32)
 
 
 def test_unknown_variant():

@@ -20,13 +20,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 from gancli.architectures.base import DataNeeds
 from gancli.data.arrays import read_idx
+from gancli.data.files import DirectoryFiles
 from gancli.data.layouts import natural
 from gancli.data.named import _KNOWN
-from gancli.data.source import NAMES, BadImage, Source, absolute, check, open_source
+from gancli.data.source import NAMES, BadImage, Source, absolute, check, domain_names, open_source, same_proportions
 from gancli.errors import GancliError
+from gancli.schema import DataConfig
 
 
 def png(value: int = 0, side: int = 4) -> bytes:
@@ -196,6 +199,271 @@ def test_natural_order_is_total_and_compares_numbers(names):
     assert len({str(key) for key in keys}) == len(names)
     assert len(sorted(keys)) == len(names)  # any two can be compared
     assert sorted(["x10", "x9", "x1"], key=natural) == ["x1", "x9", "x10"]
+
+
+# -- two domains ------------------------------------------------------------------------------------------------------
+
+UNPAIRED, PAIRS = DataNeeds(domains=2), DataNeeds(domains=2, paired=True)
+SIDES = "trainA/1.png trainA/2.png trainB/2.png trainB/1.png testA/3.png testB/3.png"
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        ("horse2zebra", ("horse", "zebra")),
+        ("horse2zebra.zip", ("horse", "zebra")),
+        ("horse2zebra.tar.gz", ("horse", "zebra")),
+        ("vangogh2photo-256", ("vangogh", "photo")),
+        ("iphone2dslr_v3", ("iphone", "dslr")),
+        ("summer2winter_yosemite", ("summer", "winter_yosemite")),
+        ("Tag2Nacht (1)", ("Tag", "Nacht")),
+        ("день2ночь", ("день", "ночь")),
+        *((other, ("A", "B")) for other in ("data", "2", "part2", "2zebra", "a2b", "x2y2z", "same2Same", "", "v2.5")),
+    ],
+)
+def test_names_of_domains(folder, names):
+    assert domain_names([folder]) == names
+    assert domain_names(["trainA", folder, "night2day"]) == (names if names != ("A", "B") else ("night", "day"))
+
+
+def domains(source: Source) -> dict[str, list[int]]:
+    return {name: values(source, name) for name in source.domains}
+
+
+@given(st.text(max_size=20))
+def test_names_of_domains_are_always_usable(folder):
+    first, second = domain_names([folder])
+    assert DataConfig(domains=(first, second)).domains == (first, second)
+
+
+def test_names_come_from_the_folder_that_holds_the_sides(tmp_path, monkeypatch):
+    folder = tree(tmp_path / "horse2zebra", SIDES)
+    archive = zipped(folder)
+    expected = {"horse": [1, 2], "zebra": [3, 4][::-1]}
+    assert domains(open_source(str(folder))) == domains(open_source(str(archive))) == expected
+    inside = zipped(tree(tmp_path / "data", SIDES), "apple2orange/")
+    assert list(open_source(str(inside)).domains) == ["apple", "orange"]
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    assert list(open_source(str(tmp_path / "link")).domains) == list(open_source(".").domains) == ["horse", "zebra"]
+    assert list(open_source(str(tmp_path / "data")).domains) == ["A", "B"]
+
+
+def test_parts_of_two_folders_called_by_letters(tmp_path):
+    location = str(tree(tmp_path / "cat2dog", "train/A/1.png train/B/2.png test/A/3.png test/B/4.png"))
+    source = open_source(location, needs=UNPAIRED)
+    assert domains(source) == {"cat": [1], "dog": [2]}
+    assert source.has_test
+    assert domains(open_source(location, "test", needs=UNPAIRED)) == {"cat": [3], "dog": [4]}
+    assert domains(open_source(location, "all", needs=UNPAIRED)) == {"cat": [1, 3], "dog": [2, 4]}
+    assert open_source(location).classes == ("A", "B")
+
+
+def test_names_can_be_given(tmp_path):
+    location = str(tree(tmp_path / "horse2zebra", SIDES))
+    source = open_source(location, domains=("pony", "okapi"))
+    assert list(source.domains) == ["pony", "okapi"]
+    assert source.fingerprint == open_source(location).fingerprint
+    assert list(open_source("shapes:pairs", domains=("a", "b")).domains) == ["a", "b"]
+    with pytest.raises(GancliError, match="names a and b, but shapes holds one set") as caught:
+        open_source("shapes", domains=("a", "b"))
+    assert "data.domains" in caught.value.hint
+    with pytest.raises(GancliError, match=r"names a and b and c, but .* holds horse and zebra"):
+        open_source(location, domains=("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["a", "b", "c"], ["a", "a"], ["", "b"], [" ", "b"], ["a/b", "c"], [1, 2], "ab", ["a", "\\"]]
+)
+def test_names_that_are_none(names):
+    with pytest.raises(ValidationError, match="domains"):
+        DataConfig(domains=names)
+    assert DataConfig(domains=["horse", "zebra"]).domains == ("horse", "zebra")
+
+
+def test_two_folders_are_what_is_needed(tmp_path):
+    location = str(tree(tmp_path, "dogs/1.png dogs/2.png cats/a.png cats/b.png cats/2.png"))
+    unpaired = open_source(location, needs=UNPAIRED)
+    assert domains(unpaired) == {"cats": [5, 3, 4], "dogs": [1, 2]}
+    assert not unpaired.paired
+    assert check(unpaired, UNPAIRED) is None
+    for needs in (None, DataNeeds(), DataNeeds(labels=True)):
+        assert open_source(location, needs=needs).classes == ("cats", "dogs")
+    # One of the two dogs has a partner, which is half of them.
+    pairs = open_source(location, needs=PAIRS)
+    assert domains(pairs) == {"cats": [5], "dogs": [2]}
+    assert any("3 images without a partner are left out: cats/a.png" in note for note in pairs.notes)
+    (tmp_path / "dogs" / "3.png").write_bytes(png())
+    assert "nothing pairs cats and dogs" in check(open_source(location, needs=PAIRS), PAIRS)
+    assert len({open_source(location, needs=needs).fingerprint for needs in (None, UNPAIRED)}) == 2
+
+
+def test_who_needs_no_pairs_loses_no_image_for_their_sake(tmp_path):
+    location = tree(tmp_path, "a/1.png a/2.png a/3.png b/1.png b/2.png b/3.png")
+    assert open_source(str(location), needs=UNPAIRED).paired
+    (tmp_path / "b" / "4.png").write_bytes(png())
+    assert len(open_source(str(location)).domains["B"]) == 3
+    unpaired = open_source(str(location), needs=UNPAIRED)
+    assert (unpaired.paired, len(unpaired.domains["B"])) == (False, 4)
+
+
+def test_two_endings_of_one_name_are_not_lost_silently(tmp_path):
+    tree(tmp_path, "a/1.png a/2.png b/1.png b/2.png")
+    (tmp_path / "a" / "2.bmp").write_bytes(b"")
+    assert any("1 images without a partner" in note for note in open_source(str(tmp_path)).notes)
+
+
+def test_sides_with_the_same_names_are_pairs_for_who_needs_them(tmp_path):
+    location = str(tree(tmp_path, SIDES + " trainB/9.png"))
+    for needs in (None, UNPAIRED):
+        assert not open_source(location, needs=needs).paired
+        assert len(open_source(location, needs=needs).domains["B"]) == 3
+    train, test, both = (open_source(location, split, needs=PAIRS) for split in ("train", "test", "all"))
+    assert all(source.paired for source in (train, test, both))
+    assert domains(train) == {"A": [1, 2], "B": [4, 3]}
+    assert domains(test) == {"A": [5], "B": [6]}
+    assert domains(both) == {"A": [1, 2, 5], "B": [4, 3, 6]}
+    assert any("1 images without a partner are left out: trainB/9.png" in note for note in train.notes)
+    assert not any("partner" in note for note in test.notes)
+    other = str(tree(tmp_path / "other", "trainA/1.png trainB/2.png"))
+    assert "nothing pairs A and B" in check(open_source(other, needs=PAIRS), PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("names", "has_test"),
+    [
+        (SIDES, True),
+        ("trainA/1.png trainB/1.png", False),
+        ("trainA/1.png trainB/1.png valA/1.png valB/1.png", True),
+        ("train/a/1.png train/b/1.png val/a/1.png val/b/1.png", True),
+        ("train/1.png test/1.png", True),
+        ("train/1.png train/2.png", False),
+        ("1.png", False),
+        ("a/1.png b/2.png", False),
+    ],
+)
+def test_whether_there_is_a_test_part(tmp_path, names, has_test):
+    location = str(tree(tmp_path / "data", names))
+    for place in (location, str(zipped(tmp_path / "data"))):
+        assert open_source(place).has_test == has_test
+        assert not open_source(place, "all").has_test
+        if has_test:
+            assert not open_source(place, "test").has_test
+    half = tree(tmp_path / "half", "trainA/1.png trainB/1.png testA/1.png")
+    assert not open_source(str(half)).has_test
+
+
+@pytest.mark.parametrize(
+    ("names", "split", "said"),
+    [
+        ("trainA/1.png trainA/2.png", "train", "2 images in trainA, but none in trainB"),
+        ("trainB/1.png testA/1.png testB/1.png", "train", "1 images in trainB, but none in trainA"),
+        ("TrainA/1.png TrainB/x.txt", "train", "1 images in TrainA, but none in TrainB"),
+        ("trainA/1.png trainB/1.png testA/1.png", "test", "1 images in testA, but none in testB"),
+        ("traina/1.png", "all", "1 images in traina, but none in trainb"),
+    ],
+)
+@pytest.mark.parametrize("needs", [None, UNPAIRED, PAIRS])
+def test_one_empty_side(tmp_path, names, split, said, needs):
+    folder = tree(tmp_path / "data", names)
+    (folder / "trainB").mkdir(exist_ok=True)
+    for location in (str(folder), str(zipped(folder, "inside/"))):
+        with pytest.raises(GancliError, match=said) as caught:
+            open_source(location, split, needs=needs)
+        assert caught.value.hint.endswith(said.rpartition(" ")[2])
+
+
+def test_one_of_two_folders_is_empty(tmp_path):
+    folder = tree(tmp_path / "data", "horses/1.png horses/2.png")
+    (folder / "zebras").mkdir()
+    with pytest.raises(GancliError, match="2 images in horses, but none in zebras"):
+        open_source(str(folder), needs=UNPAIRED)
+    assert len(open_source(str(folder)).domains["image"]) == 2
+    (folder / "notes").mkdir()
+    assert "needs 2 sets" in check(open_source(str(folder), needs=UNPAIRED), UNPAIRED)
+    tree(tmp_path / "around", f"docs/readme.txt {' '.join('data/' + name for name in SIDES.split())}")
+    assert len(open_source(str(tmp_path / "around"), needs=UNPAIRED).domains) == 2
+
+
+# -- pairs side by side -----------------------------------------------------------------------------------------------
+
+
+def side_by_side(root: Path, sizes: list[tuple[int, int]]) -> Path:
+    """Images whose left half has the value 2 * i and whose right half 2 * i + 1."""
+    root.mkdir(parents=True)
+    for i, (width, height) in enumerate(sizes):
+        image = np.full((height, width, 3), 2 * i % 200, np.uint8)
+        image[:, width // 2 :] += 1
+        Image.fromarray(image).save(root / f"{i}.png")
+    return root
+
+
+def test_halves(tmp_path):
+    folder = side_by_side(tmp_path / "edges2shoes", [(16, 8), (20, 10), (16, 8)])
+    for location in (folder, zipped(folder), tarred(folder, ".tar"), tarred(folder, ".tar.gz")):
+        for needs in (None, UNPAIRED, DataNeeds()):
+            assert list(open_source(str(location), needs=needs).domains) == ["image"]
+        source = open_source(str(location), needs=PAIRS)
+        assert source.paired
+        assert check(source, PAIRS) is None
+        assert domains(source) == {"edges": [0, 2, 4], "shoes": [1, 3, 5]}
+        left, right = source.domains.values()
+        for channels in (1, 3):
+            assert left.read(1, channels).shape == right.read(1, channels).shape == (10, 10, channels)
+            assert (left.read(1, channels) == 2).all()
+            assert (right.read(1, channels) == 3).all()
+        assert left.name(1) == right.name(1)
+
+
+def test_halves_in_parts(tmp_path):
+    side_by_side(tmp_path / "train", [(16, 8)] * 3)
+    side_by_side(tmp_path / "val", [(16, 8)] * 2)
+    train, test, both = (open_source(str(tmp_path), split, needs=PAIRS) for split in ("train", "test", "all"))
+    assert (train.has_test, test.has_test) == (True, False)
+    assert all(source.paired for source in (train, test, both))
+    assert domains(train) == {"A": [0, 2, 4], "B": [1, 3, 5]}
+    assert domains(test) == {"A": [0, 2], "B": [1, 3]}
+    assert domains(both) == {"A": [0, 2, 4, 0, 2], "B": [1, 3, 5, 1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("size", "good"),
+    [
+        *(((200, height), True) for height in (98, 100, 101, 102)),
+        *((size, False) for size in [(200, 97), (201, 100), (100, 100), (300, 100), (192, 108), (100, 200)]),
+    ],
+)
+def test_few_odd_images_are_bad_ones(tmp_path, size, good):
+    side_by_side(tmp_path / "data", [(16, 8), (16, 8), size])
+    left, right = open_source(str(tmp_path / "data"), needs=PAIRS).domains.values()
+    for images in (left, right):
+        assert images.read(1, 3).shape == (8, 8, 3)
+        if good:
+            assert images.read(2, 3).shape == (size[1], size[0] // 2, 3)
+        else:
+            with pytest.raises(BadImage, match=f"it is {size[0]} x {size[1]} px, not two images side by side"):
+                images.read(2, 3)
+
+
+def test_most_images_must_be_halves(tmp_path):
+    folder = side_by_side(tmp_path / "data", [(16, 8)] + [(8, 8)] * 2)
+    with pytest.raises(GancliError, match=r"2 of 3 are not twice as wide .* 1\.png is 8 x 8 px") as caught:
+        open_source(str(folder), needs=PAIRS)
+    assert "two folders" in caught.value.hint
+    (folder / "1.png").write_text("not an image")  # says nothing about the others
+    source = open_source(str(folder), needs=PAIRS)
+    with pytest.raises(BadImage, match="no image"):
+        source.domains["A"].read(1, 3)
+
+
+def test_sizes_of_many_images_are_sampled(tmp_path, monkeypatch):
+    folder = side_by_side(tmp_path / "data", [(4, 2)] * 200)
+    read: list[str] = []
+    original = DirectoryFiles.read
+    monkeypatch.setattr(DirectoryFiles, "read", lambda self, name: read.append(name) or original(self, name))
+    open_source(str(folder), needs=PAIRS)
+    assert 40 <= len(read) <= 64
+    assert read[-1] == "196.png"
 
 
 # -- dataset.json -----------------------------------------------------------------------------------------------------
@@ -534,6 +802,68 @@ def test_damaged_npz(tmp_path, content):
         open_source(str(tmp_path / "x.npz"))
 
 
+def test_npz_of_any_number_of_channels(tmp_path):
+    rng = np.random.default_rng(0)
+    for channels in (2, 5, 6, 13, 64):
+        array = rng.integers(0, 256, (3, 66, 70, channels), dtype=np.uint8)
+        for stored in (array, array.transpose(0, 3, 1, 2)):
+            source = npz(tmp_path, x=stored)
+            assert (source.domains["image"].read(1, channels) == array[1]).all()
+            assert source.channels == ({"image": channels} if channels > 4 else {})
+            if channels > 4:
+                for other in (1, 3, 4, channels + 1):
+                    with pytest.raises(BadImage, match=f"it has {channels} channels and not {other}"):
+                        source.domains["image"].read(1, other)
+    assert npz(tmp_path, x=RGB).domains["image"].read(0, 4)[..., 3].min() == 255
+    assert npz(tmp_path, x=RGB).domains["image"].read(0, 2).shape == (6, 7, 2)
+    with pytest.raises(BadImage, match="it has 3 channels and not 6"):
+        npz(tmp_path, x=RGB).domains["image"].read(0, 6)
+    floats = rng.random((2, 8, 9, 7))
+    found = npz(tmp_path, x=floats).domains["image"].read(1, 7)
+    assert np.abs(found / 255 - floats[1]).max() < 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 6, 7), (2, 8, 8, 8), (2, 80, 90, 70), (2, 70, 90, 80)])
+def test_npz_channels_must_be_clear(tmp_path, shape):
+    with pytest.raises(GancliError, match="no list of images") as caught:
+        npz(tmp_path, x=np.zeros(shape, np.uint8))
+    assert "C up to 64" in caught.value.hint
+
+
+def test_npz_of_two_domains(tmp_path):
+    a, b = RGB, RGB[..., :1]
+    pairs = npz(tmp_path, A=a, B=b)
+    assert pairs.paired
+    assert list(pairs.domains) == ["A", "B"]
+    assert (pairs.domains["A"].read(2, 3) == a[2]).all()
+    assert (pairs.domains["B"].read(2, 1) == b[2]).all()
+    assert not pairs.has_test
+    assert open_source(str(tmp_path / "data.npz"), "test").fingerprint != pairs.fingerprint
+    unpaired = npz(tmp_path, A=a, B=b[:4])
+    assert not unpaired.paired
+    assert [len(images) for images in unpaired.domains.values()] == [5, 4]
+    (tmp_path / "data.npz").rename(tmp_path / "sat2map.npz")
+    assert list(open_source(str(tmp_path / "sat2map.npz")).domains) == ["sat", "map"]
+
+
+def test_npz_of_two_domains_in_parts(tmp_path):
+    arrays = {"trainA": RGB, "trainB": RGB, "testA": RGB[:2], "testB": RGB[:2]}
+    train, test, both = (npz(tmp_path, split, **arrays) for split in ("train", "test", "all"))
+    assert [len(source.domains["B"]) for source in (train, test, both)] == [5, 2, 7]
+    assert all(source.paired for source in (train, test, both))
+    assert (train.has_test, test.has_test, both.has_test) == (True, False, False)
+    # Seven each, but not image by image.
+    assert not npz(tmp_path, "all", trainA=RGB, trainB=RGB[:2], testA=RGB[:2], testB=RGB).paired
+    six = npz(tmp_path, trainA=np.zeros((5, 6, 8, 8), np.uint8), trainB=RGB)
+    assert six.channels == {"A": 6}
+    with pytest.raises(GancliError, match="no test part"):
+        npz(tmp_path, "test", trainA=RGB, trainB=RGB)
+    with pytest.raises(GancliError, match="holds A, but no B"):
+        npz(tmp_path, A=RGB)
+    with pytest.raises(GancliError, match="holds testB, but no testA"):
+        npz(tmp_path, testB=RGB)
+
+
 # -- names and errors -------------------------------------------------------------------------------------------------
 
 
@@ -712,6 +1042,23 @@ def test_absolute_locations(tmp_path, monkeypatch):
     assert absolute("not/there") == "not/there"
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((300, 200), (300, 200), True),
+        ((300, 200), (600, 400), True),
+        ((1000, 667), (256, 171), True),
+        ((1000, 667), (256, 170), True),
+        ((300, 200), (200, 300), False),
+        ((300, 200), (302, 200), False),
+        ((256, 256), (256, 250), False),
+        ((1, 1), (1, 1), True),
+    ],
+)
+def test_proportions(one, other, same):
+    assert same_proportions(one, other) == same_proportions(other, one) == same
+
+
 # -- check ------------------------------------------------------------------------------------------------------------
 
 
@@ -726,7 +1073,7 @@ def test_absolute_locations(tmp_path, monkeypatch):
         ("shapes", DataNeeds(labels=True), "no labels"),
         ("shapes", DataNeeds(domains=2), "needs 2 sets of images"),
         ("shapes:domains", DataNeeds(), "two domains: plain and striped"),
-        ("shapes:pairs", DataNeeds(), "same-named images of two folders: outline and filled"),
+        ("shapes:pairs", DataNeeds(), "pairs of images: outline and filled"),
         ("shapes:domains", DataNeeds(domains=2, paired=True), "nothing pairs plain and striped"),
     ],
 )
