@@ -27,9 +27,17 @@ SMALL_MODELS = {
     },
     "dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8},
     "pix2pix": {"resolution": 32, "generator_width": 4, "discriminator_width": 4},
+    "ugatit": {
+        "resolution": 32,
+        "generator_width": 2,
+        "discriminator_width": 2,
+        "residual_blocks": 1,
+        "local_layers": 3,
+        "global_layers": 5,
+    },
 }
 SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
-PRESETS = 7
+PRESETS = 10
 
 
 def test_presets_are_counted() -> None:
@@ -42,6 +50,8 @@ def test_every_preset_builds_and_steps(name: str) -> None:
     translates = issubclass(registry.load_architecture(architecture), Translator)
     # A tenth of a second each; nothing in the translators' networks but their size depends on the resolution.
     smaller = ["model.resolution=64", "train.batch=1", "train.accumulate=1"] if translates else ["train.batch=4"]
+    if architecture == "ugatit":
+        smaller.append("model.global_layers=6")  # 7 take 96 px
     config = configuration.resolve(name, sets=smaller)
     torch.manual_seed(0)
     model = registry.load_architecture(config.architecture)(config.model, config.train.aids)

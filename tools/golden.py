@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 
 from gancli.architectures.base import Batch, Translator
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.pix2pix import Pix2Pix
+from gancli.architectures.ugatit import UGATIT
 from gancli.schema import ModelConfig, TrainConfig
 from gancli.training.update import Update, make_players, network_names
 
@@ -116,9 +118,42 @@ def cyclegan() -> dict[str, object]:
     return translator(CycleGAN(config), config)
 
 
+def ugatit() -> dict[str, object]:
+    """U-GAT-IT, full and light, with 2 residual blocks and discriminators of 3 and 5 layers; then what it looks at."""
+    values: dict[str, object] = {}
+    for version in ("full", "light"):
+        config = UGATIT.Config(
+            resolution=32,
+            light=version == "light",
+            generator_width=4,
+            discriminator_width=4,
+            residual_blocks=2,
+            local_layers=3,
+            global_layers=5,
+        )
+        model = UGATIT(config)
+        fill(model)
+        settle(model)
+        values |= {f"{version}: {name}": value for name, value in translator(model, config).items()}
+        with torch.no_grad():
+            image, attention = model.translate_with_attention(wave(1, 3, 32, 32, phase=200).double(), "B")
+        values[f"{version}: translation"], values[f"{version}: attention"] = summary(image), summary(attention)
+    return values
+
+
+def settle(model: torch.nn.Module) -> None:
+    """Takes all spectral norms to where power iterations lead, so that it does not matter how many there were."""
+    for module in model.modules():
+        if is_parametrized(module, "weight"):
+            norm, weight = module.parametrizations.weight[0], module.parametrizations.weight.original
+            left, _, right = torch.linalg.svd(weight.detach().flatten(1), full_matrices=False)
+            norm._u.copy_(left[:, 0])
+            norm._v.copy_(right[0])
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for network in (dcgan, pix2pix, cyclegan):
+    for network in (dcgan, pix2pix, cyclegan, ugatit):
         path = GOLDEN / f"{network.__name__}.json"
         path.write_text(json.dumps(network(), indent=1) + "\n")
         print(path)

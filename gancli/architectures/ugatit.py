@@ -1,0 +1,382 @@
+"""U-GAT-IT: unpaired translation with an attention that finds where two domains differ.
+
+Kim, Kim, Kang & Lee 2019, "U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive Layer-Instance
+Normalization for Image-to-Image Translation" (arXiv 1907.10830), with the sizes and the order of play of the authors'
+PyTorch code, znxlwm/UGATIT-pytorch. The names here say what a network does; the others have
+
+    here                                paper                 official code
+    generator_ab, generator_ba          G_s->t, G_t->s        genA2B, genB2A
+    discriminator_global_a, ..._b       D_s, D_t (286 px)     disGA, disGB
+    discriminator_local_a, ..._b        D_s, D_t (70 px)      disLA, disLB
+    LIN                                 LIN                   ILN
+
+Where the code differs from the paper:
+
+- rho of the residual blocks begins at 0.9 (paper 1), and its variances are unbiased;
+- weights are drawn as torch draws them by default (paper N(0, 0.02));
+- what the CAM of a discriminator weighs its features with are the weights before spectral normalisation, although its
+  logits come from the normalised ones; the 1x1 convolution behind is not normalised;
+- the full version knows one image size only, that of the layer which sees all features; the light one sees their
+  average over the image.
+
+The official step translates anew for G, and sends D's gradient on into G, where it is thrown away. Here the generators
+run once for both players.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import log2, sqrt
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gancli.architectures.base import AttentiveTranslator, Batch, Loss, Optim, Update
+from gancli.nn.losses import lsgan_discriminator_loss, lsgan_generator_loss
+from gancli.nn.norm import InstanceNorm
+from gancli.schema import AdamConfig, AidsConfig, Flag, ModelConfig, Section
+
+
+def unbiased_group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``F.group_norm`` with unbiased variances, [N, C, H, W] -> [N, C, H, W].
+
+    With k = (n - 1) / n for n values in a group, (x - mean) / sqrt(var / k + eps) is sqrt(k) (x - mean) / sqrt(var + k
+    eps): the biased norm with another epsilon and another weight.
+    """
+    n = x[0].numel() // groups
+    k = (n - 1) / n
+    return F.group_norm(x, groups, weight * sqrt(k), bias, eps=1e-5 * k)
+
+
+class AdaLIN(nn.Module):
+    """gamma (rho IN(x) + (1 - rho) LN(x)) + beta, gamma and beta [N, C] (equation 1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.rho = nn.Parameter(torch.full((channels,), 0.9))
+
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        # Two fused norms take a quarter of the time of equation 1 written out (a test compares both).
+        normalised = unbiased_group_norm(x, x.shape[1], self.rho) + unbiased_group_norm(x, 1, 1 - self.rho)
+        return torch.addcmul(beta[:, :, None, None], normalised, gamma[:, :, None, None])
+
+
+class LIN(nn.Module):
+    """As AdaLIN, with a gamma and beta of its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.rho = nn.Parameter(torch.zeros(channels))
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return unbiased_group_norm(x, x.shape[1], self.gamma * self.rho, self.beta) + unbiased_group_norm(
+            x, 1, self.gamma * (1 - self.rho)
+        )
+
+
+class ResidualBlock(nn.Module):
+    """x + F(x) with two 3x3 convolutions without biases; ``modulation`` goes to the norms."""
+
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, bias=False)
+        self.norm1 = norm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, bias=False)
+        self.norm2 = norm(channels)
+
+    def forward(self, x: Tensor, *modulation: Tensor) -> Tensor:
+        inner = F.relu(self.norm1(self.conv1(self.pad(x)), *modulation), inplace=True)
+        return x + self.norm2(self.conv2(self.pad(inner)), *modulation)
+
+
+class Attention(nn.Module):
+    """Class activation map: features [N, C, h, w] -> attended features [N, C, h, w] and logits [N, 2].
+
+    Two linear classifiers tell the domains apart, one from the average and one from the maximum of each feature. How
+    much a feature matters to them is how much of it goes on (section 2.1.1).
+    """
+
+    def __init__(self, channels: int, classifier: Callable[[nn.Module], nn.Module], activation: nn.Module) -> None:
+        super().__init__()
+        self.average = classifier(nn.Linear(channels, 1, bias=False))
+        self.maximum = classifier(nn.Linear(channels, 1, bias=False))
+        self.merge = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), activation)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        average, maximum = F.adaptive_avg_pool2d(x, 1).flatten(1), F.adaptive_max_pool2d(x, 1).flatten(1)
+        logits = torch.cat([self.average(average), self.maximum(maximum)], 1)
+        # The parameters themselves: under spectral norm, `weight` would be the normalised one.
+        weighted = [x * next(linear.parameters())[:, :, None, None] for linear in (self.average, self.maximum)]
+        return self.merge(torch.cat(weighted, 1)), logits
+
+
+def cam_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Binary cross-entropy of a generator's CAM, which answers 1 for its source domain and 0 for its target."""
+    return F.binary_cross_entropy_with_logits(
+        source_logits, torch.ones_like(source_logits)
+    ) + F.binary_cross_entropy_with_logits(target_logits, torch.zeros_like(target_logits))
+
+
+class Generator(nn.Module):
+    """Image [N, C, H, W] -> image in [-1, 1], logits [N, 2] that it is of the source domain, heat map [N, 1, H/4, W/4].
+
+    H and W are multiples of 4; of the full version, ``resolution``.
+    """
+
+    MULTIPLE = 4
+
+    def __init__(self, channels: int, width: int, blocks: int, resolution: int, light: bool) -> None:
+        super().__init__()
+        features = 4 * width
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels, width, 7, bias=False),
+            InstanceNorm(width),
+            nn.ReLU(inplace=True),
+        ]
+        for narrow in (width, 2 * width):  # [N, 64, H, W] -> [N, 256, H/4, W/4]
+            layers += [
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(narrow, 2 * narrow, 3, stride=2, bias=False),
+                InstanceNorm(2 * narrow),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [ResidualBlock(features, InstanceNorm) for _ in range(blocks)]
+        self.encoder = nn.Sequential(*layers)
+        self.attention = Attention(features, nn.Identity(), nn.ReLU(inplace=True))
+        self.style = nn.Sequential(
+            *([nn.AdaptiveAvgPool2d(1)] if light else []),
+            nn.Flatten(),
+            nn.Linear(features if light else features * (resolution // self.MULTIPLE) ** 2, features, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, features, bias=False),
+            nn.ReLU(inplace=True),
+        )
+        self.gamma = nn.Linear(features, features, bias=False)
+        self.beta = nn.Linear(features, features, bias=False)
+        self.blocks = nn.ModuleList([ResidualBlock(features, AdaLIN) for _ in range(blocks)])
+        layers = []
+        for wide in (features, features // 2):  # [N, 256, H/4, W/4] -> [N, 64, H, W]
+            layers += [
+                nn.Upsample(scale_factor=2),
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(wide, wide // 2, 3, bias=False),
+                LIN(wide // 2),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7, bias=False), nn.Tanh()]
+        self.decoder = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, logits = self.attention(self.encoder(image))
+        heat_map = x.sum(1, keepdim=True)
+        style = self.style(x)
+        gamma, beta = self.gamma(style), self.beta(style)
+        for block in self.blocks:
+            x = block(x, gamma, beta)
+        return self.decoder(x), logits, heat_map
+
+
+class Discriminator(nn.Module):
+    """Image [N, C, H, W] -> logits [N, 1, h, w] of its patches, and of the CAM [N, 2], that it is real (section 2.1.2).
+
+    With 5 layers a patch has 70 px, with 7 layers 286 px.
+    """
+
+    def __init__(self, channels: int, width: int, layers: int) -> None:
+        super().__init__()
+        encoder: list[nn.Module] = []
+        features = channels
+        for level in range(layers - 1):  # [N, 64, H/2, W/2] and so on, to [N, 512, H/8 - 1, W/8 - 1] with 5 layers
+            wider = width * 2**level
+            encoder += [
+                nn.ReflectionPad2d(1),
+                spectral_norm(nn.Conv2d(features, wider, 4, stride=2 if level < layers - 2 else 1)),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            features = wider
+        self.encoder = nn.Sequential(*encoder)
+        self.attention = Attention(features, spectral_norm, nn.LeakyReLU(0.2, inplace=True))
+        self.judge = nn.Sequential(nn.ReflectionPad2d(1), spectral_norm(nn.Conv2d(features, 1, 4, bias=False)))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x, logits = self.attention(self.encoder(image))
+        return self.judge(x), logits
+
+
+class UGATIT(AttentiveTranslator):
+    """The game of U-GAT-IT: two generators that undo each other, two discriminators for each domain."""
+
+    title = (
+        "Kim, Kim, Kang & Lee 2019, U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive "
+        "Layer-Instance Normalization for Image-to-Image Translation, arXiv 1907.10830"
+    )
+    averaged = ("generator_ab", "generator_ba")
+    discriminators = (
+        "discriminator_global_a",
+        "discriminator_local_a",
+        "discriminator_global_b",
+        "discriminator_local_b",
+    )
+
+    class Config(ModelConfig):
+        class Optimizers(Section):
+            D: AdamConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
+            G: AdamConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
+
+        resolution: int = Field(256, ge=8, le=2048, description="height and width of an image in pixels")
+        light: Flag = Field(
+            False, description="gamma and beta from the features' averages: a fraction of the weights, and any size"
+        )
+        generator_width: int = Field(64, ge=1, description="ch, channels behind a generator's first convolution")
+        residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks in front of and behind the attention")
+        discriminator_width: int = Field(
+            64, ge=1, description="ch, channels behind a discriminator's first convolution"
+        )
+        local_layers: int = Field(
+            5, ge=3, le=8, description="convolutions of a local discriminator; 5: patches of 70 px"
+        )
+        global_layers: int = Field(7, ge=3, le=8, description="of a global discriminator; 7: patches of 286 px")
+        adversarial_weight: float = Field(1.0, ge=0, description="lambda_1, weight of the adversarial losses")
+        cycle_weight: float = Field(
+            10.0, ge=0, description="lambda_2, weight of the cycles A -> B -> A and B -> A -> B"
+        )
+        identity_weight: float = Field(10.0, ge=0, description="lambda_3, weight of the identity losses")
+        cam_weight: float = Field(1000.0, ge=0, description="lambda_4, weight of the generators' CAM losses")
+        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
+
+        @model_validator(mode="after")
+        def _fits_together(self) -> UGATIT.Config:
+            if self.resolution % Generator.MULTIPLE:
+                raise ValueError(
+                    f"resolution {self.resolution} is no multiple of {Generator.MULTIPLE}, which the generators need"
+                )
+            # What all strided layers leave is at least 3 px wide: 2 of the last feature map, for its reflected border.
+            layers = max(self.local_layers, self.global_layers)
+            least = 3 * 2 ** (layers - 2)
+            if self.resolution < least:
+                raise ValueError(
+                    f"resolution {self.resolution} is too small for a discriminator of {layers} layers, which needs "
+                    f"{least} or more; at {self.resolution} it can have {int(log2(self.resolution / 3)) + 2}"
+                )
+            return self
+
+    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.config = config
+        generator = (config.channels, config.generator_width, config.residual_blocks, config.resolution, config.light)
+        self.generator_ab = Generator(*generator)
+        self.generator_ba = Generator(*generator)
+        discriminator = (config.channels, config.discriminator_width)
+        self.discriminator_global_a = Discriminator(*discriminator, config.global_layers)
+        self.discriminator_local_a = Discriminator(*discriminator, config.local_layers)
+        self.discriminator_global_b = Discriminator(*discriminator, config.global_layers)
+        self.discriminator_local_b = Discriminator(*discriminator, config.local_layers)
+
+    def optimizers(self) -> dict[str, Optim]:
+        return {
+            "D": Optim(self.discriminators, self.config.optimizers.D),
+            "G": Optim(("generator_ab", "generator_ba"), self.config.optimizers.G),
+        }
+
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        batch = next(data)
+        update.forward("G", self.translate_batch, batch)  # once: both players judge the same fakes
+        update("D", self.d_loss, batch)
+        update("G", self.g_loss, batch)
+        self.clip_rho()
+
+    def translate_batch(self, batch: Batch) -> None:
+        a, b = batch.images["A"], batch.images["B"]
+        # A generator's translation and identity in one batch, which no norm looks across.
+        outputs, logits, _ = self.generator_ab(torch.cat([a, b]))
+        batch.stash["fake_b"], batch.stash["identity_b"] = outputs.chunk(2)
+        batch.stash["cam_b"] = logits.chunk(2)
+        outputs, logits, _ = self.generator_ba(torch.cat([b, a]))
+        batch.stash["fake_a"], batch.stash["identity_a"] = outputs.chunk(2)
+        batch.stash["cam_a"] = logits.chunk(2)
+
+    def d_loss(self, batch: Batch) -> Loss:
+        a, b = batch.images["A"], batch.images["B"]
+        fake_a, fake_b = batch.stash["fake_a"].detach(), batch.stash["fake_b"].detach()
+        parts = {
+            "D_a": self._judge(self.discriminator_global_a, a, fake_a)
+            + self._judge(self.discriminator_local_a, a, fake_a),
+            "D_b": self._judge(self.discriminator_global_b, b, fake_b)
+            + self._judge(self.discriminator_local_b, b, fake_b),
+        }
+        return Loss(parts["D_a"] + parts["D_b"], parts)
+
+    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        # Reals and fakes pass D separately: each pass takes its spectral norms one power iteration further.
+        real_logits, real_cam = discriminator(real)
+        fake_logits, fake_cam = discriminator(fake)
+        patches = lsgan_discriminator_loss(real_logits, fake_logits, self.aids)
+        return self.config.adversarial_weight * (patches + lsgan_discriminator_loss(real_cam, fake_cam, self.aids))
+
+    def g_loss(self, batch: Batch) -> Loss:
+        config, stash = self.config, batch.stash
+        a, b, fake_a, fake_b = batch.images["A"], batch.images["B"], stash["fake_a"], stash["fake_b"]
+        parts = {  # section 2.2
+            "adv_b": self._convince(self.discriminator_global_b, fake_b)
+            + self._convince(self.discriminator_local_b, fake_b),
+            "adv_a": self._convince(self.discriminator_global_a, fake_a)
+            + self._convince(self.discriminator_local_a, fake_a),
+            "cycle_a": config.cycle_weight * F.l1_loss(self.generator_ba(fake_b)[0], a),
+            "cycle_b": config.cycle_weight * F.l1_loss(self.generator_ab(fake_a)[0], b),
+            "identity_a": config.identity_weight * F.l1_loss(stash["identity_a"], a),
+            "identity_b": config.identity_weight * F.l1_loss(stash["identity_b"], b),
+            "cam_b": config.cam_weight * cam_loss(*stash["cam_b"]),
+            "cam_a": config.cam_weight * cam_loss(*stash["cam_a"]),
+        }
+        return Loss(sum(parts.values(), start=a.new_zeros(())), parts)
+
+    def _convince(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
+        logits, cam = discriminator(fake)
+        return self.config.adversarial_weight * (lsgan_generator_loss(logits) + lsgan_generator_loss(cam))
+
+    @torch.no_grad()
+    def clip_rho(self) -> None:
+        for module in self.modules():
+            if isinstance(module, (AdaLIN, LIN)):
+                module.rho.clamp_(0, 1)
+
+    @property
+    def multiple(self) -> int:
+        return Generator.MULTIPLE
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        return None if self.config.light else (self.config.resolution, self.config.resolution)
+
+    def targets(self) -> tuple[str, ...]:
+        networks = {"A": "generator_ba", "B": "generator_ab"}
+        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
+
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        return self.translate_with_attention(image, to)[0]
+
+    def translate_with_attention(self, image: Tensor, to: str) -> tuple[Tensor, Tensor]:
+        translation, _, heat_map = self.generator_ab(image) if to == "B" else self.generator_ba(image)
+        return translation, heat_map
+
+    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
+        groups = []
+        for domain, other in (("A", "B"), ("B", "A")):
+            image = batch.images[domain]
+            translation = self.translate(image, other)
+            groups.append(
+                {
+                    "input": image,
+                    "translation": translation,
+                    "reconstruction": self.translate(translation, domain),
+                    "identity": self.translate(image, domain),
+                }
+            )
+        return groups
