@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gancli.data.source import open_source
+from gancli.modelfile import read_info
 
 STEPS = 12
 IMAGES = 45  # an epoch ends within a batch
@@ -115,6 +116,48 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, variant: str) -
     same(tmp_path / "runs/whole", run)
     steps = [line["step"] for line in log(run)]
     assert steps == [5, 10, 12]
+
+
+TRANSLATORS = {
+    "cyclegan": ["--set", "model.blocks=1", "--set", "model.pool_size=3"],
+    "pix2pix": ["--set", "model.receptive_field=16"],
+}
+
+
+@pytest.mark.parametrize("preset", TRANSLATORS)
+def test_translators_go_on_with_their_pools_their_noise_and_their_previews(tmp_path: Path, preset: str) -> None:
+    source = open_source("shapes:domains", "test")
+    for images, side in zip(source.domains.values(), "AB", strict=True):
+        for part, first, last in (("train", 0, 9), ("test", 9, 12)):
+            folder = tmp_path / f"plain2striped/{part}{side}"
+            folder.mkdir(parents=True)
+            for index in range(first, last):
+                Image.fromarray(images.read(index, 3, 40)).save(folder / f"{index}.png")
+    options = [
+        *("train", preset, "--data", "plain2striped", "--steps", str(STEPS), "--resolution", "32", "--batch", "1"),
+        *("--set", "model.generator_width=2", "--set", "model.discriminator_width=2", *TRANSLATORS[preset]),
+        *("--set", "train.log_every=5", "--set", "train.checkpoint_every=4", "--set", "train.sample_every=6"),
+        *("--set", "train.samples=2"),
+    ]
+    finish(gancli(*options, "--name", "whole", cwd=tmp_path))
+    process = gancli(*options, "--name", "cut", cwd=tmp_path)
+    whole, cut = tmp_path / "runs/whole", tmp_path / "runs/cut"
+    wait_for((cut / "checkpoints/8").is_dir, process)
+    process.kill()
+    process.communicate()
+    finish(gancli("resume", "cut", cwd=tmp_path))
+    same(whole, cut)
+    rest = (whole / "checkpoints/12/rest.safetensors").read_bytes()
+    assert rest == (cut / "checkpoints/12/rest.safetensors").read_bytes()
+    assert (b"pool_a.images" in rest) == (preset == "cyclegan")
+    measured = [line for line in log(whole) if "test_L1" in line]
+    assert [line["step"] for line in measured] == ([6, 12] if preset == "pix2pix" else [])
+    info = read_info(whole / "model.safetensors")
+    assert info.domains == ["plain", "striped"]
+    assert not any(name.startswith("pool") for name in info.networks)
+    with Image.open(max((whole / "samples").iterdir())) as picture:
+        # Two rows; three columns of a pair, or four columns of each domain beside those of the other.
+        assert picture.size == ((3 * 34 - 2, 66) if preset == "pix2pix" else (2 * (4 * 34 - 2) + 8, 66))
 
 
 def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
