@@ -39,7 +39,7 @@ class Files(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: tuple[str, ...] = ()
-        self.entries = {name: entry for name, entry in self._scan() if not _is_hidden(name)}
+        self.entries = {name: entry for name, entry in self._scan() if not is_hidden(name)}
 
     @abstractmethod
     def _scan(self) -> Iterator[tuple[str, Entry]]:
@@ -50,7 +50,8 @@ class Files(ABC):
         """Returns a file's content; raises BadImage if it cannot be read."""
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder is none of the user's making."""
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.split("/"))
 
 
@@ -79,7 +80,7 @@ class DirectoryFiles(Files):
         for entry in entries:
             name = prefix + entry.name
             if entry.is_dir():
-                if not _is_hidden(entry.name):
+                if not is_hidden(entry.name):
                     yield from self._scan_below(folder / entry.name, name + "/", above | {here})
             elif entry.is_file():
                 status = entry.stat()

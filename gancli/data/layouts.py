@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancli.data.arrays import IDX_NAME, ArrayImages, Joined, classes_of, read_idx
-from gancli.data.files import Files
+from gancli.data.files import Files, is_hidden
 from gancli.data.formats import EXTENSIONS, LARGEST_FILE, decode, is_image, stored_size
 from gancli.data.source import BadImage, Images, Pixels, Source, domain_names
 from gancli.errors import GancliError
@@ -175,6 +175,11 @@ class _Finder:
         if any(IDX_NAME.fullmatch(posixpath.basename(name)) for name in top):
             return self._idx(top)
         images = [name for name in top if is_image(name)]
+        complete = any(f"{part}a" in sides and f"{part}b" in sides for part in ("train", "test", "val"))
+        if complete or (sides and not images and len(sides) == len(folders) and self.sets != 1):
+            beside = (f"{len(images):,} images beside the folders are not used: {_some(images)}",) if images else ()
+            layout = self._two_sides(prefix, folders)
+            return replace(layout, notes=layout.notes + beside)
         if images:
             notes: tuple[str, ...] = ()
             if folders:
@@ -183,9 +188,6 @@ class _Finder:
             if self.pairs_needed:
                 return replace(self._halves(prefix, images), notes=notes)
             return Layout("a folder of images", {"image": EncodedImages(self.files, images)}, notes=notes)
-        complete = any(f"{part}a" in sides and f"{part}b" in sides for part in ("train", "test", "val"))
-        if complete or (sides and len(sides) == len(folders) and self.sets != 1):
-            return self._two_sides(prefix, folders)
         if parts and (len(parts) == len(folders) or (parts & set(PARTS["train"]) and parts & set(PARTS["test"]))):
             return self._parts(prefix, folders, by_name)
         folders = {folder: found for folder, below in folders.items() if (found := list(filter(is_image, below)))}
@@ -333,7 +335,7 @@ class _Finder:
         above = self.files.path / prefix
         if not above.is_dir():
             return
-        others = [entry.name for entry in above.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        others = [entry.name for entry in above.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
         others.remove(folder)
         if len(others) == 1:
             raise GancliError(

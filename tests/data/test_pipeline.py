@@ -304,6 +304,11 @@ def test_pairs_of_other_proportions_are_named_and_left_out():
             assert [name for name, _ in pipe.bad] == ["numbered[3]", "numbered[7]"]
             assert "it is 32 x 32 px, but its partner numbered[3] 48 x 32" in pipe.bad[0][1]
             assert "data.resize=stretch" in pipe.bad[0][1]
+    # The first side comes from its file, so that nobody knows the sizes of its images.
+    for side in pipe._dataset._domains.values():
+        last = side._decoded.path
+    last.unlink()
+    assert pipeline(data, TWO, crop="random", load_size=10, cache_gib=0).bad == pipe.bad
     assert pipeline(data, TWO, resize="stretch", load_size=10, crop="random").bad == []
     assert pipeline(data, TWO, load_size=10, crop="random", paired=False).bad == []
     with pytest.raises(GancliError, match=r"numbered\[3\] cannot be read: it is 32 x 32 px"):

@@ -259,6 +259,12 @@ def test_parts_of_two_folders_called_by_letters(tmp_path):
     assert open_source(location).classes == ("A", "B")
 
 
+def test_an_image_beside_the_sides_changes_nothing(tmp_path):
+    source = open_source(str(tree(tmp_path, SIDES + " preview.png")))
+    assert domains(source) == {"A": [1, 2], "B": [4, 3]}
+    assert any("1 images beside the folders are not used: preview.png" in note for note in source.notes)
+
+
 def test_names_can_be_given(tmp_path):
     location = str(tree(tmp_path / "horse2zebra", SIDES))
     source = open_source(location, domains=("pony", "okapi"))
@@ -375,6 +381,9 @@ def test_one_empty_side(tmp_path, names, split, said, needs):
 
 def test_one_of_two_folders_is_empty(tmp_path):
     folder = tree(tmp_path / "data", "horses/1.png horses/2.png")
+    for hidden in ("__MACOSX", ".thumbnails"):
+        (folder / hidden).mkdir()
+    assert "needs 2 sets" in check(open_source(str(folder), needs=UNPAIRED), UNPAIRED)
     (folder / "zebras").mkdir()
     with pytest.raises(GancliError, match="2 images in horses, but none in zebras"):
         open_source(str(folder), needs=UNPAIRED)
