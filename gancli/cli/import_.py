@@ -21,7 +21,7 @@ def import_(
     ],
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="The checkpoint, or a folder that holds it: its newest is taken."),
+        typer.Argument(metavar="FILE", help="The checkpoint, or a folder that holds it: its newest is taken."),
     ],
     name: Annotated[
         str | None,
@@ -84,7 +84,8 @@ def import_(
     from gancli.files import replace_file
     from gancli.importers import import_checkpoint
 
-    flags = {"data.domains": (domains.split(",") if domains is not None else None, f"--domains {domains}")}
+    names = [name.strip() for name in domains.split(",")] if domains is not None else None
+    flags = {"data.domains": (names, "--domains")}
     content = import_checkpoint(architecture, paths, sets=set_ or (), flags=flags)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)

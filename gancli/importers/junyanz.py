@@ -76,7 +76,7 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
             words = {"G": "generator", "D": "discriminator"}
             raise GancliError(
                 f"{state} holds a {words[letter]}, but is called like a {words[is_called[0]]}",
-                f"is it the right file? If so, give it a name that ends in _net_{letter}{is_called[1:]}.pth",
+                f"if it is the right file, call it *_net_{letter}{is_called[1:]}.pth",
             )
         official = is_called or letter
         if architecture == "cyclegan" and official == "G":
