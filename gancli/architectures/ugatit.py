@@ -12,15 +12,16 @@ PyTorch code, znxlwm/UGATIT-pytorch. The names here say what a network does; the
 
 Where the code differs from the paper:
 
-- rho of the residual blocks begins at 0.9 (paper 1), and its variances are unbiased;
+- rho of the residual blocks begins at 0.9 (paper 1), and all variances of AdaLIN and LIN are unbiased;
 - weights are drawn as torch draws them by default (paper N(0, 0.02));
-- what the CAM of a discriminator weighs its features with are the weights before spectral normalisation, although its
-  logits come from the normalised ones; the 1x1 convolution behind is not normalised;
-- the full version knows one image size only, that of the layer which sees all features; the light one sees their
-  average over the image.
+- the CAM of a discriminator weighs the features with its weights as they are, although its logits come from the
+  spectrally normalised ones; the 1x1 convolution behind it is not normalised at all;
+- the light version, which is not in the paper, averages the features over the image before the layers that make gamma
+  and beta of them. In the full version these see every pixel, so it knows one image size only.
 
-The official step translates anew for G, and sends D's gradient on into G, where it is thrown away. Here the generators
-run once for both players.
+Where this file differs from the code: that translates anew for G, and sends D's gradient on into G, where it is thrown
+away; here the generators translate once for both players. And torch's present spectral norm is half a power iteration
+further than the code's, which changes nothing once the iterations have settled.
 """
 
 from __future__ import annotations
@@ -293,14 +294,9 @@ class UGATIT(AttentiveTranslator):
         self.clip_rho()
 
     def translate_batch(self, batch: Batch) -> None:
-        a, b = batch.images["A"], batch.images["B"]
-        # A generator's translation and identity in one batch, which no norm looks across.
-        outputs, logits, _ = self.generator_ab(torch.cat([a, b]))
-        batch.stash["fake_b"], batch.stash["identity_b"] = outputs.chunk(2)
-        batch.stash["cam_b"] = logits.chunk(2)
-        outputs, logits, _ = self.generator_ba(torch.cat([b, a]))
-        batch.stash["fake_a"], batch.stash["identity_a"] = outputs.chunk(2)
-        batch.stash["cam_a"] = logits.chunk(2)
+        stash = batch.stash
+        stash["fake_b"], stash["cam_of_a"], _ = self.generator_ab(batch.images["A"])
+        stash["fake_a"], stash["cam_of_b"], _ = self.generator_ba(batch.images["B"])
 
     def d_loss(self, batch: Batch) -> Loss:
         a, b = batch.images["A"], batch.images["B"]
@@ -323,6 +319,8 @@ class UGATIT(AttentiveTranslator):
     def g_loss(self, batch: Batch) -> Loss:
         config, stash = self.config, batch.stash
         a, b, fake_a, fake_b = batch.images["A"], batch.images["B"], stash["fake_a"], stash["fake_b"]
+        identity_a, identity_cam_a, _ = self.generator_ba(a)
+        identity_b, identity_cam_b, _ = self.generator_ab(b)
         parts = {  # section 2.2
             "adv_b": self._convince(self.discriminator_global_b, fake_b)
             + self._convince(self.discriminator_local_b, fake_b),
@@ -330,10 +328,10 @@ class UGATIT(AttentiveTranslator):
             + self._convince(self.discriminator_local_a, fake_a),
             "cycle_a": config.cycle_weight * F.l1_loss(self.generator_ba(fake_b)[0], a),
             "cycle_b": config.cycle_weight * F.l1_loss(self.generator_ab(fake_a)[0], b),
-            "identity_a": config.identity_weight * F.l1_loss(stash["identity_a"], a),
-            "identity_b": config.identity_weight * F.l1_loss(stash["identity_b"], b),
-            "cam_b": config.cam_weight * cam_loss(*stash["cam_b"]),
-            "cam_a": config.cam_weight * cam_loss(*stash["cam_a"]),
+            "identity_a": config.identity_weight * F.l1_loss(identity_a, a),
+            "identity_b": config.identity_weight * F.l1_loss(identity_b, b),
+            "cam_b": config.cam_weight * cam_loss(stash["cam_of_a"], identity_cam_b),
+            "cam_a": config.cam_weight * cam_loss(stash["cam_of_b"], identity_cam_a),
         }
         return Loss(sum(parts.values(), start=a.new_zeros(())), parts)
 
