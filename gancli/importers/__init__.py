@@ -76,13 +76,17 @@ def find_files(architecture: str, path: Path) -> list[Path]:
     """Returns the files that a FILE means: itself, or in a folder those of the newest epoch, ``latest`` first.
 
     Raises:
-        GancliError: there is nothing there, or a folder without checkpoints.
+        GancliError: a folder holds no checkpoint, or cannot be read.
     """
-    if not path.is_dir():
-        return [path]
+    try:
+        if not path.is_dir():
+            return [path]
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise GancliError(f"cannot read {path}: {error.strerror}") from error
     known = OFFICIAL[architecture]
     by_epoch: dict[float, list[Path]] = {}
-    for file in sorted(path.iterdir()):
+    for file in inside:
         if match := re.fullmatch(known.file, file.name):
             epoch = float("inf") if match["epoch"] == "latest" else int(match["epoch"])
             by_epoch.setdefault(epoch, []).append(file)
@@ -156,6 +160,8 @@ def import_checkpoint(
         titled = domain_names(title(paths[0]).split("_"))
         backwards = getattr(resolved.model, "direction", "AtoB") == "BtoA" and titled != ("A", "B")
         names = resolved.data.domains or (titled[::-1] if backwards else titled)
+    elif resolved.data.domains is not None:
+        raise GancliError(f"data.domains names two domains, but a {architecture} has one", "leave --domains out")
     info = modelfile.describe(
         architecture,
         resolved,
@@ -183,6 +189,6 @@ def export_checkpoint(
     for name in networks:
         network = model.get_submodule(name)
         keys, tensors = module.official_keys(network), network.state_dict()
-        states[name] = {theirs: tensors[ours].detach().cpu().clone() for ours, theirs in keys.items()}
+        states[name] = {theirs: tensors[ours] for ours, theirs in keys.items()}
     files: dict[str, Any] = module.files(states, title, step)
     return files

@@ -165,3 +165,9 @@ def test_other_things_that_are_no_checkpoints(tmp_path: Path) -> None:
     for name in ("a.zip", "list.pkl", "list.pth", "missing.pth", "."):
         with pytest.raises(GancliError):
             import_checkpoint("dcgan", [tmp_path / name])
+
+
+def test_names_of_domains_have_no_place_here(tmp_path: Path) -> None:
+    torch.save(official_state(), tmp_path / "netG.pth")
+    with pytest.raises(GancliError, match="two domains, but a dcgan has one"):
+        import_checkpoint("dcgan", [tmp_path / "netG.pth"], sets=["data.domains=[a, b]"])

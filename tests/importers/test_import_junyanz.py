@@ -303,6 +303,7 @@ def test_the_command(
         (["cyclegan", "good.pth", "--domains", "a, a"], "two different names"),
         (["cyclegan", "good.pth", "--set", "model.upsamplin=nearest"], "did you mean 'upsampling'?"),
         (["cyclegan"], "FILE"),
+        (["cyclegan", "x" * 300], "cannot read xxx"),
         (["stylegan", "good.pth"], "there is no importer for 'stylegan'"),
     ],
 )
