@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 
@@ -38,7 +39,7 @@ def grid(pixels: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.ui
 
 
 def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
-    """Encodes one uint8 image [H, W, C] with C = 1 or 3 as ``png``, ``jpg`` or ``webp``."""
+    """Encodes one uint8 image [H, W, C] as ``png``, ``jpg`` or ``webp``; C is 1 or 3, or with alpha 2 or 4 (no jpg)."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
     match kind:
@@ -56,3 +57,54 @@ def npy(images: Tensor) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, images.numpy().astype(np.float32, copy=False))
     return buffer.getvalue()
+
+
+def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lays a heat map over an image, half of each.
+
+    Args:
+        heat: [H, W]; its smallest value becomes dark blue, its largest light yellow.
+        pixels: the image [H, W, 3].
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    low, high = heat.min(), heat.max()
+    levels = np.rint((heat - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    blended: NDArray[np.uint8] = ((heat_colors()[levels].astype(np.uint16) + pixels + 1) // 2).astype(np.uint8)
+    return blended
+
+
+@functools.cache
+def heat_colors() -> NDArray[np.uint8]:
+    """Returns the colours of a heat map, uint8 [256, 3], sRGB.
+
+    Their lightness rises evenly, so that what looks hotter is hotter, in grey and for the colour-blind too, while the
+    hue goes from blue over red to yellow. Computed in Oklab (Ottosson 2020), each as colourful as sRGB can show it up
+    to a limit.
+    """
+    lightness = np.linspace(0.25, 0.95, 256)[:, None]
+    hue = np.deg2rad(np.linspace(-95, 105, 256))[:, None]
+    chroma = np.linspace(0, 0.2, 101)[None]
+    lab = np.stack(np.broadcast_arrays(lightness, chroma * np.cos(hue), chroma * np.sin(hue)), axis=-1)
+    cone_roots = (
+        lab
+        @ np.array(
+            [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+        ).T
+    )
+    linear = (
+        cone_roots**3
+        @ np.array(
+            [
+                [4.0767416621, -3.3077115913, 0.2309699292],
+                [-1.2684380046, 2.6097574011, -0.3413193965],
+                [-0.0041960863, -0.7034186147, 1.7076147010],
+            ]
+        ).T
+    )
+    shown = ((linear >= 0) & (linear <= 1)).all(axis=-1)
+    most = np.argmin(np.concatenate([shown, np.zeros((256, 1), bool)], axis=1), axis=1) - 1
+    rgb = linear[np.arange(256), most].clip(0, 1)
+    srgb: NDArray[np.float64] = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
+    return np.rint(255 * srgb).astype(np.uint8)

@@ -1,0 +1,224 @@
+"""Which images a command takes, and which files it makes of them. Importable without torch."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gancli.data.files import DirectoryFiles
+from gancli.data.layouts import natural
+from gancli.errors import GancliError, nearest
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image to be read.
+
+    Attributes:
+        path: the file; None is stdin.
+        name: what to call files made of it, without suffix: the file's stem, and before it the folders below a
+            directory that was searched with all below.
+        listed: whether it was found in a directory and not named by the user.
+    """
+
+    path: Path | None
+    name: str
+    listed: bool = False
+
+    def __str__(self) -> str:
+        return "stdin" if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and the files to write of it; none where the result goes to stdout."""
+
+    input: Input
+    outputs: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: in the order of the inputs.
+        kept: files that are there already and stay as they are.
+        left_out: inputs that are themselves what another input's result is called, from an earlier run.
+    """
+
+    jobs: list[Job]
+    kept: list[Path]
+    left_out: list[Input]
+
+
+def find_inputs(
+    arguments: Sequence[str],
+    list_file: str | None = None,
+    *,
+    recursive: bool,
+    wanted: Callable[[str], bool],
+    leave_out: Path | None = None,
+) -> list[Input]:
+    """Returns the images that the user named, each file once.
+
+    Args:
+        arguments: files, directories, globs that no shell expanded, and ``-`` for stdin. A path that exists is never
+            taken for a glob.
+        list_file: a file with a path on every line, ``-`` for stdin; empty lines are skipped. Its files need not exist.
+        recursive: search directories with all below instead of what is directly inside.
+        wanted: whether a file of this name that is found in a directory is meant.
+        leave_out: a directory that is not searched: where the results go.
+
+    Raises:
+        GancliError: something is not there, cannot be read, or holds no image; nothing is named at all.
+    """
+    if not arguments and list_file is None:
+        raise GancliError("there is no IMAGE", "give files, directories, globs, - for stdin, or --from-file LIST")
+    if [*arguments, list_file].count(STDIN) > 1:
+        raise GancliError("stdin can be read only once, but - is given several times")
+    found: dict[Path | None, Input] = {}
+    for argument in arguments:
+        if argument == STDIN:
+            found[None] = Input(None, "stdin")
+            continue
+        for path in _paths(argument):
+            inputs = [Input(Path(path), Path(path).stem)]
+            if os.path.isdir(path):  # noqa: PTH112 - of a text that may be no valid path
+                inputs = _in_directory(Path(path), recursive, wanted, leave_out)
+            for item in inputs:
+                found.setdefault(item.path, item)
+    for line in _lines(list_file) if list_file is not None else ():
+        found.setdefault(Path(line), Input(Path(line), Path(line).stem))
+    if not found:
+        raise GancliError(f"--from-file {list_file}: there is no path in it")
+    return list(found.values())
+
+
+def _paths(argument: str) -> list[str]:
+    """The existing paths that an argument means."""
+    if os.path.lexists(argument):
+        return [argument]
+    if glob.has_magic(argument):
+        paths = sorted(glob.glob(argument, recursive=True), key=natural)  # noqa: PTH207 - as the user wrote them
+        if not paths:
+            raise GancliError(f"no file is like {argument!r}")
+        return paths
+    try:
+        neighbours = [str(path) for path in Path(argument).parent.iterdir()]
+    except (OSError, ValueError):
+        neighbours = []
+    raise GancliError(f"there is no image {argument!r}", nearest(argument, neighbours))
+
+
+def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], leave_out: Path | None) -> list[Input]:
+    if recursive:
+        # What hides or leads back up is left out there, and a folder that may not be entered is an error.
+        names: Iterable[str] = DirectoryFiles(folder).entries
+        if leave_out is not None and folder.resolve() in leave_out.resolve().parents:
+            inside = f"{leave_out.resolve().relative_to(folder.resolve()).as_posix()}/"
+            names = [name for name in names if not name.startswith(inside)]
+    else:
+        try:
+            names = [entry.name for entry in os.scandir(folder) if not entry.is_dir() and entry.name[0] != "."]
+        except OSError as error:
+            raise GancliError(f"{folder} cannot be read: {error.strerror}") from error
+    inputs = [
+        Input(folder / name, os.path.splitext(name)[0], listed=True)  # noqa: PTH122 - it keeps the folders
+        for name in sorted(names, key=natural)
+        if wanted(name)
+    ]
+    if not inputs:
+        deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
+        raise GancliError(
+            f"there is no image in {folder}", "--recursive searches the folders below, too" if deeper else ""
+        )
+    return inputs
+
+
+def _lines(list_file: str) -> list[str]:
+    try:
+        content = read_stdin() if list_file == STDIN else Path(list_file).read_bytes()
+    except OSError as error:
+        raise GancliError(
+            f"--from-file {list_file}: {error.strerror}", "a file with a path on every line, or -"
+        ) from error
+    if b"\0" in content:
+        raise GancliError(f"--from-file {list_file}: this is no list of paths", "a path on every line")
+    return [os.fsdecode(line) for line in content.splitlines() if line]
+
+
+def read_stdin() -> bytes:
+    """Returns all of stdin.
+
+    Raises:
+        GancliError: it is closed or a terminal, on which nobody types what is wanted here.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise GancliError("there is nothing on stdin", "for instance: curl URL | gancli ... - -o out.png")
+    return sys.stdin.buffer.read()
+
+
+def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]], *, overwrite: bool) -> Plan:
+    """Decides what is written where, before anything is computed. No input is ever overwritten.
+
+    Args:
+        inputs: see ``find_inputs``.
+        outputs: the files to make of an input.
+        overwrite: write files anew that are there already.
+
+    Raises:
+        GancliError: two inputs have the same output, or an output is an input.
+    """
+    files = {item: tuple(outputs(item)) for item in inputs}
+    identities = {identity: item for item in inputs if item.path and (identity := _identity(item.path))}
+    existing: dict[Path, tuple[int, int]] = {}
+    left_out: dict[Input, None] = {}
+    for item, paths in files.items():
+        for path in paths:
+            if (identity := _identity(path)) is None:
+                continue
+            existing[path] = identity
+            owner = identities.get(identity)
+            if owner is None:
+                continue
+            if owner is item or (overwrite and not owner.listed):
+                raise GancliError(f"{path} would be overwritten, but it is an input", "choose another -o")
+            left_out[owner] = None
+    jobs: list[Job] = []
+    kept: list[Path] = []
+    makers: dict[Path, Input] = {}
+    for item, paths in files.items():
+        if item in left_out:
+            continue
+        for path in paths:
+            if path in makers:
+                raise GancliError(
+                    f"{makers[path]} and {item} would both be written to {path}",
+                    "give the directory above them and --recursive, which keeps folders apart",
+                )
+            makers[path] = item
+        there = [] if overwrite else [path for path in paths if path in existing]
+        kept += there
+        missing = tuple(path for path in paths if path not in there)
+        if missing or not paths:
+            jobs.append(Job(item, missing))
+    return Plan(jobs, kept, list(left_out))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    return status.st_dev, status.st_ino
