@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import multiprocessing
+import os
 import signal
 import threading
 import weakref
@@ -466,6 +468,13 @@ def _begin_worker(worker: int) -> None:
     """Ctrl-C and a job scheduler's SIGTERM reach every process; only the parent acts on them, and ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # torch watches for another parent from here on only, and a worker that has that already would wait for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # Forked workers hold each other's signs that the parent lives; those of a fork server are its children.
+        served = multiprocessing.get_start_method() == "forkserver"
+        if not parent.is_alive() if served else os.getppid() != parent.pid:
+            os._exit(1)
 
 
 @contextmanager

@@ -563,12 +563,22 @@ def test_leaving_without_close_does_not_hang(end):
     assert done.returncode == {"": 0, "sys.exit(3)": 3}[end]
 
 
-def test_workers_end_when_the_parent_is_killed():
+@pytest.mark.parametrize("slow", ["", "in (1,)", "in (0, 1)"])
+def test_workers_end_when_the_parent_is_killed(slow):
+    """Also those that are so slow that they have not begun to work when it happens."""
     code = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from gancli.data import pipeline as module\n"
         "from test_pipeline import CPU, pipeline, workers_of\n"
+    )
+    if slow:
+        code += (
+            "begin = module._begin_worker\n"
+            f"module._begin_worker = lambda worker: (time.sleep(1 if worker {slow} else 0), begin(worker))\n"
+        )
+    code += (
         "batches = pipeline(workers=2).batches(0, CPU)\n"
-        "next(batches)\n"
+        f"{'' if '0' in slow else 'next(batches)'}\n"
         "print(*[worker.pid for worker in workers_of(batches)], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
