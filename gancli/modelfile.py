@@ -175,18 +175,21 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
     Raises:
         GancliError: the file is no model file, is damaged, or its weights do not fit its configuration.
     """
+    import torch
+
     from gancli.config import validate_model
     from gancli.registry import load_architecture
 
     info = read_info(path)
-    model = load_architecture(info.architecture)(validate_model(info.architecture, info.config["model"]))
+    with torch.device("meta"):  # no time and memory for weights that the file's will replace
+        model = load_architecture(info.architecture)(validate_model(info.architecture, info.config["model"]))
     for name in [name for name, _ in model.named_children() if name not in info.networks]:
         delattr(model, name)
     try:
-        model.load_state_dict(load_tensors(path))
+        model.load_state_dict(load_tensors(path, device), assign=True)
     except RuntimeError as error:
         raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
-    return model.to(device).eval().requires_grad_(False), info
+    return model.eval().requires_grad_(False), info
 
 
 def model_directories() -> list[Path]:

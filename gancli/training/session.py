@@ -57,8 +57,9 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device)
     source = open_training_source(config)
-    # A run may be resumed from another directory.
-    data = config.data.model_copy(update={"source": absolute(source.location)})
+    # A run may be resumed from another directory, and the folder called otherwise by then.
+    domains = tuple(source.domains) if len(source.domains) == 2 else None
+    data = config.data.model_copy(update={"source": absolute(source.location), "domains": domains})
     config = config.model_copy(update={"data": data})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
@@ -85,7 +86,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
-        warn(f"{len(pipeline.bad)} images cannot be read and are left out:{shown}{more}")
+        warn(f"{len(pipeline.bad)} images cannot be used and are left out:{shown}{more}")
     return Session(config, device, architecture, pipeline, watched)
 
 
@@ -114,9 +115,16 @@ def _watch(architecture: Translator, source: Source, config: RunConfig) -> Watch
     shapes = type(architecture).input_shapes(config.model)
     if not source.has_test:
         return Watched(fixed_batch(source, shapes, data, config.train.samples), None)
-    test = open_source(source.location, "test", needs=needs, domains=data.domains)
-    tested = fixed_batch(test, shapes, data, TESTED) if needs.paired else None
-    return Watched(fixed_batch(test, shapes, data, config.train.samples), tested)
+    try:
+        test = open_source(source.location, "test", needs=needs, domains=data.domains)
+        reason = check(test, needs)
+        if reason is not None:
+            raise GancliError(reason)
+        tested = fixed_batch(test, shapes, data, TESTED) if needs.paired else None
+        return Watched(fixed_batch(test, shapes, data, config.train.samples), tested)
+    except GancliError as error:
+        warn(f"the test part cannot be used, so that samples show images of the train part: {error.message}")
+        return Watched(fixed_batch(source, shapes, data, config.train.samples), None)
 
 
 def _check_train(architecture: Architecture, train: TrainConfig) -> None:
