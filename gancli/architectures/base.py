@@ -238,6 +238,25 @@ class Translator(Architecture):
         return {}
 
 
+class TwoWayTranslator(Translator):
+    """A translator with a network for either direction, ``generator_ab`` and ``generator_ba``."""
+
+    def targets(self) -> tuple[str, ...]:
+        networks = {"A": "generator_ba", "B": "generator_ab"}
+        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
+
+    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
+        groups = []
+        for domain, other in (("A", "B"), ("B", "A")):
+            image = batch.images[domain]
+            translation = self.translate(image, other)
+            group = {"input": image, "translation": translation, "reconstruction": self.translate(translation, domain)}
+            if image.shape == batch.images[other].shape:
+                group["identity"] = self.translate(image, domain)
+            groups.append(group)
+        return groups
+
+
 class AttentiveTranslator(Translator):
     """A translator that says where in an image it looks."""
 

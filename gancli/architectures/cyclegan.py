@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, Loss, Optim, Translator, Update
+from gancli.architectures.base import Batch, Loss, Optim, TwoWayTranslator, Update
 from gancli.nn.image_to_image import ImageToImageConfig
 from gancli.nn.init import normal_init
 from gancli.nn.losses import OBJECTIVES, ObjectiveName
@@ -30,7 +30,7 @@ from gancli.nn.pool import ImagePool
 from gancli.schema import AdamConfig, AidsConfig, Section
 
 
-class CycleGAN(Translator):
+class CycleGAN(TwoWayTranslator):
     """The game of CycleGAN: two generators that undo each other, a discriminator for each domain."""
 
     title = (
@@ -123,19 +123,5 @@ class CycleGAN(Translator):
     def multiple(self) -> int:
         return self.config.multiple
 
-    def targets(self) -> tuple[str, ...]:
-        networks = {"A": "generator_ba", "B": "generator_ab"}
-        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
-
     def translate(self, image: Tensor, to: str) -> Tensor:
         return self.generator_ab(image) if to == "B" else self.generator_ba(image)
-
-    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
-        a, b = batch.images["A"], batch.images["B"]
-        fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
-        rows_a = {"input": a, "translation": fake_b, "reconstruction": self.generator_ba(fake_b)}
-        rows_b = {"input": b, "translation": fake_a, "reconstruction": self.generator_ab(fake_a)}
-        if self.config.identity_weight:
-            rows_a["identity"] = self.generator_ba(a)
-            rows_b["identity"] = self.generator_ab(b)
-        return [rows_a, rows_b]

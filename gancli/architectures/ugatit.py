@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gancli.architectures.base import AttentiveTranslator, Batch, Loss, Optim, Update
+from gancli.architectures.base import AttentiveTranslator, Batch, Loss, Optim, TwoWayTranslator, Update
 from gancli.nn.losses import lsgan_discriminator_loss, lsgan_generator_loss
 from gancli.nn.norm import InstanceNorm
 from gancli.schema import AdamConfig, AidsConfig, Flag, ModelConfig, Section
@@ -211,7 +211,7 @@ class Discriminator(nn.Module):
         return self.judge(x), logits
 
 
-class UGATIT(AttentiveTranslator):
+class UGATIT(TwoWayTranslator, AttentiveTranslator):
     """The game of U-GAT-IT: two generators that undo each other, two discriminators for each domain."""
 
     title = (
@@ -353,28 +353,9 @@ class UGATIT(AttentiveTranslator):
     def fixed_size(self) -> tuple[int, int] | None:
         return None if self.config.light else (self.config.resolution, self.config.resolution)
 
-    def targets(self) -> tuple[str, ...]:
-        networks = {"A": "generator_ba", "B": "generator_ab"}
-        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
-
     def translate(self, image: Tensor, to: str) -> Tensor:
         return self.translate_with_attention(image, to)[0]
 
     def translate_with_attention(self, image: Tensor, to: str) -> tuple[Tensor, Tensor]:
         translation, _, heat_map = self.generator_ab(image) if to == "B" else self.generator_ba(image)
         return translation, heat_map
-
-    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
-        groups = []
-        for domain, other in (("A", "B"), ("B", "A")):
-            image = batch.images[domain]
-            translation = self.translate(image, other)
-            groups.append(
-                {
-                    "input": image,
-                    "translation": translation,
-                    "reconstruction": self.translate(translation, domain),
-                    "identity": self.translate(image, domain),
-                }
-            )
-        return groups
