@@ -173,7 +173,7 @@ def translate(
 
     def read(job: Job) -> Picture:
         data = stdin if job.input.path is None else _read(job.input.path)
-        picture = read_picture(data, source.channels, size)
+        picture = read_picture(data, source.channels, size, alpha=kind != "jpg")
         if len(picture.values) > 1 and (kind != "npy" or attention):
             raise BadImage(f"holds {len(picture.values)} images, of which no one picture can be made")
         return picture

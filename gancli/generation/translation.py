@@ -69,7 +69,7 @@ class Translated(NamedTuple):
     attention: NDArray[np.float32] | None
 
 
-def read_picture(data: bytes, channels: int, size: int | None = None) -> Picture:
+def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: bool = True) -> Picture:
     """Decodes an image file or a ``.npy`` file.
 
     Args:
@@ -77,6 +77,7 @@ def read_picture(data: bytes, channels: int, size: int | None = None) -> Picture
         channels: that the network takes. Image files have 1 or 3, and are converted; what is transparent lies over
             white.
         size: the short side of what is returned; None: as stored.
+        alpha: keep the alpha channel for the output, where there is one.
 
     Raises:
         BadImage: this is no image, or not one that this network takes.
@@ -84,13 +85,13 @@ def read_picture(data: bytes, channels: int, size: int | None = None) -> Picture
     if data.startswith(NPY_MAGIC):
         picture = Picture(_read_array(data, channels))
     elif channels in (1, 3):
-        picture = _read_pixels(data, channels)
+        picture = _read_pixels(data, channels, alpha)
     else:
         raise BadImage(f"this model's images have {channels} channels, which only .npy files can hold")
     return picture if size is None else _resized(picture, size)
 
 
-def _read_pixels(data: bytes, channels: int) -> Picture:
+def _read_pixels(data: bytes, channels: int, keep_alpha: bool) -> Picture:
     pixels = decode(data, 4)
     alpha = pixels[:, :, 3] if (pixels[:, :, 3] < 255).any() else None
     if alpha is not None or channels == 1:
@@ -100,8 +101,9 @@ def _read_pixels(data: bytes, channels: int) -> Picture:
             white.paste(shown.convert("RGB"), mask=shown.getchannel("A"))
             shown = white
         pixels = np.asarray(shown.convert("L" if channels == 1 else "RGB"))
-    # A copy, so that the fourth channel does not stay in memory.
-    return Picture(pixels.reshape(*pixels.shape[:2], -1)[None, :, :, :channels].transpose(0, 3, 1, 2).copy(), alpha)
+    values = pixels.reshape(*pixels.shape[:2], -1)[None, :, :, :channels].transpose(0, 3, 1, 2)
+    # Copies, so that what is not used does not stay in memory.
+    return Picture(values.copy(), alpha.copy() if alpha is not None and keep_alpha else None)
 
 
 def _read_array(data: bytes, channels: int) -> NDArray[np.float32]:
@@ -127,7 +129,7 @@ def _resized(picture: Picture, size: int) -> Picture:
     alpha = picture.alpha
     return Picture(
         resize(torch.from_numpy(picture.values), wanted).numpy(),
-        None if alpha is None else resize(torch.from_numpy(alpha.copy())[None, None], wanted)[0, 0].numpy(),
+        None if alpha is None else resize(torch.from_numpy(alpha)[None, None], wanted)[0, 0].numpy(),
     )
 
 
