@@ -182,14 +182,16 @@ def architectures() -> str:
     """A table of the architectures that come with gancli."""
     import torch
 
+    from gancli.training.update import network_names
+
     rows = []
     for name in _built_in():
         architecture = registry.load_architecture(name)
         with torch.device("meta"):  # shapes without memory
             model = architecture(architecture.Config())
         networks = {
-            name: sum(parameter.numel() for parameter in network.parameters())
-            for name, network in model.named_children()
+            network: sum(parameter.numel() for parameter in model.get_submodule(network).parameters())
+            for network in network_names(model)
         }
         paper = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", architecture.title)
         sizes = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in networks.items())

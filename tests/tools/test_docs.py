@@ -111,6 +111,9 @@ def test_marks_that_are_wrong(
     assert page.read_text() == broken
 
 
+COMMANDS = ("train", "resume", "sample", "translate", "presets", "models", "data", "import", "export", "doctor")
+
+
 def test_help_pages_are_complete_and_need_no_torch(tree: Path) -> None:
     script = (
         "import runpy, sys; print(runpy.run_path('tools/docs.py')['commands'](), end='');"
@@ -125,14 +128,17 @@ def test_help_pages_are_complete_and_need_no_torch(tree: Path) -> None:
     assert pages[0] == pages[1]
     assert max(map(len, pages[0].splitlines())) in range(90, 101)
     titles = re.findall(r"^## gancli ?(\w*)$", pages[0], re.MULTILINE)
-    assert titles == ["", "train", "resume", "sample", "presets", "models", "data", "import", "doctor"]
+    assert titles == ["", *COMMANDS]
     usages = re.findall(r"^Usage: gancli (\w*)", pages[0], re.MULTILINE)
     assert usages == titles
     assert pages[0].count("--dry-run") == 1
 
 
 def test_every_key_is_there_with_its_default(tree: Path) -> None:
-    table = {row[0].strip("`"): row[1:] for row in rows(load(tree).configuration())}
+    page = load(tree).configuration()
+    assert re.findall("^## model, for (.*)$", page, re.MULTILINE) == registry.architecture_names()
+    others = re.compile(r"^## model, for (?!dcgan$).*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    table = {row[0].strip("`"): row[1:] for row in rows(others.sub("", page))}
     resolved = config.resolve("dcgan-shapes")
 
     def leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
@@ -178,8 +184,17 @@ def test_architectures_and_presets(tree: Path, monkeypatch: pytest.MonkeyPatch) 
     module = load(tree)
     foreign = [*registry.architecture_names(), "somebody-elses"]
     monkeypatch.setattr(registry, "architecture_names", lambda: foreign)
-    ((name, paper, networks, data),) = rows(module.architectures())
-    assert (name, data) == ("`dcgan`", "images")
+    table = {name: row for name, *row in rows(module.architectures())}
+    assert table.keys() == {f"`{name}`" for name in registry.architecture_names() if name != "somebody-elses"}
+    assert {name: row[-1] for name, row in table.items()} == {
+        "`cyclegan`": "2 sets of images",
+        "`dcgan`": "images",
+        "`pix2pix`": "pairs of images",
+        "`ugatit`": "2 sets of images",
+    }
+    # A pool is a part of the architecture, but no network.
+    assert table["`cyclegan`"][1].split(", ")[-1] == "discriminator_b 2.76 M"
+    paper, networks, _ = table["`dcgan`"]
     assert "(https://arxiv.org/abs/1511.06434)" in paper
     counts = {n: sum(p.numel() for p in net.parameters()) for n, net in DCGAN(DCGAN.Config()).named_children()}
     assert networks == ", ".join(f"{n} {count / 1e6:.2f} M" for n, count in counts.items())
