@@ -37,7 +37,7 @@ SMALL_MODELS = {
     },
 }
 SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
-PRESETS = 10
+PRESETS = 11
 
 
 def test_presets_are_counted() -> None:
