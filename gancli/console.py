@@ -107,6 +107,13 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def result(text: object) -> None:
+    """Writes a line of results to stdout while a progress bar may be on the screen, which is drawn again below it."""
+    clear = "\r\x1b[2K" if sys.stdout.isatty() and animated() else ""
+    sys.stdout.write(f"{clear}{text}\n")
+    sys.stdout.flush()
+
+
 def duration(seconds: float) -> str:
     """Returns a time for people: ``42 s``, ``3:05`` (minutes), ``2:03:05`` (hours), ``3 d 4 h``."""
     whole = round(seconds)

@@ -110,7 +110,7 @@ def sample(
                     file = target.path / f"{name}.{target.format}"
                     content = npy(image[None]) if target.format == "npy" else encode(pixels, target.format)
                     replace_file(file, content)
-                    typer.echo(file)
+                    console.result(file)
             else:
                 images.append(part)
             done += len(part)

@@ -192,8 +192,6 @@ def translate(
         return contents[0] if target.kind == "stream" else b""
 
     failures: list[str] = []
-    # On the terminal of the progress bar, a path takes the bar's line, and the bar is drawn again below.
-    clear = "\r\x1b[2K" if sys.stdout.isatty() and console.animated() else ""
     with console.progress("translating", len(plan.jobs)) as bar:
         translation = Translation(
             translator,
@@ -215,7 +213,7 @@ def translate(
                     sys.stdout.buffer.write(result)
                     sys.stdout.buffer.flush()
                 for file in job.outputs if not isinstance(result, BadImage) else ():
-                    typer.echo(f"{clear}{file}")
+                    console.result(file)
                 if len(plan.jobs) > 1:
                     bar.advance()
         finally:
