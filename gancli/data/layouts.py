@@ -109,9 +109,9 @@ def open_layout(files: Files, location: str, split: str, needs: DataNeeds | None
         raise _nothing_in(files, location)
     layout = _Finder(files, location, split, needs).find("", names)
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{files.path.resolve()}\0{split}\0{layout.words}\0".encode())
-    for name in names:
-        digest.update(f"{name}\0{files.entries[name].stamp}\0".encode(errors="surrogateescape"))
+    lines = [files.path.resolve(), split, layout.words, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
+    for line in lines:
+        digest.update(f"{line}\0".encode(errors="surrogateescape"))
     notes = files.notes + layout.notes
     return Source(
         location,

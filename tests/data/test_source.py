@@ -193,6 +193,18 @@ def test_fingerprint_follows_content_order_and_labels(tmp_path):
     assert open_source(location).fingerprint not in (before, touched)
 
 
+def test_paths_that_are_not_utf_8(tmp_path):
+    try:
+        folders = [tree(tmp_path / os.fsdecode(name), "1.png") for name in (b"caf\xe9", b"caf\xe8")]
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    sources = [open_source(str(place)) for folder in folders for place in (folder, zipped(folder))]
+    assert [values(source) for source in sources] == [[1]] * 4
+    assert len({source.fingerprint for source in sources}) == 4
+    inside = open_source(str(tree(tmp_path / "inside", ["1.png", os.fsdecode(b"caf\xe9.png")])))
+    assert values(inside) == [1, 2]
+
+
 @given(st.lists(st.text("ab019_.é²", max_size=6), unique=True))
 def test_natural_order_is_total_and_compares_numbers(names):
     keys = [natural(name) for name in names]
