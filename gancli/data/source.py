@@ -27,8 +27,8 @@ KINDS_OF_SOURCE = (
 Pixels = NDArray[np.uint8]
 """One decoded image: uint8 [H, W, C]; C = 1 is grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
 
-DOMAIN_NAMES = re.compile(r"([^\W\d_](?:[^\W\d]|-)+)2([^\W\d_](?:[^\W\d]|-)+?)(?:[-_ .(]+v?\d.*)?")
-"""Folders named like ``horse2zebra``; a size or version may follow, as in ``vangogh2photo-256``."""
+DOMAIN_NAMES = re.compile(r"([^\W\d_](?:[^\W\d_]|-)+)2([^\W\d_](?:[^\W\d_]|-)+?)(?:[- .(]+v?\d.*)?")
+"""What is named like ``horse2zebra``; a size or version may follow, as in ``vangogh2photo-256``."""
 ARCHIVE_ENDING = re.compile(r"\.(zip|npz|t(ar|gz|bz2?|xz)|tar\.\w+)$", re.IGNORECASE)
 
 
@@ -186,17 +186,20 @@ def domain_names(folders: Iterable[str]) -> tuple[str, str]:
     """Returns the names of two domains that have none of their own.
 
     Args:
-        folders: names of the folders or archives that hold them; the first that is like ``horse2zebra`` is taken.
+        folders: names of the folders or archives that hold them, or the title of a checkpoint. The first piece
+            between underscores that is like ``horse2zebra`` is taken: the rest says where the images are from, as in
+            ``summer2winter_yosemite`` and ``facades_label2photo``.
 
     Returns:
-        ``("horse", "zebra")``; without such a folder ``("A", "B")``.
+        ``("horse", "zebra")``; without such a piece ``("A", "B")``.
     """
     for folder in folders:
-        match = DOMAIN_NAMES.fullmatch(ARCHIVE_ENDING.sub("", folder))
-        if match is not None:
-            first, second = match[1].rstrip("-_"), match[2].rstrip("-_")
-            if first.lower() != second.lower():
-                return first, second
+        for piece in ARCHIVE_ENDING.sub("", folder).split("_"):
+            match = DOMAIN_NAMES.fullmatch(piece)
+            if match is not None:
+                first, second = match[1].rstrip("-"), match[2].rstrip("-")
+                if first.lower() != second.lower():
+                    return first, second
     return "A", "B"
 
 

@@ -157,7 +157,7 @@ def import_checkpoint(
     names: Sequence[str] = list(shapes)
     if len(names) == 2:
         # The title of a checkpoint says what is turned into what, names of domains come in the architecture's order.
-        titled = domain_names(title(paths[0]).split("_"))
+        titled = domain_names([title(paths[0])])
         backwards = getattr(resolved.model, "direction", "AtoB") == "BtoA" and titled != ("A", "B")
         names = resolved.data.domains or (titled[::-1] if backwards else titled)
     elif resolved.data.domains is not None:

@@ -227,10 +227,13 @@ SIDES = "trainA/1.png trainA/2.png trainB/2.png trainB/1.png testA/3.png testB/3
         ("horse2zebra.tar.gz", ("horse", "zebra")),
         ("vangogh2photo-256", ("vangogh", "photo")),
         ("iphone2dslr_v3", ("iphone", "dslr")),
-        ("summer2winter_yosemite", ("summer", "winter_yosemite")),
+        ("summer2winter_yosemite", ("summer", "winter")),
+        ("summer2winter_yosemite_256.tar.gz", ("summer", "winter")),
+        ("facades_label2photo", ("label", "photo")),
+        ("wild-horse2zebra", ("wild-horse", "zebra")),
         ("Tag2Nacht (1)", ("Tag", "Nacht")),
         ("день2ночь", ("день", "ночь")),
-        *((other, ("A", "B")) for other in ("data", "2", "part2", "2zebra", "a2b", "x2y2z", "same2Same", "", "v2.5")),
+        *((other, ("A", "B")) for other in ("data", "2", "part2", "2zebra", "a2b", "x2y2z", "same2Same", "", "v2.5", "a_2_b")),
     ],
 )
 def test_names_of_domains(folder, names):
