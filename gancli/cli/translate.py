@@ -163,7 +163,7 @@ def translate(
         images or [],
         from_file,
         recursive=recursive,
-        wanted=lambda name: name.lower().endswith(".npy") or (source.channels in (1, 3) and is_image(name)),
+        wanted=lambda name: name.lower().endswith(".npy") or (source.channels <= 4 and is_image(name)),
         leave_out=target.path if target.kind == "directory" and output else None,
     )
     if len(inputs) > 1 and target.kind != "directory":
@@ -249,7 +249,7 @@ def _format(target: Target, given: str | None, channels: int, side_by_side: bool
     """Returns what is written: what the user said, else what can hold the images."""
     from gancli.errors import GancliError
 
-    viewable = side_by_side or channels in (1, 3)
+    viewable = side_by_side or channels <= 4
     if given is None and target.kind != "file":
         return "png" if viewable else "npy"
     if target.format == "npy" and side_by_side:

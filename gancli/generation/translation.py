@@ -74,17 +74,17 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
 
     Args:
         data: the file's content. A ``.npy`` file holds float [C, H, W] or [N, C, H, W] in [-1, 1].
-        channels: that the network takes. Image files have 1 or 3, and are converted; what is transparent lies over
-            white.
+        channels: that the network takes. Image files become grey (1) or RGB (3), where what is transparent lies over
+            white; with 2 and 4, alpha is the last channel.
         size: the short side of what is returned; None: as stored.
-        alpha: keep the alpha channel for the output, where there is one.
+        alpha: keep the alpha channel for the output, where there is one that the network does not get.
 
     Raises:
         BadImage: this is no image, or not one that this network takes.
     """
     if data.startswith(NPY_MAGIC):
         picture = Picture(_read_array(data, channels))
-    elif channels in (1, 3):
+    elif channels <= 4:
         picture = _read_pixels(data, channels, alpha)
     else:
         raise BadImage(f"this model's images have {channels} channels, which only .npy files can hold")
@@ -92,8 +92,8 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
 
 
 def _read_pixels(data: bytes, channels: int, keep_alpha: bool) -> Picture:
-    pixels = decode(data, 4)
-    alpha = pixels[:, :, 3] if (pixels[:, :, 3] < 255).any() else None
+    pixels = decode(data, 2 if channels == 2 else 4)
+    alpha = pixels[:, :, 3] if channels in (1, 3) and (pixels[:, :, 3] < 255).any() else None
     if alpha is not None or channels == 1:
         shown = Image.fromarray(pixels)
         if alpha is not None:
@@ -307,19 +307,20 @@ def _padded(values: Values, height: int, width: int) -> Values:
 
 
 def output_pixels(picture: Picture, translated: Translated, *, side_by_side: bool = False) -> Pixels:
-    """Returns what to write as a picture, uint8 [H, W, C]: the translation, with the input's alpha channel.
+    """Returns what to write as a picture, uint8 [H, W, C]: the translation, with the input's alpha if it has none.
 
     Args:
         picture: the one image that was translated.
         translated: what was made of it, as uint8.
-        side_by_side: input, attention where there is one, and translation in a row.
+        side_by_side: input, attention where there is one, and translation in a row, without an alpha that the network
+            got or made.
     """
     panels = [translated.images[0]]
     if side_by_side:
         panels = [_shown(picture), *([] if translated.attention is None else [attention_pixels(picture, translated)])]
         panels.append(as_rgb(translated.images)[0])
     pixels: Pixels = np.concatenate(panels, axis=1)
-    if picture.alpha is None:
+    if picture.alpha is None or pixels.shape[2] in (2, 4):
         return pixels
     with_alpha: Pixels = np.concatenate([pixels, np.tile(picture.alpha, (1, len(panels)))[:, :, None]], axis=2)
     return with_alpha

@@ -39,14 +39,21 @@ def grid(pixels: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.ui
 
 
 def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
-    """Encodes one uint8 image [H, W, C] as ``png``, ``jpg`` or ``webp``; C is 1 or 3, or with alpha 2 or 4 (no jpg)."""
+    """Encodes one uint8 image [H, W, C] as ``png``, ``jpg`` or ``webp``.
+
+    C is 1 or 3, or with alpha 2 or 4; in a ``jpg``, which has none, what is transparent lies over white.
+    """
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
     match kind:
         case "jpg":
+            if image.mode in ("LA", "RGBA"):
+                opaque = image.convert(image.mode[:-1])
+                white = Image.new(opaque.mode, image.size, "white")
+                image = Image.composite(opaque, white, image.getchannel("A"))
             image.save(buffer, "JPEG", quality=95)
         case "webp":
-            image.save(buffer, "WEBP", lossless=True)
+            image.save(buffer, "WEBP", lossless=True, exact=True)  # exact: where it is transparent, too
         case _:
             image.save(buffer, "PNG")
     return buffer.getvalue()

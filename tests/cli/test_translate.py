@@ -60,7 +60,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(folder / "m.safetensors", CycleGAN, blocks=1, **small)
     save(folder / "forth.safetensors", CycleGAN, ("generator_ab",), blocks=1, **small)
     save(folder / "grey.safetensors", CycleGAN, blocks=1, channels=1, **small)
-    save(folder / "bands.safetensors", CycleGAN, blocks=1, channels=5, channels_b=4, identity_weight=0, **small)
+    save(folder / "bands.safetensors", CycleGAN, blocks=1, channels=5, channels_b=6, identity_weight=0, **small)
+    save(folder / "la.safetensors", CycleGAN, blocks=1, channels=2, **small)
+    save(folder / "rgba.safetensors", CycleGAN, blocks=1, channels=4, **small)
+    save(folder / "cut.safetensors", CycleGAN, blocks=1, channels_b=4, identity_weight=0, **small)  # RGB to RGBA
     save(folder / "p.safetensors", Pix2Pix, resolution=64, depth=6, **small)
     save(folder / "u.safetensors", UGATIT, residual_blocks=1, local_layers=3, global_layers=5, light=False)
     save(folder / "d.safetensors", DCGAN)
@@ -308,17 +311,71 @@ def test_alpha_comes_back(there: Path) -> None:
     assert np.array_equal(pixels("sbs.png")[..., 3], np.tile(np.asarray(alpha), (1, 2)))
 
 
+@pytest.fixture
+def clear() -> Image.Image:
+    """An image that is transparent at the top and opaque at the bottom."""
+    image = picture(4, (40, 32))
+    image.putalpha(Image.linear_gradient("L").resize((40, 32)))
+    return image
+
+
+@pytest.mark.parametrize(("name", "mode"), [("la", "LA"), ("rgba", "RGBA")])
+def test_a_model_of_images_with_alpha_gets_and_makes_it(
+    there: Path, models: Path, clear: Image.Image, name: str, mode: str
+) -> None:
+    image = clear.convert(mode)
+    image.save("photos/clear.png")
+    made = direct(models, name, np.asarray(image)).clip(0, 255)
+    assert made[..., -1].std() > 1
+    assert run(["translate", name, "photos", "-o", "out"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"2.png", "10.png", "clear.png"}
+    assert Image.open("out/clear.png").mode == mode
+    assert abs(pixels("out/clear.png") - made).max() <= 0.51
+    # What has no alpha is opaque.
+    opaque = Image.open("photos/2.png").convert("L" if name == "la" else "RGB")
+    opaque.putalpha(255)
+    padded = np.pad(np.asarray(opaque), ((0, 1), (0, 3), (0, 0)), "reflect")
+    assert abs(pixels("out/2.png") - direct(models, name, padded)[:47, :33].clip(0, 255)).max() <= 0.51
+    # The other formats show the same.
+    assert run(["translate", name, "photos/clear.png", "-o", "c.webp"]) == 0
+    assert np.array_equal(pixels("c.webp"), np.asarray(Image.open("out/clear.png").convert("RGBA")))
+    assert run(["translate", name, "photos/clear.png", "-o", "c.jpg"]) == 0
+    shown = Image.alpha_composite(Image.new("RGBA", image.size, "white"), Image.open("c.webp").convert("RGBA"))
+    assert Image.open("c.jpg").mode == mode[:-1]
+    lightness = [np.asarray(seen.convert("L")).astype(int) for seen in (Image.open("c.jpg"), shown)]
+    assert abs(lightness[0] - lightness[1]).mean() < 4
+    assert run(["translate", name, "photos/clear.png", "--side-by-side", "-o", "both.png"]) == 0
+    both = pixels("both.png")
+    assert both.shape == (32, 80, 3)
+    assert np.array_equal(
+        both[:, :40], np.asarray(image.getchannel(0).convert("RGB") if name == "la" else image)[..., :3]
+    )
+
+
+def test_alpha_on_one_side(there: Path, models: Path, clear: Image.Image) -> None:
+    """Where the network makes alpha, that of the input does not come back; where it gets it, neither."""
+    clear.save("clear.png")
+    white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    assert run(["translate", "cut", "clear.png", "-o", "cut.png"]) == 0
+    assert abs(pixels("cut.png") - direct(models, "cut", np.asarray(white)).clip(0, 255)).max() <= 4
+    assert run(["translate", "cut", "clear.png", "--to", "horse", "-o", "back.png"]) == 0
+    assert abs(pixels("back.png") - direct(models, "cut", np.asarray(clear), "A").clip(0, 255)).max() <= 0.51
+    assert Image.open("back.png").mode == "RGB"
+    assert run(["translate", "cut", "clear.png", "--side-by-side", "-o", "both.png"]) == 0
+    assert np.array_equal(pixels("both.png")[..., 3], np.tile(np.asarray(clear)[..., 3], (1, 2)))
+
+
 def test_arrays(there: Path, models: Path, capfd: pytest.CaptureFixture[str]) -> None:
     values = np.random.default_rng(0).uniform(-1, 1, (3, 5, 20, 24)).astype(np.float32)
     np.save("all.npy", values)
     np.save("one.npy", values[1].astype(np.float64))
     assert run(["translate", "bands", "all.npy", "one.npy"]) == 0
     out = np.load("all-zebra.npy")
-    assert (out.shape, out.dtype) == ((3, 4, 20, 24), np.float32)
+    assert (out.shape, out.dtype) == ((3, 6, 20, 24), np.float32)
     assert abs(out).max() <= 1
     assert np.allclose(out[1], np.load("one-zebra.npy")[0], atol=1e-5)
     assert run(["translate", "bands", "one.npy", "-o", "one.png"]) == 2
-    assert "4 channels, which no png file can hold" in capfd.readouterr().err
+    assert "6 channels, which no png file can hold" in capfd.readouterr().err
     assert run(["translate", "bands", "one.npy", "-o", "seen.png", "--side-by-side"]) == 0
     assert pixels("seen.png").shape == (20, 48, 3)
     assert run(["translate", "bands", "photos/2.png"]) == 1

@@ -113,6 +113,21 @@ def test_files_hold_what_was_written(channels: int, kind: str, exact: bool) -> N
     assert abs(read - ramp).max() <= (0 if exact else 8)
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_files_hold_alpha_or_lie_over_white(channels: int) -> None:
+    y, x = np.mgrid[:32, :32] * 8
+    ramps = np.stack([x] * (channels - 1) + [y], axis=2).astype(np.uint8)
+    png = Image.open(io.BytesIO(encode(ramps, "png")))
+    assert png.mode == ("LA" if channels == 2 else "RGBA")
+    assert np.array_equal(np.asarray(png), ramps)
+    webp = np.asarray(Image.open(io.BytesIO(encode(ramps, "webp"))))  # also the colours of what is transparent
+    assert np.array_equal(webp, ramps if channels == 4 else ramps[..., [0, 0, 0, 1]])
+    jpg = Image.open(io.BytesIO(encode(ramps, "jpg")))
+    assert jpg.mode == ("L" if channels == 2 else "RGB")
+    white = 255 - (255 - x) * y / 255
+    assert abs(np.asarray(jpg).reshape(32, 32, -1) - white[:, :, None]).max() <= 8
+
+
 def test_npy_is_float32_nchw() -> None:
     images = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
     read = np.load(io.BytesIO(npy(images)))
