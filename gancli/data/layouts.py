@@ -7,6 +7,7 @@ import json
 import math
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -188,12 +189,15 @@ class _Finder:
             if self.pairs_needed:
                 return replace(self._halves(prefix, images), notes=notes)
             return Layout("a folder of images", {"image": EncodedImages(self.files, images)}, notes=notes)
-        if parts and (len(parts) == len(folders) or (parts & set(PARTS["train"]) and parts & set(PARTS["test"]))):
+        if _are_parts(folders):
             return self._parts(prefix, folders, by_name)
         folders = {folder: found for folder, below in folders.items() if (found := list(filter(is_image, below)))}
         if not folders:
             raise GancliError(f"{self.location} holds several data sets", "name one of the folders inside")
-        return self._two_folders(prefix, folders) if len(folders) == 2 else self._class_folders(folders)
+        inside = {folder: _divide(f"{prefix}{folder}/", below) for folder, below in folders.items()}
+        if all(_are_parts(below) for _, below in inside.values()):
+            return self._parts_inside(prefix, inside)
+        return self._folders(prefix, {folder: (f"{prefix}{folder}/", below) for folder, below in folders.items()})
 
     def _chosen(self, there: Callable[[str], bool]) -> list[str]:
         """Returns the parts that the split asks for, as the folder names ``there`` knows."""
@@ -235,6 +239,43 @@ class _Finder:
             self._leaves_a_test(lambda folder: folder in by_name),
         )
 
+    def _parts_inside(self, prefix: str, inside: dict[str, tuple[list[str], dict[str, list[str]]]]) -> Layout:
+        """Folders that have the parts inside, as ``A/train`` and ``B/train``; by folder what ``_divide`` returns."""
+        by_name = {folder: {part.lower(): part for part in below} for folder, (_, below) in inside.items()}
+        chosen = self._chosen(lambda part: any(part in known for known in by_name.values()))
+        unused = {folder: dict(below) for folder, (_, below) in inside.items()}
+        found = []
+        for part in chosen:
+            there = {folder: known[part] for folder, known in by_name.items() if part in known}
+            folders = {
+                folder: (f"{prefix}{folder}/{name}/", unused[folder].pop(name)) for folder, name in there.items()
+            }
+            if self.sets == 2 and len(folders) == 1 and len(inside) == 2:
+                ((folder, (_, names)),) = folders.items()
+                missing = f"{next(other for other in inside if other != folder)}/{there[folder]}"
+                raise GancliError(
+                    f"{self.location} holds {len(names):,} images in {folder}/{there[folder]}, but none in {missing}",
+                    f"put the images of the other domain into {missing}",
+                )
+            found.append(self._folders(prefix, folders))
+        counts: Counter[str] = Counter()
+        for below in unused.values():
+            counts.update({name: len(names) for name, names in below.items()})
+        notes = tuple(
+            f"{name}: {count:,} images not used (data.split is {self.split})" for name, count in counts.items()
+        )
+        beside = [name for top, _ in inside.values() for name in top]
+        if beside:
+            notes += (f"{len(beside):,} images beside the folders are not used: {_some(beside)}",)
+        layout = _join(found)
+        enough = all if self.sets == 2 else any  # a class may lack a part, of two domains none may
+        return replace(
+            layout,
+            words=f"{' and '.join(chosen)}: {layout.words}",
+            notes=layout.notes + notes,
+            has_test=self._leaves_a_test(lambda part: enough(part in known for known in by_name.values())),
+        )
+
     def _two_sides(self, prefix: str, folders: dict[str, list[str]]) -> Layout:
         images = {folder: found for folder, names in folders.items() if (found := list(filter(is_image, names)))}
         by_name = {folder.lower(): folder for folder in images}
@@ -274,20 +315,28 @@ class _Finder:
         words = f"{'pairs' if paired else 'two unpaired domains'}, {' '.join(used)}"
         return Layout(words, domains, paired=paired, notes=notes, has_test=has_test)
 
-    def _two_folders(self, prefix: str, folders: dict[str, list[str]]) -> Layout:
-        """Two folders of images are pairs, two domains, or two classes, as is needed and as their names suggest."""
-        names = list(folders.values())
-        partners, alone = _partners([(f"{prefix}{folder}/", below) for folder, below in folders.items()])
+    def _folders(self, prefix: str, folders: dict[str, tuple[str, list[str]]]) -> Layout:
+        """Folders of images: classes, or where there are two, pairs or two domains, as is needed and as names suggest.
+
+        Args:
+            prefix: where the data are, which may give names to the domains.
+            folders: by title, the path of a folder with a slash, and the names of the images below it.
+        """
+        classes = self._class_folders({title: below for title, (_, below) in folders.items()})
+        if len(folders) != 2:
+            return classes
+        names = [below for _, below in folders.values()]
+        partners, alone = _partners(list(folders.values()))
         alike = len(partners[0]) > len(alone)
         if self.sets not in (None, 2):
             # Cats and dogs numbered alike: only who asks for one set can mean classes.
             notes = ("read as two classes, although the names in both folders are the same",) if alike else ()
-            return replace(self._class_folders(folders), notes=notes)
+            return replace(classes, notes=notes)
         # Who has no use for pairs loses no image for their sake.
         without = alike and (self.sets is None or not alone)
         paired = _mostly_partners(partners, names) if self.pairs_needed else without
         if self.sets is None and not paired:
-            return self._class_folders(folders)
+            return classes
         lettered = {folder.lower() for folder in folders} == {"a", "b"}
         titles = self._domain_names(prefix) if lettered else tuple(folders)
         domains = {
@@ -426,6 +475,13 @@ def _divide(prefix: str, names: list[str]) -> tuple[list[str], dict[str, list[st
         else:
             top.append(name)
     return top, dict(sorted(folders.items(), key=lambda item: natural(item[0])))
+
+
+def _are_parts(folders: Iterable[str]) -> bool:
+    """Returns whether folders beside each other are parts of one data set: all, or one to train on and one to test."""
+    names = {folder.lower() for folder in folders}
+    train, test = names & set(PARTS["train"]), names & set(PARTS["test"])
+    return bool(names) and (names == train | test or bool(train and test))
 
 
 def _side_by_side(width: int, height: int) -> bool:

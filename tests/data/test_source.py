@@ -233,7 +233,10 @@ SIDES = "trainA/1.png trainA/2.png trainB/2.png trainB/1.png testA/3.png testB/3
         ("wild-horse2zebra", ("wild-horse", "zebra")),
         ("Tag2Nacht (1)", ("Tag", "Nacht")),
         ("день2ночь", ("день", "ночь")),
-        *((other, ("A", "B")) for other in ("data", "2", "part2", "2zebra", "a2b", "x2y2z", "same2Same", "", "v2.5", "a_2_b")),
+        *(
+            (other, ("A", "B"))
+            for other in ("data", "2", "part2", "2zebra", "a2b", "x2y2z", "same2Same", "", "v2.5", "a_2_b")
+        ),
     ],
 )
 def test_names_of_domains(folder, names):
@@ -272,6 +275,72 @@ def test_parts_of_two_folders_called_by_letters(tmp_path):
     assert domains(open_source(location, "test", needs=UNPAIRED)) == {"cat": [3], "dog": [4]}
     assert domains(open_source(location, "all", needs=UNPAIRED)) == {"cat": [1, 3], "dog": [2, 4]}
     assert open_source(location).classes == ("A", "B")
+
+
+INSIDE = [f"{side}/{part}/{name}.png" for side in "AB" for part, name in (("train", 1), ("train", 2), ("test", 1))]
+
+
+@pytest.mark.parametrize("around", ["", "photos/"])
+def test_two_folders_with_parts_inside(tmp_path, around):
+    """What the official pix2pix asks for before its combine_A_and_B.py."""
+    folder = tree(tmp_path / "day2night", [around + name for name in INSIDE] + [f"{around}B/train/9.png"])
+    for location in (folder, zipped(folder), tarred(folder, ".tar")):
+        for needs, b in ((PAIRS, [4, 5]), (UNPAIRED, [4, 5, 7])):
+            train, test, both = (open_source(str(location), split, needs=needs) for split in ("train", "test", "all"))
+            assert domains(train) == {"day": [1, 2], "night": b}
+            assert domains(test) == {"day": [3], "night": [6]}
+            # Partners are of the same part, whatever the names in the other one.
+            assert domains(both) == {"day": [1, 2, 3], "night": [*b, 6]}
+            assert (train.has_test, test.has_test, both.has_test) == (True, False, False)
+            assert [source.paired for source in (train, test)] == [needs.paired, True]
+            assert "test: 2 images not used (data.split is train)" in train.notes
+            assert not any("not used" in note for note in both.notes)
+            assert len({source.fingerprint for source in (train, test, both)}) == 3
+        pairs = open_source(str(location), needs=PAIRS)
+        assert any("1 images without a partner are left out" in note for note in pairs.notes)
+
+
+def test_parts_inside_one_folder_only(tmp_path):
+    """Then they are folders like any other, and all images are taken."""
+    source = open_source(str(tree(tmp_path / "a", "cat/train/1.png cat/test/2.png dog/3.png")), needs=UNPAIRED)
+    assert domains(source) == {"cat": [2, 1], "dog": [3]}
+    assert not source.has_test
+    source = open_source(str(tree(tmp_path / "b", "toy/train/1.png toy/car/2.png pet/train/3.png")), needs=UNPAIRED)
+    assert domains(source) == {"pet": [3], "toy": [2, 1]}
+
+
+def test_a_part_inside_that_one_folder_lacks(tmp_path):
+    names = "cat/train/1.png cat/val/2.png dog/Train/3.png dog/7.png dog/test/4.png dog/x/5.png"
+    location = str(tree(tmp_path / "data", names))
+    train = open_source(location, needs=UNPAIRED)
+    assert domains(train) == {"cat": [1], "dog": [3]}
+    assert not train.has_test
+    assert train.notes == (
+        "val: 1 images not used (data.split is train)",
+        "test: 1 images not used (data.split is train)",
+        "x: 1 images not used (data.split is train)",
+        "1 images beside the folders are not used: dog/7.png",
+    )
+    for split in ("test", "all"):
+        with pytest.raises(GancliError, match="holds 1 images in dog/test, but none in cat/test") as caught:
+            open_source(location, split, needs=UNPAIRED)
+        assert caught.value.hint == "put the images of the other domain into cat/test"
+    with pytest.raises(GancliError, match="no test part, only train"):
+        open_source(str(tree(tmp_path / "none", "cat/train/1.png dog/train/2.png")), "test", needs=UNPAIRED)
+    # A class without images to test on is no mistake.
+    classes = open_source(location)
+    assert classes.has_test
+    assert (classes.classes, values(classes)) == (("cat", "dog"), [1, 3])
+    both = open_source(location, "all")
+    assert (both.classes, both.labels.tolist(), values(both)) == (("cat", "dog"), [0, 1, 1, 0], [1, 3, 5, 2])
+
+
+def test_class_folders_with_parts_inside(tmp_path):
+    folder = tree(tmp_path / "data", [f"{kind}/{part}/1.png" for kind in "abc" for part in ("test", "train")])
+    train, test, both = (open_source(str(folder), split) for split in ("train", "test", "all"))
+    assert [(source.classes, source.labels.tolist()) for source in (train, test)] == [(("a", "b", "c"), [0, 1, 2])] * 2
+    assert (values(train), values(test), values(both)) == ([2, 4, 6], [1, 3, 5], [2, 4, 6, 1, 3, 5])
+    assert (train.has_test, test.has_test) == (True, False)
 
 
 def test_an_image_beside_the_sides_changes_nothing(tmp_path):
