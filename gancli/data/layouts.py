@@ -31,6 +31,8 @@ PARTS = {
 STYLEGAN_LABELS = "dataset.json"
 SIZES_LOOKED_AT = 64
 """Images of a folder whose sizes decide whether it holds pairs side by side."""
+LEAST_PROPORTION = 1.8
+"""Width over height from which an image may be two side by side; photographs, films and screens of 16:9 have 1.78."""
 
 Labels = NDArray[np.int64] | NDArray[np.float32]
 
@@ -79,8 +81,10 @@ class HalfImages:
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         pixels = self._images.read(index, channels, size)
         height, width = pixels.shape[:2]
-        if width % 2 or not _side_by_side(width, height):
+        if width < LEAST_PROPORTION * height:
             raise BadImage(f"it is {width} x {height} px, not two images side by side")
+        if width % 2:
+            raise BadImage(f"it is {width} x {height} px, an odd width that cannot be halved")
         half = width // 2
         return pixels[:, half:] if self._right else pixels[:, :half]
 
@@ -187,7 +191,8 @@ class _Finder:
                 unused = sum(map(len, folders.values()))
                 notes = (f"{unused:,} images in sub-folders are not used, since there are images beside these folders",)
             if self.pairs_needed:
-                return replace(self._halves(prefix, images), notes=notes)
+                halves = self._halves(prefix, images)
+                return replace(halves, notes=halves.notes + notes)
             return Layout("a folder of images", {"image": EncodedImages(self.files, images)}, notes=notes)
         if _are_parts(folders):
             return self._parts(prefix, folders, by_name)
@@ -351,28 +356,49 @@ class _Finder:
     def _halves(self, prefix: str, names: list[str]) -> Layout:
         """Recognises images that hold a pair side by side, from the sizes of some of them."""
         step = math.ceil(len(names) / SIZES_LOOKED_AT)
-        looked_at, others = 0, []
+        looked_at = 0
+        unusual, narrow, odd = [], [], []
         for name in names[::step]:
             try:
                 width, height = stored_size(self.files.read(name))
             except BadImage:
                 continue  # it is reported like any other when all are decoded
             looked_at += 1
-            if not _side_by_side(width, height):
-                others.append(f"{name} is {width} x {height} px")
-        if 2 * len(others) > looked_at:
+            said = f"{name} is {width} x {height} px"
+            # To two percent of the width.
+            if 50 * abs(width - 2 * height) > width:
+                unusual.append(said)
+            if width < LEAST_PROPORTION * height:
+                narrow.append(said)
+            elif width % 2:
+                odd.append(said)
+        usual = 2 * len(unusual) <= looked_at
+        # Of other proportions nearly all must be wide, lest photographs, some of them wide ones, be cut in two.
+        if not usual and 10 * len(narrow) > looked_at:
             raise GancliError(
-                f"{self.location} holds no pairs: it is one folder of images, and {len(others)} of {looked_at} are not "
-                f"twice as wide as high, as two images side by side are; {others[0]}",
+                f"{self.location} holds no pairs: it is one folder of images, and {len(unusual)} of {looked_at} are "
+                f"not twice as wide as high, as two images side by side are; {narrow[0]}",
                 "pairs are two folders whose images have the same names, or images with A on the left and B on the "
-                "right",
+                f"right, which are at least {LEAST_PROPORTION} times as wide as high",
+            )
+        if 2 * len(odd) > looked_at:
+            raise GancliError(
+                f"{self.location} holds no pairs that can be used: {len(odd)} of {looked_at} images have an odd width "
+                f"and cannot be halved; {odd[0]}",
+                "crop or resize them to an even width, or put the two sides into two folders, with the same names",
             )
         whole = EncodedImages(self.files, names)
         domains = {
             name: HalfImages(whole, right)
             for name, right in zip(self._domain_names(prefix), (False, True), strict=True)
         }
-        return Layout("pairs side by side, A left and B right", domains, paired=True)
+        notes: tuple[str, ...] = ()
+        if not usual:
+            notes = (
+                "read as A|B side by side: every image is cut in the middle, although most are not twice as wide as "
+                f"high; {unusual[0]}",
+            )
+        return Layout("pairs side by side, A left and B right", domains, paired=True, notes=notes)
 
     def _domain_names(self, prefix: str) -> tuple[str, str]:
         """The names of two domains below ``prefix`` whose folders do not give them."""
@@ -482,11 +508,6 @@ def _are_parts(folders: Iterable[str]) -> bool:
     names = {folder.lower() for folder in folders}
     train, test = names & set(PARTS["train"]), names & set(PARTS["test"])
     return bool(names) and (names == train | test or bool(train and test))
-
-
-def _side_by_side(width: int, height: int) -> bool:
-    """Returns whether an image is twice as wide as high, to two percent of its width."""
-    return 50 * abs(width - 2 * height) <= width
 
 
 def _partners(sides: Sequence[tuple[str, list[str]]]) -> tuple[list[list[str]], list[str]]:

@@ -91,7 +91,7 @@ def open_source(
     """Recognises what a SOURCE is; images are not decoded yet.
 
     Some data can be read in several ways: two folders are two classes, two domains, or pairs where the names are the
-    same; images twice as wide as high are pairs side by side for who needs pairs. ``check`` says whether what was
+    same; wide images are pairs side by side for who needs pairs. ``check`` says whether what was
     found is enough.
 
     A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written

@@ -520,22 +520,78 @@ def test_halves_in_parts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "good"),
+    ("size", "fault"),
     [
-        *(((200, height), True) for height in (98, 100, 101, 102)),
-        *((size, False) for size in [(200, 97), (201, 100), (100, 100), (300, 100), (192, 108), (100, 200)]),
+        *((size, "") for size in [(200, 98), (200, 102), (200, 97), (300, 100), (198, 110)]),
+        *((size, "not two images side by side") for size in [(100, 100), (192, 108), (196, 109), (100, 200)]),
+        *((size, "an odd width that cannot be halved") for size in [(201, 100), (51, 25)]),
     ],
 )
-def test_few_odd_images_are_bad_ones(tmp_path, size, good):
+def test_few_odd_images_are_bad_ones(tmp_path, size, fault):
     side_by_side(tmp_path / "data", [(16, 8), (16, 8), size])
-    left, right = open_source(str(tmp_path / "data"), needs=PAIRS).domains.values()
-    for images in (left, right):
+    source = open_source(str(tmp_path / "data"), needs=PAIRS)
+    assert source.notes == ()
+    for images in source.domains.values():
         assert images.read(1, 3).shape == (8, 8, 3)
-        if good:
-            assert images.read(2, 3).shape == (size[1], size[0] // 2, 3)
-        else:
-            with pytest.raises(BadImage, match=f"it is {size[0]} x {size[1]} px, not two images side by side"):
+        if fault:
+            with pytest.raises(BadImage, match=f"it is {size[0]} x {size[1]} px, {fault}"):
                 images.read(2, 3)
+        else:
+            assert images.read(2, 3).shape == (size[1], size[0] // 2, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 24), (36, 20), (80, 20)])
+def test_halves_that_are_no_squares(tmp_path, size):
+    folder = side_by_side(tmp_path / "day2night", [size] * 9 + [(32, 18)])
+    (folder / "sub").mkdir()
+    (folder / "sub" / "1.png").write_bytes(png())
+    for location in (folder, zipped(folder)):
+        for needs in (None, UNPAIRED, DataNeeds()):
+            assert list(open_source(str(location), needs=needs).domains) == ["image"]
+        source = open_source(str(location), needs=PAIRS)
+        assert source.paired
+        day, night = source.domains["day"], source.domains["night"]
+        assert day.read(4, 3).shape == night.read(4, 3).shape == (size[1], size[0] // 2, 3)
+        assert (int(day.read(4, 3).max()), int(night.read(4, 3).min())) == (8, 9)
+        with pytest.raises(BadImage, match="it is 32 x 18 px, not two"):
+            day.read(9, 3)
+        assert source.notes[0].startswith("read as A|B side by side: every image is cut in the middle")
+        assert source.notes[0].endswith(f"0.png is {size[0]} x {size[1]} px")
+        assert source.notes[1].startswith("1 images in sub-folders")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [(32, 18)] * 10,  # frames of films
+        [(36, 24), (24, 36), (32, 24)] * 4,
+        [(24, 24)] * 10,
+        [(64, 24)] * 8 + [(32, 18)],  # some panoramas would be no proof either
+    ],
+)
+def test_photographs_are_not_cut_in_two(tmp_path, sizes):
+    folder = side_by_side(tmp_path / "data", sizes)
+    with pytest.raises(
+        GancliError, match=f"holds no pairs: .* {len(sizes)} of {len(sizes)} are not twice as"
+    ) as caught:
+        open_source(str(folder), needs=PAIRS)
+    narrow = next(size for size in sizes if size[0] < 1.8 * size[1])
+    assert caught.value.message.endswith(f"is {narrow[0]} x {narrow[1]} px")
+    assert "two folders" in caught.value.hint
+    assert "at least 1.8 times as wide as high" in caught.value.hint
+
+
+def test_odd_widths_cannot_be_halved(tmp_path):
+    folder = side_by_side(tmp_path / "most", [(51, 25), (51, 25), (50, 25)])
+    with pytest.raises(GancliError, match=r"2 of 3 images have an odd width .* 0\.png is 51 x 25 px") as caught:
+        open_source(str(folder), needs=PAIRS)
+    assert "even width" in caught.value.hint
+    assert len(open_source(str(folder)).domains["image"]) == 3
+    folder = side_by_side(tmp_path / "half", [(51, 25), (50, 25)])
+    left = open_source(str(folder), needs=PAIRS).domains["A"]
+    assert left.read(1, 3).shape == (25, 25, 3)
+    with pytest.raises(BadImage, match="it is 51 x 25 px, an odd width"):
+        left.read(0, 3)
 
 
 def test_most_images_must_be_halves(tmp_path):
