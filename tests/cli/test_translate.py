@@ -250,6 +250,14 @@ def test_size_is_the_short_side(there: Path) -> None:
     assert abs(left - np.asarray(Image.open("photos/10.jpg").resize((20, 14), Image.Resampling.BICUBIC))).max() <= 2
 
 
+@pytest.mark.parametrize(("size", "expected"), [((70, 50), (1, 1)), ((50, 70), (1, 1)), ((80, 10), (8, 1))])
+@pytest.mark.parametrize("name", ["m", "u", "grey", "rgba"])
+def test_a_size_of_one_pixel(there: Path, name: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
+    picture(1, size).save("x.png")
+    assert run(["translate", name, "x.png", "--size", "1"]) == 0
+    assert Image.open("x-zebra.png").size == expected
+
+
 def test_fixed_size(there: Path, models: Path) -> None:
     """U-GAT-IT full takes one size: others are resized to it and back."""
     small = picture(0, (32, 32))

@@ -21,7 +21,7 @@ from gancli.architectures.ugatit import UGATIT
 from gancli.data.source import BadImage
 from gancli.generation.statistics import SharedStatistics
 from gancli.generation.tiling import MARGIN, OVERLAP, in_tiles, tile_starts, tile_windows
-from gancli.generation.translation import Picture, Translated, Translation, read_picture, translate_all
+from gancli.generation.translation import Picture, Translated, Translation, read_picture, resize, translate_all
 from gancli.generation.writers import heat_colors, heat_map
 
 CPU = torch.device("cpu")
@@ -293,6 +293,22 @@ def test_real_photographs_are_read_as_they_are_seen(real_data: Path) -> None:
     assert read_picture(data, 1, 100).values.shape == (1, 1, 100, 123)
     with pytest.raises(BadImage, match=r"\.npy"):
         read_picture(data, 5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 1), (1, 5), (16, 1), (1, 16), (2, 1), (16, 9), (3, 2)])
+@pytest.mark.parametrize("shape", [(50, 70), (6, 1), (1, 6), (2, 2)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_resizing_to_any_size_is_what_pillow_does(channels: int, shape: tuple[int, int], size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(60, 190, (2, channels, *shape), dtype=np.uint8)
+    floats = torch.from_numpy(values).float()
+    resized = resize(torch.from_numpy(values), size)
+    assert resized.dtype == torch.uint8
+    for image, whole, exact in zip(
+        values.reshape(-1, *shape), resized.flatten(0, 1), resize(floats, size).flatten(0, 1), strict=True
+    ):
+        seen = Image.fromarray(image.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC)
+        assert abs(exact.numpy() - np.asarray(seen)).max() < 0.01
+        assert abs(whole.numpy() - np.asarray(seen).clip(0, 255)).max() <= 1.51
 
 
 def test_colours_of_heat_grow_lighter_evenly() -> None:
