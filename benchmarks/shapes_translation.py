@@ -41,7 +41,7 @@ def main() -> None:
     assert isinstance(model, Translator)
     location = info.config["data"]["source"]
     shapes = type(model).input_shapes(model.config)
-    batch = fixed_batch(open_source(location, "test"), shapes, DataConfig(), arguments.count)
+    batch = fixed_batch(open_source(location, "test"), shapes, DataConfig(), arguments.count, paired=True)
     pixels = {domain: to_pixels(images).astype(np.float64) for domain, images in batch.images.items()}
     names = dict(zip(model.domains, info.domains, strict=True))
     print(f"{info.architecture}, {info.step} steps, {arguments.count} test images of {location}")

@@ -181,15 +181,24 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
     from gancli.registry import load_architecture
 
     info = read_info(path)
+    kind, config = load_architecture(info.architecture), validate_model(info.architecture, info.config["model"])
+
+    def build() -> Architecture:
+        model = kind(config)
+        for name in [name for name, _ in model.named_children() if name not in info.networks]:
+            delattr(model, name)
+        try:
+            model.load_state_dict(load_tensors(path), assign=True)
+        except RuntimeError as error:
+            raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
+        return model
+
     with torch.device("meta"):  # no time and memory for weights that the file's will replace
-        model = load_architecture(info.architecture)(validate_model(info.architecture, info.config["model"]))
-    for name in [name for name, _ in model.named_children() if name not in info.networks]:
-        delattr(model, name)
-    try:
-        model.load_state_dict(load_tensors(path, device), assign=True)
-    except RuntimeError as error:
-        raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
-    return model.eval().requires_grad_(False), info
+        model = build()
+    held = (value for module in model.modules() for value in (*module.__dict__.values(), *module.buffers()))
+    if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
+        model = build()  # it has tensors that no file holds
+    return model.to(device).eval().requires_grad_(False), info
 
 
 def model_directories() -> list[Path]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gancli import config as configuration
-from gancli import modelfile
+from gancli import modelfile, registry
 from gancli.architectures.dcgan import DCGAN
 from gancli.errors import GancliError
 
@@ -70,6 +70,23 @@ def test_a_generator_alone_is_loaded_without_a_discriminator(tmp_path: Path) -> 
     small_model(tmp_path / "g.safetensors", networks=("generator",))
     loaded, _ = modelfile.load_model(tmp_path / "g.safetensors", torch.device("cpu"))
     assert [name for name, _ in loaded.named_children()] == ["generator"]
+
+
+def test_tensors_that_no_file_holds_are_there_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scaling(DCGAN):
+        def __init__(self, config: DCGAN.Config) -> None:
+            super().__init__(config)
+            self.register_buffer("scale", torch.tensor(0.5), persistent=False)
+            self.shift = torch.tensor(0.25)
+
+        def decode(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            return super().decode(z) * self.scale + self.shift
+
+    model = small_model(tmp_path / "m.safetensors")
+    monkeypatch.setattr(registry, "load_architecture", lambda name: Scaling)
+    loaded, _ = modelfile.load_model(tmp_path / "m.safetensors", torch.device("cpu"))
+    z = model.latents(3, torch.Generator().manual_seed(1))
+    assert torch.allclose(loaded.decode(z), model.decode(z) * 0.5 + 0.25)
 
 
 def test_names_are_looked_up_in_runs_then_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,11 +239,13 @@ class Translator(Architecture):
 
 
 class TwoWayTranslator(Translator):
-    """A translator with a network for either direction, ``generator_ab`` and ``generator_ba``."""
+    """A translator with a network for either direction."""
+
+    generators: ClassVar[dict[str, str]] = {"A": "generator_ba", "B": "generator_ab"}
+    """By domain, the network that translates into it."""
 
     def targets(self) -> tuple[str, ...]:
-        networks = {"A": "generator_ba", "B": "generator_ab"}
-        return tuple(domain for domain, network in networks.items() if hasattr(self, network))
+        return tuple(domain for domain, network in self.generators.items() if hasattr(self, network))
 
     def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
         groups = []

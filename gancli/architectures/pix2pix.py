@@ -5,6 +5,7 @@ with the sizes and the order of play of the authors' code, junyanz/pytorch-Cycle
 the true output. Where the code differs from the paper:
 
 - the learning rate falls linearly to 0 over the second half of the run (the paper keeps it, as its Lua code does);
+- dropout begins one level behind the innermost one of the decoder (the paper has it in the innermost three);
 - the bottleneck of the U-Net is not normalised, since with one image at a time a batch norm would make it 0 (the
   paper's errata say so, too).
 """

@@ -112,7 +112,7 @@ def _sides(
 
 
 def fixed_batch(
-    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, n: int, *, paired: bool = True
+    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, n: int, *, paired: bool
 ) -> Batch:
     """Decodes the first images of a source, always the same and as whole as they go into the networks.
 

@@ -27,8 +27,8 @@ NORMS: dict[NormName, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "i
 def noise_on(network: nn.Module) -> Iterator[None]:
     """Within it, a network in evaluation mode drops out at random and normalises with the statistics of its batch.
 
-    pix2pix makes its images so (Isola et al. 2017, section 3.2): its noise is dropout, and with one image at a time its
-    batch norm is an instance norm. Running statistics are neither used nor moved.
+    pix2pix makes its images so (Isola et al. 2017, sections 3.1 and 3.3): its noise is dropout, and with one image at a
+    time its batch norm is an instance norm. Running statistics are neither used nor moved.
     """
     changed: list[nn.Module] = []
     try:

@@ -17,16 +17,15 @@ class UNetGenerator(nn.Module):
     7: 128 px); on the way back every level gets what the way down had there.
 
     In the paper's notation, for 256 px, the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
-    CD512-CD512-CD512-C512-C256-C128-C64. Neither the first nor the last encoder layer is normalised, and of the
-    decoder's only the last is not.
+    C512-CD512-CD512-CD512-C256-C128-C64 and the output. Neither the first nor the last encoder layer is normalised, and
+    of the decoder's only the output is not.
 
     Args:
         in_channels, out_channels: C and C'.
         depth: halvings, at least 5.
         width: channels behind the first convolution.
         norm: batch or instance; convolutions before an instance norm have biases, as in the official code.
-        dropout: drop half of the values in the decoder levels next to the bottleneck's, at most three: the paper's
-            noise.
+        dropout: drop half of the values in the depth - 5 decoder levels behind the innermost one: the paper's noise.
     """
 
     def __init__(

@@ -47,6 +47,15 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def gather(content: bytes) -> list[bytes]:
+    """Returns what each process gave, in their order, to the first of them; to the others an empty list."""
+    if world_size() == 1:
+        return [content]
+    everything: list[bytes] | None = [b""] * world_size() if rank() == 0 else None
+    dist.gather_object(content, everything)
+    return everything or []
+
+
 def average(tensors: Iterable[Tensor]) -> None:
     """Replaces each floating-point tensor by its mean over all processes, with one message for all of them."""
     if world_size() == 1:

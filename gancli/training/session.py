@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture, Translator
+from gancli.architectures.base import Architecture, Batch, Translator
 from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, absolute, check, open_source
@@ -57,9 +57,8 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device)
     source = open_training_source(config)
-    # A run may be resumed from another directory, and the folder called otherwise by then.
-    domains = tuple(source.domains) if len(source.domains) == 2 else None
-    data = config.data.model_copy(update={"source": absolute(source.location), "domains": domains})
+    # A run may be resumed from another directory.
+    data = config.data.model_copy(update={"source": absolute(source.location)})
     config = config.model_copy(update={"data": data})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
@@ -113,18 +112,20 @@ def _watch(architecture: Translator, source: Source, config: RunConfig) -> Watch
     """Returns the images on which a translator is watched: of the test part, where the data have one."""
     needs, data = architecture.needs, config.data
     shapes = type(architecture).input_shapes(config.model)
-    if not source.has_test:
-        return Watched(fixed_batch(source, shapes, data, config.train.samples), None)
-    try:
-        test = open_source(source.location, "test", needs=needs, domains=data.domains)
-        reason = check(test, needs)
-        if reason is not None:
-            raise GancliError(reason)
-        tested = fixed_batch(test, shapes, data, TESTED) if needs.paired else None
-        return Watched(fixed_batch(test, shapes, data, config.train.samples), tested)
-    except GancliError as error:
-        warn(f"the test part cannot be used, so that samples show images of the train part: {error.message}")
-        return Watched(fixed_batch(source, shapes, data, config.train.samples), None)
+
+    def first(part: Source, n: int) -> Batch:
+        return fixed_batch(part, shapes, data, n, paired=needs.paired)
+
+    if source.has_test:
+        try:
+            test = open_source(source.location, "test", needs=needs, domains=data.domains)
+            reason = check(test, needs)
+            if reason is not None:
+                raise GancliError(reason)
+            return Watched(first(test, config.train.samples), first(test, TESTED) if needs.paired else None)
+        except GancliError as error:
+            warn(f"the test part cannot be used, so that samples show images of the train part: {error.message}")
+    return Watched(first(source, config.train.samples), None)
 
 
 def _check_train(architecture: Architecture, train: TrainConfig) -> None:

@@ -39,6 +39,7 @@ from gancli.training.update import Update, make_players, network_names
 
 STATE = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
+REST_OF_RANK = "rest-{}.safetensors"  # of a process of several, but the first: its own state outside of the networks
 REST = "rest.safetensors"  # what the model file lacks: weights behind averages, state outside of the networks
 
 
@@ -82,6 +83,7 @@ class Trainer:
         self.watched = watched
         self.train = config.train
         self.pipeline = pipeline
+        self.domains = list(pipeline.domains)
         self.device = device
         self.architecture = architecture.to(device).train()
         self.memory_format = torch.channels_last if self.train.channels_last else torch.contiguous_format
@@ -235,7 +237,7 @@ class Trainer:
                     images = torch.cat(list(decode_in_batches(model, z, self.train.batch, self.device)))
                     picture = grid(to_pixels(images), columns_for(len(images)))
                 case Translator() as model if self.watched is not None:
-                    picture = _side_by_side(model.preview(self.watched.shown.to(self.device)))
+                    picture = _side_by_side(self._previewed(model, self.watched.shown))
                     if self.watched.tested is not None:
                         losses = model.paired_loss(self.watched.tested.to(self.device))
                         measured = {name: float(loss) for name, loss in losses.items()}
@@ -254,6 +256,14 @@ class Trainer:
                     events.add_scalar(name, value, self.step)
         if final:
             display.message(f"samples {path}")
+
+    def _previewed(self, model: Translator, shown: Batch) -> list[dict[str, Tensor]]:
+        # No more images at a time than training takes.
+        parts = [model.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / self.train.batch))]
+        return [
+            {title: torch.cat([part[index][title] for part in parts]) for title in group}
+            for index, group in enumerate(parts[0])
+        ]
 
     @contextmanager
     def _for_sampling(self) -> Iterator[None]:
@@ -284,8 +294,11 @@ class Trainer:
     def _save(self, run: RunDirectory, logged_at: int) -> None:
         self._finite_losses(run, logged_at)
         self._check_finite(run, self.architecture.state_dict(), logged_at)
+        own = self._own_tensors()
+        others = distributed.gather(_to_bytes(own)) if own else []
         if distributed.rank() == 0:
             files = self.files()
+            files |= {REST_OF_RANK.format(rank): content for rank, content in enumerate(others) if rank > 0}
             checkpoint.write(run.checkpoints, self.step, files, keep=self.train.keep)
             replace_file(run.model, files[modelfile.IN_RUN])
         distributed.barrier()
@@ -311,6 +324,7 @@ class Trainer:
             "images": self.pipeline.length,
             "meter": self.update.meter.state(),
             "last_losses": self.last_losses,
+            "domains": self.domains,
             "averaged": self.averaging.counts() if self.averaging is not None else {},
             "scalers": {name: player.scaler.state_dict() for name, player in self.players.items()},
             "losses": {name: float(player.loss) for name, player in self.players.items() if player.loss is not None},
@@ -320,6 +334,15 @@ class Trainer:
             REST: _to_bytes(rest),
             OPTIMIZERS: _to_bytes(moments),
             STATE: (json.dumps(state, indent=1) + "\n").encode(),
+        }
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """What each process has of its own: the state of submodules that no player moves, such as pools of images."""
+        networks = network_names(self.architecture)
+        return {
+            name: tensor
+            for name, tensor in self.architecture.state_dict().items()
+            if name.partition(".")[0] not in networks
         }
 
     def _model_tensors(self) -> dict[str, Tensor]:
@@ -337,7 +360,7 @@ class Trainer:
         return modelfile.describe(
             self.config.architecture,
             self.config,
-            shapes=dict(zip(self.pipeline.domains, shapes.values(), strict=True)),
+            shapes=dict(zip(self.domains, shapes.values(), strict=True)),
             networks=network_names(self.architecture),
             classes=self.pipeline.classes,
             step=self.step,
@@ -367,6 +390,9 @@ class Trainer:
                 self.architecture.load_state_dict(model, strict=False)
             self.averaging.load_counts(state["averaged"])
         self.architecture.load_state_dict(model | rest)
+        own = files.get(REST_OF_RANK.format(distributed.rank()))
+        if own is not None:
+            self.architecture.load_state_dict(safetensors.torch.load(own), strict=False)
         self._load_optimizers(safetensors.torch.load(files[OPTIMIZERS]))
         for name, player in self.players.items():
             if state["scalers"][name] and player.scaler.is_enabled():
@@ -375,6 +401,8 @@ class Trainer:
                 player.loss = torch.tensor(state["losses"][name], device=self.device)
         self.update.meter.load(state["meter"])
         self.last_losses = state["last_losses"]
+        if self.config.data.domains is None:  # the folder may be called otherwise by now
+            self.domains = state.get("domains", self.domains)
         self.step = state["step"]
         self.images_shown = state["images_shown"]
         images: int = state["images"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from gancli.data.source import open_source
-from gancli.modelfile import read_info
+from gancli.modelfile import load_tensors, read_info
 
 STEPS = 12
 IMAGES = 45  # an epoch ends within a batch
@@ -124,40 +126,95 @@ TRANSLATORS = {
 }
 
 
-@pytest.mark.parametrize("preset", TRANSLATORS)
-def test_translators_go_on_with_their_pools_their_noise_and_their_previews(tmp_path: Path, preset: str) -> None:
+def two_domains(cwd: Path) -> None:
+    """Writes 9 images of either domain to train on and 3 to test, of unequal proportions."""
     source = open_source("shapes:domains", "test")
     for images, side in zip(source.domains.values(), "AB", strict=True):
         for part, first, last in (("train", 0, 9), ("test", 9, 12)):
-            folder = tmp_path / f"plain2striped/{part}{side}"
+            folder = cwd / f"plain2striped/{part}{side}"
             folder.mkdir(parents=True)
             for index in range(first, last):
-                Image.fromarray(images.read(index, 3, 40)).save(folder / f"{index}.png")
-    options = [
-        *("train", preset, "--data", "plain2striped", "--steps", str(STEPS), "--resolution", "32", "--batch", "1"),
+                whole = Image.fromarray(images.read(index, 3, 40))
+                whole.crop((0, 0, 40, 36 if side == "A" else 40)).save(folder / f"{index}.png")
+
+
+def translator(preset: str, *extra: str) -> list[str]:
+    return [
+        *("train", preset, "--data", "plain2striped", "--steps", str(STEPS), "--resolution", "32", "--batch", "2"),
         *("--set", "model.generator_width=2", "--set", "model.discriminator_width=2", *TRANSLATORS[preset]),
         *("--set", "train.log_every=5", "--set", "train.checkpoint_every=4", "--set", "train.sample_every=6"),
-        *("--set", "train.samples=2"),
+        *("--set", "train.samples=3", *extra),
     ]
-    finish(gancli(*options, "--name", "whole", cwd=tmp_path))
-    process = gancli(*options, "--name", "cut", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("preset", TRANSLATORS)
+def test_translators_go_on_with_their_pools_their_noise_and_their_previews(tmp_path: Path, preset: str) -> None:
+    two_domains(tmp_path)
+    finish(gancli(*translator(preset, "--name", "whole"), cwd=tmp_path))
+    process = gancli(*translator(preset, "--name", "cut"), cwd=tmp_path)
     whole, cut = tmp_path / "runs/whole", tmp_path / "runs/cut"
     wait_for((cut / "checkpoints/8").is_dir, process)
     process.kill()
     process.communicate()
-    finish(gancli("resume", "cut", cwd=tmp_path))
-    same(whole, cut)
+    (tmp_path / "plain2striped").rename(tmp_path / "moved")  # the domains keep their names
+    finish(gancli("resume", "cut", "--set", "data.source=moved", cwd=tmp_path))
+    assert read_info(cut / "model.safetensors").domains == ["plain", "striped"]
+    assert log(whole) == log(cut)
     rest = (whole / "checkpoints/12/rest.safetensors").read_bytes()
     assert rest == (cut / "checkpoints/12/rest.safetensors").read_bytes()
     assert (b"pool_a.images" in rest) == (preset == "cyclegan")
+    weights = [load_tensors(run / "model.safetensors") for run in (whole, cut)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    last = max((whole / "samples").iterdir())
+    assert last.read_bytes() == (cut / "samples" / last.name).read_bytes()
     measured = [line for line in log(whole) if "test_L1" in line]
     assert [line["step"] for line in measured] == ([6, 12] if preset == "pix2pix" else [])
-    info = read_info(whole / "model.safetensors")
-    assert info.domains == ["plain", "striped"]
-    assert not any(name.startswith("pool") for name in info.networks)
-    with Image.open(max((whole / "samples").iterdir())) as picture:
-        # Two rows; three columns of a pair, or four columns of each domain beside those of the other.
-        assert picture.size == ((3 * 34 - 2, 66) if preset == "pix2pix" else (2 * (4 * 34 - 2) + 8, 66))
+    assert not any(name.startswith("pool") for name in read_info(whole / "model.safetensors").networks)
+    with Image.open(last) as picture:
+        # Three rows; three columns of a pair, or four columns of each domain beside those of the other.
+        assert picture.size == ((3 * 34 - 2, 100) if preset == "pix2pix" else (2 * (4 * 34 - 2) + 8, 100))
+
+
+def test_unpaired_images_of_the_same_names_need_not_have_the_same_proportions(tmp_path: Path) -> None:
+    two_domains(tmp_path)
+    for side in "AB":
+        shutil.rmtree(tmp_path / f"plain2striped/test{side}")
+    cover = ("--set", "data.resize=cover", "--name", "run")
+    _, err = finish(gancli(*translator("cyclegan", *cover), cwd=tmp_path))
+    assert "left out" not in err
+    _, err = finish(gancli(*translator("pix2pix", *cover), cwd=tmp_path), 2)
+    assert "but its partner" in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_every_process_goes_on_with_its_own_pool(tmp_path: Path) -> None:
+    two_domains(tmp_path)
+
+    def torchrun(*words: str) -> None:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        environment = {**os.environ, "GANCLI_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [*command, "-m", "gancli", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+
+    torchrun(*translator("cyclegan", "--name", "whole"))
+    whole, cut = tmp_path / "runs/whole", tmp_path / "runs/cut"
+    pools = [(whole / f"checkpoints/8/{name}.safetensors").read_bytes() for name in ("rest", "rest-1")]
+    assert pools[0] != pools[1]
+    shutil.copytree(whole, cut)
+    shutil.rmtree(cut / "checkpoints/12")  # as if killed before it
+    torchrun("resume", "cut")
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    for name in ("rest", "rest-1"):
+        path = f"checkpoints/12/{name}.safetensors"
+        assert (cut / path).read_bytes() == (whole / path).read_bytes()
 
 
 def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
