@@ -180,7 +180,7 @@ def test_unpaired_images_of_the_same_names_need_not_have_the_same_proportions(tm
     two_domains(tmp_path)
     for side in "AB":
         shutil.rmtree(tmp_path / f"plain2striped/test{side}")
-    cover = ("--set", "data.resize=cover", "--name", "run")
+    cover = ("--set", "data.resize=cover")
     _, err = finish(gancli(*translator("cyclegan", *cover), cwd=tmp_path))
     assert "left out" not in err
     _, err = finish(gancli(*translator("pix2pix", *cover), cwd=tmp_path), 2)
