@@ -139,7 +139,7 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
         return images
     if size[1] > 1:
         return F.interpolate(images, size, mode="bicubic", antialias=True)
-    # For a single column, torch 2.15 on a CPU gives all rows of floats the first one's value, and fails for one pixel of
+    # For a single column, torch 2.15 on a CPU gives all rows of floats the value of the first, and fails for a pixel of
     # uint8 RGB. A single row comes out right, channel by channel and from memory in order.
     turned = images.flatten(0, 1).transpose(1, 2)[:, None].clone(memory_format=torch.contiguous_format)
     row = F.interpolate(turned, (1, size[0]), mode="bicubic", antialias=True)
