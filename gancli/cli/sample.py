@@ -86,7 +86,7 @@ def sample(
     import torch
 
     from gancli import console
-    from gancli.architectures.base import LatentModel
+    from gancli.architectures.base import LatentModel, Translator
     from gancli.devices import choose_device
     from gancli.files import replace_file
     from gancli.generation.latents import decode_in_batches, latents_of_seeds
@@ -96,7 +96,10 @@ def sample(
     chosen = choose_device(device)
     loaded, info = load_model(path, chosen)
     if not isinstance(loaded, LatentModel):
-        raise GancliError(f"{model} is a {info.architecture}, which makes no images from latents")
+        raise GancliError(
+            f"{model} is a {info.architecture}, which makes no images from latents",
+            f"gancli translate {model} IMAGE" if isinstance(loaded, Translator) else "",
+        )
     z = latents_of_seeds(loaded, wanted, trunc) if latents is None else _read_latents(latents, loaded)
     names = [f"seed{number:04d}" for number in wanted] if latents is None else [f"latent{i:04d}" for i in range(len(z))]
 

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gancli import config
 from gancli.cli.app import run
+from gancli.modelfile import describe, to_bytes
+from gancli.registry import load_architecture
 
 
 @pytest.fixture
@@ -156,6 +159,23 @@ def test_wrong_input(
     assert err.startswith("error: ")
     assert said in err
     assert outputs(here) == before
+
+
+@pytest.mark.parametrize("architecture", ["cyclegan", "pix2pix"])
+def test_a_translator_is_said_to_translate(here: Path, architecture: str, capfd: pytest.CaptureFixture[str]) -> None:
+    resolved = config.resolve(architecture, sets=["model.generator_width=2", "model.resolution=32"])
+    kind = load_architecture(architecture)
+    model = kind(resolved.model)
+    shapes = kind.input_shapes(resolved.model)
+    info = describe(architecture, resolved, networks=list(model.averaged), shapes=shapes)
+    kept = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] in model.averaged}
+    Path("t.safetensors").write_bytes(to_bytes(info, kept))
+    assert run(["sample", "t.safetensors"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"t.safetensors is a {architecture}, which makes no images from latents" in err
+    assert "hint: gancli translate t.safetensors IMAGE" in err
+    assert outputs(here) == ["t.safetensors"]
 
 
 def test_models_that_are_none(here: Path, named: str, capfd: pytest.CaptureFixture[str]) -> None:
