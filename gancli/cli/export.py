@@ -87,7 +87,7 @@ def export(
 
 def _generator(model: Architecture, info: ModelInfo, to: str | None) -> str:
     """Returns the network that translates into a domain, by the user's name of it; the only generator without one."""
-    from gancli.architectures.base import Translator
+    from gancli.architectures.base import Translator, TwoWayTranslator
     from gancli.errors import GancliError, nearest
 
     generators = [name for name in model.averaged if name in info.networks]
@@ -105,4 +105,5 @@ def _generator(model: Architecture, info: ModelInfo, to: str | None) -> str:
         )
     if len(generators) == 1:
         return generators[0]
-    return {"A": "generator_ba", "B": "generator_ab"}[into[str(to)]]
+    assert isinstance(model, TwoWayTranslator)  # no other has two
+    return model.generators[into[str(to)]]
