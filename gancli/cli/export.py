@@ -65,6 +65,7 @@ def export(
 
     import torch
 
+    from gancli import console
     from gancli.files import replace_file
     from gancli.importers import export_checkpoint
     from gancli.modelfile import load_model
@@ -77,6 +78,13 @@ def export(
     existing = [str(file) for file in files if file.exists()]
     if existing and not overwrite:
         raise GancliError(f"{existing[0]} exists already", "choose another place, or add --overwrite")
+    layers = [layer for name in networks for layer in loaded.get_submodule(name).modules()]
+    interpolation = next((layer.mode for layer in layers if isinstance(layer, torch.nn.Upsample)), None)
+    if known.format == "junyanz" and interpolation is not None:
+        console.warn(
+            f"the model upsamples by {interpolation} interpolation; the current official code has transposed "
+            "convolutions there, and loads this only if it is changed"
+        )
     for file, content in files.items():
         buffer = io.BytesIO()
         torch.save(content, buffer)

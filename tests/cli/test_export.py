@@ -97,6 +97,31 @@ def test_a_single_generator_needs_no_direction(here: Path) -> None:
     assert_same(tensors_of("MODEL.safetensors", "generator_ba"), tensors_of("back.safetensors", "generator_ab"))
 
 
+@pytest.mark.parametrize("output", ["net.pth", "official/"])
+@pytest.mark.parametrize("upsampling", ["deconv", "nearest", "bilinear"])
+def test_the_official_code_has_transposed_convolutions_only(
+    here: Path, upsampling: str, output: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_model("pix2pix", "model.generator=resnet", "model.blocks=1", f"model.upsampling={upsampling}")
+    assert run(["export", "MODEL.safetensors", "-o", output]) == 0
+    err = capfd.readouterr().err
+    if upsampling == "deconv":
+        assert err == ""
+    else:
+        assert err.startswith(f"warning: the model upsamples by {upsampling} interpolation")
+        assert err.count("\n") == 1
+    assert run(["import", "pix2pix", output, "--set", f"model.upsampling={upsampling}", "-o", "back.safetensors"]) == 0
+    assert_same(tensors_of("MODEL.safetensors", "generator"), tensors_of("back.safetensors", "generator"))
+    assert run(["export", "MODEL.safetensors", "-o", output]) == 2  # where nothing is written, nothing is warned of
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_other_architectures_interpolate_as_their_official_code(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_model("ugatit", "model.light=true", "model.global_layers=5")
+    assert run(["export", "MODEL.safetensors", "-o", "x.pt"]) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_the_official_code_of_ugatit_wants_all_networks(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make_model("ugatit", "model.light=true", "model.global_layers=5", networks=("generator_ab",))
     assert run(["export", "MODEL.safetensors", "-o", "x.pt"]) == 0
