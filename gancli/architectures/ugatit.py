@@ -264,7 +264,8 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
             if self.resolution < least:
                 raise ValueError(
                     f"resolution {self.resolution} is too small for a discriminator of {layers} layers, which needs "
-                    f"{least} or more; at {self.resolution} it can have {int(log2(self.resolution / 3)) + 2}"
+                    f"{least} or more; with {self.resolution}, local_layers and global_layers are at most "
+                    f"{int(log2(self.resolution / 3)) + 2}"
                 )
             return self
 

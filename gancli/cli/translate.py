@@ -175,7 +175,9 @@ def translate(
         data = stdin if job.input.path is None else _read(job.input.path)
         picture = read_picture(data, source.channels, size, alpha=kind != "jpg")
         if len(picture.values) > 1 and (kind != "npy" or attention):
-            raise BadImage(f"holds {len(picture.values)} images, of which no one picture can be made")
+            raise BadImage(
+                f"holds {len(picture.values)} images, of which no one picture can be made (--format npy can hold them)"
+            )
         return picture
 
     def write(job: Job, picture: Picture, translated: Translated) -> bytes:
@@ -267,9 +269,13 @@ def _read(path: Path) -> bytes:
     from gancli.data.source import BadImage
 
     try:
-        if path.suffix.lower() != ".npy" and path.stat().st_size > LARGEST_FILE:
+        if path.suffix.lower() == ".npy":
+            return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)  # a device has no size, and no end
+        if len(data) > LARGEST_FILE:
             raise BadImage("the file is too large to be an image")
-        return path.read_bytes()
+        return data
     except (OSError, ValueError) as error:  # ValueError: no path at all
         raise BadImage(getattr(error, "strerror", None) or str(error)) from error
 

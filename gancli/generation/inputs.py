@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gancli.data.files import DirectoryFiles
+from gancli.data.formats import LARGEST_FILE
 from gancli.data.layouts import natural
 from gancli.errors import GancliError, nearest
 
@@ -145,7 +146,11 @@ def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], 
 
 def _lines(list_file: str) -> list[str]:
     try:
-        content = read_stdin() if list_file == STDIN else Path(list_file).read_bytes()
+        if list_file == STDIN:
+            content = read_stdin()
+        else:
+            with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
+                content = file.read(LARGEST_FILE)
     except OSError as error:
         raise GancliError(
             f"--from-file {list_file}: {error.strerror}", "a file with a path on every line, or -"
@@ -163,7 +168,10 @@ def read_stdin() -> bytes:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise GancliError("there is nothing on stdin", "for instance: curl URL | gancli ... - -o out.png")
-    return sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise GancliError("there is no end to what comes on stdin: it is too large for an image or a list")
+    return data
 
 
 def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]], *, overwrite: bool) -> Plan:
@@ -202,7 +210,9 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
             if path in makers:
                 raise GancliError(
                     f"{makers[path]} and {item} would both be written to {path}",
-                    "give the directory above them and --recursive, which keeps folders apart",
+                    "translate them one after the other, each with an -o of its own"
+                    if makers[path].path is None or item.path is None or makers[path].path.parent == item.path.parent
+                    else "give the directory above them and --recursive, which keeps folders apart",
                 )
             makers[path] = item
         there = [] if overwrite else [path for path in paths if path in existing]

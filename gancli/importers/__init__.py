@@ -30,7 +30,7 @@ class Official:
 
     format: str
     file: str
-    """Pattern of a file's name; its group ``epoch`` is a number or ``latest``."""
+    """Pattern of a file's name; its group ``epoch`` is a number, ``latest``, or nothing, which is the latest as well."""
     example: str
     together: bool = False
     """Whether one file holds all networks."""
@@ -45,7 +45,7 @@ _JUNYANZ = Official(
 )
 OFFICIAL = {
     "cyclegan": _JUNYANZ,
-    "dcgan": Official("pytorch-examples", r"netG_epoch_(?P<epoch>\d+)\.pth", "netG_epoch_24.pth"),
+    "dcgan": Official("pytorch-examples", r"netG(?:_epoch_(?P<epoch>\d+))?\.pth", "netG.pth, netG_epoch_24.pth"),
     "pix2pix": _JUNYANZ,
     "ugatit": Official(
         "znxlwm", r".+_params_(?P<epoch>latest|\d+)\.pt", "selfie2anime_params_0100000.pt", together=True
@@ -88,7 +88,7 @@ def find_files(architecture: str, path: Path) -> list[Path]:
     by_epoch: dict[float, list[Path]] = {}
     for file in inside:
         if match := re.fullmatch(known.file, file.name):
-            epoch = float("inf") if match["epoch"] == "latest" else int(match["epoch"])
+            epoch = float("inf") if match["epoch"] in (None, "latest") else int(match["epoch"])
             by_epoch.setdefault(epoch, []).append(file)
     if not by_epoch:
         raise GancliError(

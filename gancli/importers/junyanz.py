@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gancli.console import note
 from gancli.errors import GancliError
 from gancli.importers.reading import Imported, StateDict, agreed, refusal
 from gancli.nn.image_to_image import ImageToImageConfig
@@ -53,6 +54,10 @@ def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfi
     """
     networks = _assigned(architecture, found)
     sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
+    if sizes.get("upsampling", ("", ""))[0] == "bilinear" and model.upsampling == "deconv":
+        note(
+            "no tensor tells how images are enlarged: bilinear is taken, --set model.upsampling=nearest is the other way"
+        )
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
     return Imported(sizes, {name: _without_statistics(state, sizes["norm"][0]) for name, state in networks.items()})
