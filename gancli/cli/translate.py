@@ -175,9 +175,7 @@ def translate(
         data = stdin if job.input.path is None else _read(job.input.path)
         picture = read_picture(data, source.channels, size, alpha=kind != "jpg")
         if len(picture.values) > 1 and (kind != "npy" or attention):
-            raise BadImage(
-                f"holds {len(picture.values)} images, of which no one picture can be made (--format npy can hold them)"
-            )
+            raise BadImage(f"holds {len(picture.values)} images, which only --format npy can hold")
         return picture
 
     def write(job: Job, picture: Picture, translated: Translated) -> bytes:

@@ -210,9 +210,8 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
             if path in makers:
                 raise GancliError(
                     f"{makers[path]} and {item} would both be written to {path}",
-                    "translate them one after the other, each with an -o of its own"
-                    if makers[path].path is None or item.path is None or makers[path].path.parent == item.path.parent
-                    else "give the directory above them and --recursive, which keeps folders apart",
+                    "translate them one after the other, each with an -o of its own; where they lie in different "
+                    "folders, --recursive on the folder above keeps these apart",
                 )
             makers[path] = item
         there = [] if overwrite else [path for path in paths if path in existing]

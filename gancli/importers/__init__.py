@@ -30,7 +30,7 @@ class Official:
 
     format: str
     file: str
-    """Pattern of a file's name; its group ``epoch`` is a number, ``latest``, or nothing, which is the latest as well."""
+    """Pattern of a file's name; its group ``epoch`` is a number, ``latest``, or nothing, which means the same."""
     example: str
     together: bool = False
     """Whether one file holds all networks."""

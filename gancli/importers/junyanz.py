@@ -55,9 +55,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfi
     networks = _assigned(architecture, found)
     sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
     if sizes.get("upsampling", ("", ""))[0] == "bilinear" and model.upsampling == "deconv":
-        note(
-            "no tensor tells how images are enlarged: bilinear is taken, --set model.upsampling=nearest is the other way"
-        )
+        note("no tensor tells how images are enlarged: bilinear is taken; else --set model.upsampling=nearest")
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
     return Imported(sizes, {name: _without_statistics(state, sizes["norm"][0]) for name, state in networks.items()})

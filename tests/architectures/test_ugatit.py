@@ -279,8 +279,11 @@ def test_each_weight_moves_its_own_parts(weight: str, names: set[str]) -> None:
     ("settings", "message"),
     [
         ({"resolution": 98, "global_layers": 5}, "98 is no multiple of 4"),
-        ({"resolution": 92, "global_layers": 7}, "at 92 it can have 6"),
-        ({"resolution": 20, "local_layers": 5, "global_layers": 3}, "24 or more; at 20 it can have 4"),
+        ({"resolution": 92, "global_layers": 7}, "with 92, local_layers and global_layers are at most 6"),
+        (
+            {"resolution": 20, "local_layers": 5, "global_layers": 3},
+            "24 or more; with 20, local_layers and global_layers are at most 4",
+        ),
         ({"resolution": 4}, "greater than or equal to 8"),
     ],
 )
