@@ -1,10 +1,6 @@
-"""CycleGAN against the official code's numbers, and its cycles, identity loss and pools."""
+"""CycleGAN's cycles, identity loss and pools."""
 
 from __future__ import annotations
-
-import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,22 +11,8 @@ from gancli.architectures.cyclegan import CycleGAN
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from golden import cyclegan as golden_values  # noqa: E402
-
 CPU = torch.device("cpu")
 SMALL = {"resolution": 32, "generator_width": 2, "discriminator_width": 2, "blocks": 1, "receptive_field": 16}
-
-
-def test_losses_and_two_steps_equal_the_official_ones() -> None:
-    expected = json.loads((ROOT / "tests" / "golden" / "cyclegan.json").read_text())
-    found = golden_values()
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        for key, value in values.items():
-            # Losses are kept in single precision, weights in double.
-            assert found[name][key] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
 
 
 def test_published_parameter_counts() -> None:

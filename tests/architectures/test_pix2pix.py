@@ -1,10 +1,6 @@
-"""pix2pix against the official code's numbers, the paper's receptive fields, and its noise."""
+"""pix2pix: the paper's receptive fields, and its noise."""
 
 from __future__ import annotations
-
-import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,20 +11,6 @@ from gancli.architectures.base import Batch
 from gancli.architectures.pix2pix import Pix2Pix
 from gancli.nn.patchgan import PatchGAN
 from gancli.nn.unet import UNetGenerator
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from golden import pix2pix as golden_values  # noqa: E402
-
-
-def test_losses_and_two_steps_equal_the_official_ones() -> None:
-    expected = json.loads((ROOT / "tests" / "golden" / "pix2pix.json").read_text())
-    found = golden_values()
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        for key, value in values.items():
-            # Losses are kept in single precision, weights in double.
-            assert found[name][key] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
 
 
 def test_published_parameter_counts() -> None:

@@ -1,11 +1,8 @@
-"""U-GAT-IT against the official code's numbers, its norms against their formulas, and its order of play."""
+"""U-GAT-IT's norms against their formulas, and its order of play."""
 
 from __future__ import annotations
 
-import json
-import sys
 from math import log1p
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,10 +13,6 @@ from gancli.architectures.base import Batch
 from gancli.architectures.ugatit import LIN, UGATIT, AdaLIN, Discriminator, Generator
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from golden import ugatit as golden_values  # noqa: E402
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -47,16 +40,6 @@ def step(model: UGATIT, batch: Batch) -> dict[str, float]:
     update = Update(make_players(model, config, CPU), config, CPU)
     model.training_step(iter([batch]), update)
     return update.meter.read()
-
-
-def test_losses_two_steps_and_attention_equal_the_official_ones() -> None:
-    expected = json.loads((ROOT / "tests" / "golden" / "ugatit.json").read_text())
-    found = golden_values()
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        for key, value in values.items():
-            # Losses are kept in single precision, weights in double.
-            assert found[name][key] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
 
 
 def test_published_parameter_counts() -> None:
