@@ -12,6 +12,7 @@ from gancli import config as configuration
 from gancli import registry
 from gancli.architectures.base import Batch, Loss, Translator
 from gancli.architectures.base import Update as UpdateOfArchitectures
+from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
 from gancli.testing import IncompleteArchitecture, check_architecture, random_batches
 from gancli.training.update import Update, make_players
@@ -167,3 +168,33 @@ def test_a_part_with_the_name_of_a_column(name: str) -> None:
             return Loss(super().g_loss(batch).total, {name: torch.tensor(1.0)})
 
     assert f"is called {name}, but that is a column of the log" in complaint(Clashing)
+
+
+def test_translators_that_break_their_contract() -> None:
+    small = CycleGAN.Config(**SMALL_MODELS["cyclegan"])
+
+    class Loud(CycleGAN):
+        def translate(self, image: Tensor, to: str) -> Tensor:
+            return super().translate(image, to) + 2
+
+    class Narrow(CycleGAN):
+        def translate(self, image: Tensor, to: str) -> Tensor:
+            return super().translate(image, to)[..., :7]
+
+    class Sociable(CycleGAN):
+        def translate(self, image: Tensor, to: str) -> Tensor:
+            return super().translate(image, to) * image.mean().tanh()
+
+    class Uneven(CycleGAN):
+        def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
+            return [{"input": batch.images["A"], "translation": batch.images["A"][:1]}]
+
+    for architecture, words in (
+        (Loud, "translate() to B leaves [-1, 1]"),
+        (Narrow, "translate() to A gives (3, 3, 32, 7), but (3, 3, 32, 32) is expected"),
+        (Sociable, "depends on its neighbours"),
+        (Uneven, "columns of preview() are not equally long"),
+    ):
+        with pytest.raises(IncompleteArchitecture) as caught:
+            check_architecture(architecture, small)
+        assert words in str(caught.value)
