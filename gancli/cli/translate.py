@@ -263,17 +263,14 @@ def _format(target: Target, given: str | None, channels: int, side_by_side: bool
 
 
 def _read(path: Path) -> bytes:
-    from gancli.data.formats import LARGEST_FILE
     from gancli.data.source import BadImage
+    from gancli.generation.inputs import read_whole
 
     try:
         if path.suffix.lower() == ".npy":
             return path.read_bytes()
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)  # a device has no size, and no end
-        if len(data) > LARGEST_FILE:
-            raise BadImage("the file is too large to be an image")
-        return data
+            return read_whole(file)
     except (OSError, ValueError) as error:  # ValueError: no path at all
         raise BadImage(getattr(error, "strerror", None) or str(error)) from error
 

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from gancli.data.files import DirectoryFiles
 from gancli.data.formats import LARGEST_FILE
 from gancli.data.layouts import natural
+from gancli.data.source import BadImage
 from gancli.errors import GancliError, nearest
 
 STDIN = "-"
@@ -150,7 +152,9 @@ def _lines(list_file: str) -> list[str]:
             content = read_stdin()
         else:
             with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
-                content = file.read(LARGEST_FILE)
+                content = read_whole(file)
+    except BadImage as error:
+        raise GancliError(f"--from-file {list_file}: it is too large to be a list of paths") from error
     except OSError as error:
         raise GancliError(
             f"--from-file {list_file}: {error.strerror}", "a file with a path on every line, or -"
@@ -164,13 +168,25 @@ def read_stdin() -> bytes:
     """Returns all of stdin.
 
     Raises:
-        GancliError: it is closed or a terminal, on which nobody types what is wanted here.
+        GancliError: it is closed, without an end, or a terminal, on which nobody types what is wanted here.
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise GancliError("there is nothing on stdin", "for instance: curl URL | gancli ... - -o out.png")
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    try:
+        return read_whole(sys.stdin.buffer)
+    except BadImage as error:
+        raise GancliError("there is no end to what comes on stdin: it is too large for an image or a list") from error
+
+
+def read_whole(file: BinaryIO) -> bytes:
+    """Returns the content of a file, which may be a device or a pipe without an end.
+
+    Raises:
+        BadImage: it is longer than any image.
+    """
+    data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
-        raise GancliError("there is no end to what comes on stdin: it is too large for an image or a list")
+        raise BadImage("the file is too large to be an image")
     return data
 
 

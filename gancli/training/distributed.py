@@ -48,9 +48,7 @@ def stop() -> None:
 
 
 def gather(content: bytes) -> list[bytes]:
-    """Returns what each process gave, in their order, to the first of them; to the others an empty list."""
-    if world_size() == 1:
-        return [content]
+    """Returns what each of several processes gave, in their order, to the first of them; to the others nothing."""
     everything: list[bytes] | None = [b""] * world_size() if rank() == 0 else None
     dist.gather_object(content, everything)
     return everything or []

@@ -294,7 +294,7 @@ class Trainer:
     def _save(self, run: RunDirectory, logged_at: int) -> None:
         self._finite_losses(run, logged_at)
         self._check_finite(run, self.architecture.state_dict(), logged_at)
-        own = self._own_tensors()
+        own = self._own_tensors() if distributed.world_size() > 1 else {}
         others = distributed.gather(_to_bytes(own)) if own else []
         if distributed.rank() == 0:
             files = self.files()

@@ -538,3 +538,14 @@ def test_interrupted_runs_leave_whole_files_and_can_be_repeated(there: Path, num
     assert run(["translate", "m", "many", "-o", "out"]) == 0
     assert len(list(Path("out").iterdir())) == 80
     assert time.monotonic() - start < 60
+
+
+def test_what_has_no_end_is_refused(
+    there: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gancli.generation.inputs.LARGEST_FILE", 2**16)
+    Path("endless.png").symlink_to("/dev/zero")
+    assert run(["translate", "m", "endless.png"]) == 1
+    assert "endless.png: the file is too large to be an image" in capfd.readouterr().err
+    assert run(["translate", "m", "--from-file", "/dev/zero"]) == 2
+    assert "it is too large to be a list of paths" in capfd.readouterr().err
