@@ -8,15 +8,17 @@ frozen and refuses unknown keys, so a misspelt key is an error and never a silen
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializeAsAny,
+    Tag,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
@@ -49,6 +51,30 @@ def _two_names(value: tuple[str, str]) -> tuple[str, str]:
 Flag = Annotated[bool, Field(strict=True)]
 """true or false; YAML 1.2 has no other words for them, so neither has gancli."""
 
+Number = TypeVar("Number", int, float)
+_Resolution = Annotated[int, Field(ge=4, le=2048)]
+# With a discriminator pydantic judges one of the two forms only, and says one thing of a wrong value instead of two.
+_form = Discriminator(lambda value: "by resolution" if isinstance(value, Mapping) else "one")
+_Rate = Annotated[float, Field(gt=0)]
+_Count = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[
+    Annotated[_Rate, Tag("one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("by resolution")],
+    _form,
+]
+"""One number, or a number from each resolution on, for networks that grow: {4: 1e-3, 128: 1.5e-3}."""
+BatchSize = Annotated[
+    Annotated[_Count, Tag("one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("by resolution")],
+    _form,
+]
+"""One number, or a number from each resolution on, for networks that grow: {4: 128, 32: 64}."""
+
+
+def at_resolution(value: Number | Mapping[int, Number], resolution: int) -> Number:
+    """Returns the value that holds at a resolution: of the largest key that is not above it, else of the smallest."""
+    if not isinstance(value, Mapping):
+        return value
+    return value[max((key for key in value if key <= resolution), default=min(value))]
+
 
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values cannot change after validation."""
@@ -69,7 +95,7 @@ class Section(BaseModel):
 class AdamConfig(Section):
     """Adam (Kingma & Ba, 2014) for one player of the game."""
 
-    lr: float = Field(2e-4, gt=0, description="learning rate")
+    lr: LearningRate = Field(2e-4, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
     betas: tuple[Rate, Rate] = Field((0.5, 0.999), description="decay rates of the two moments")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
@@ -114,8 +140,27 @@ class DataConfig(Section):
 class AveragingConfig(Section):
     """Exponential moving average of the generator's weights and buffers; sampling uses the average."""
 
-    decay: float = Field(0.999, gt=0, lt=1, description="weight of the old average at each step")
+    decay: float | None = Field(
+        None, gt=0, lt=1, description="weight of the old average at each step; 0.999 where nothing is given"
+    )
+    half_life_kimg: float | None = Field(
+        None,
+        gt=0,
+        description="in place of decay: thousands of real images after which half of the old average is left",
+    )
     start: int = Field(0, ge=0, description="before this step the average is a plain copy")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> AveragingConfig:
+        if self.decay is not None and self.half_life_kimg is not None:
+            raise ValueError("decay and half_life_kimg are two ways to say the same thing: leave out one of them")
+        return self
+
+    def decay_of(self, images: int) -> float:
+        """Returns the weight of the old average at a step that shows ``images`` real images."""
+        if self.half_life_kimg is not None:
+            return float(0.5 ** (images / (self.half_life_kimg * 1000)))
+        return 0.999 if self.decay is None else self.decay
 
 
 class ScheduleConfig(Section):
@@ -157,7 +202,10 @@ class TrainConfig(Section):
     steps: int | None = Field(None, ge=1, description="length in training steps")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown")
-    batch: int = Field(64, ge=1, description="images per optimizer step, over all ranks and micro-batches")
+    batch: BatchSize = Field(
+        64,
+        description="images per optimizer step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}",
+    )
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")
     device: Annotated[str, AfterValidator(_known_device)] = Field(
@@ -185,9 +233,14 @@ class TrainConfig(Section):
         lengths = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(lengths) != 1:
             raise ValueError(one_length(lengths))
-        if self.batch % self.accumulate:
-            raise ValueError(f"batch {self.batch} cannot be split into accumulate {self.accumulate} equal parts")
+        for batch in self.batches():
+            if batch % self.accumulate:
+                raise ValueError(f"batch {batch} cannot be split into accumulate {self.accumulate} equal parts")
         return self
+
+    def batches(self) -> list[int]:
+        """Returns every batch size that the run may have."""
+        return list(self.batch.values()) if isinstance(self.batch, dict) else [self.batch]
 
 
 class RunConfig(Section):

@@ -8,13 +8,14 @@ reached through one object, the ``Update``. Architectures never see the command 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from gancli.nn.progressive import Stage
 from gancli.schema import AdamConfig, AidsConfig, ModelConfig
 
 
@@ -109,11 +110,13 @@ class DataNeeds:
         domains: how many sets of images.
         paired: whether image i of each domain shows the same thing.
         labels: whether a class per image is needed.
+        classes: how many classes there must be, where the networks are made for a number of them.
     """
 
     domains: int = 1
     paired: bool = False
     labels: bool = False
+    classes: int | None = None
 
 
 class Architecture(nn.Module, ABC):
@@ -133,6 +136,8 @@ class Architecture(nn.Module, ABC):
     """Networks that sampling uses; the moving average, where one is kept, is theirs."""
     discriminators: ClassVar[tuple[str, ...]]
     """Networks that judge images given as their first argument; instance noise is added there."""
+    uses_targets: ClassVar[bool] = True
+    """Whether the losses of D compare with targets, which ``aids.label_smoothing`` and ``label_flip`` change."""
 
     def __init__(self, config: ModelConfig, aids: AidsConfig | None = None) -> None:
         """Builds the networks with freshly drawn weights.
@@ -143,6 +148,8 @@ class Architecture(nn.Module, ABC):
         """
         super().__init__()
         self.aids = aids if aids is not None else AidsConfig()
+        self.stage = Stage(config.resolution)
+        """How far the networks have grown; the trainer sets it before every step, to ``stage_at``."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optim]:
@@ -154,8 +161,20 @@ class Architecture(nn.Module, ABC):
 
     @classmethod
     def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
-        """Returns (C, H, W) of the real images that ``config`` takes, by domain."""
+        """Returns (C, H, W) of the real images that ``config`` takes, by domain; of grown networks, if they grow."""
         return {"image": (config.channels, config.resolution, config.resolution)}
+
+    @classmethod
+    def data_needs(cls, config: Any) -> DataNeeds:
+        """Returns which data a model of this configuration can be trained on; ``needs`` where all need the same."""
+        return cls.needs
+
+    def stage_at(self, images_shown: int) -> Stage:
+        """Returns how far the networks have grown after some real images; a pure function, constant if they do not.
+
+        Batches hold images of this stage's resolution. Wherever its ``phase`` changes, optimizers start afresh.
+        """
+        return self.stage
 
 
 class LatentModel(Architecture):
@@ -169,22 +188,80 @@ class LatentModel(Architecture):
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns images, float [N, C, H, W] in [-1, 1].
 
+        Networks that have not grown to the full resolution yet make smaller images, whose pixels are repeated.
+
         Args:
             z: latents [N, *latent shape].
-            labels: int64 [N] class indices where the architecture needs labels, else None.
+            labels: where there are ``classes``: int64 [N] indices of classes, or float [N, classes] weights that sum
+                to 1, for what lies between classes. Else None.
         """
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that ``decode`` takes labels for; 0 where it takes none."""
+        return 0
 
     def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
         """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
 
         As it is here, for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
-        left (Brock et al. 2018, section 3.1). A model with other latents overrides it; one that truncates elsewhere,
-        such as in a w space, returns ``z``.
+        left (Brock et al. 2018, section 3.1). A model with other latents overrides it.
         """
         z = z.clone()
         while (outside := z.abs() > truncation).any():
             z[outside] = torch.randn(int(outside.sum()), generator=generator)
         return z
+
+
+Noise = Literal["const", "none"] | Sequence[Tensor]
+"""Noise of a synthesis network: always the same, none, or the given one, for each layer [N or 1, 1, h, w]."""
+
+
+class StyleModel(LatentModel):
+    """A latent model that maps latents to styles w first, from which each layer of a synthesis network takes its own.
+
+    Karras et al. 2018 (arXiv 1812.04948). A w is float [W]; one w per layer is [L, W].
+    """
+
+    @property
+    @abstractmethod
+    def layers(self) -> int:
+        """L, the layers of the fully grown synthesis network that take a style; two for each resolution from 4 px."""
+
+    @property
+    @abstractmethod
+    def mean_w(self) -> Tensor:
+        """The mean of w, float [W]; truncation pulls towards it."""
+
+    @abstractmethod
+    def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns w, float [N, W], of latents [N, Z] and labels as in ``decode``."""
+
+    @abstractmethod
+    def synthesize(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+        """Returns images, float [N, C, H, W] in [-1, 1], of one w per layer, float [N, L, W]."""
+
+    @abstractmethod
+    def draw_noise(self, n: int, generator: torch.Generator) -> list[Tensor]:
+        """Returns noise for ``synthesize``, [n, 1, h, w] for each layer, on the CPU, drawn from ``generator`` alone."""
+
+    def truncate(self, w: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Returns one w per layer, [N, L, W]: mean + psi (w - mean) (section B, the truncation trick).
+
+        Args:
+            w: styles [N, W], or of each layer [N, L, W].
+            psi: 1 leaves them as they are, 0 gives the mean, -1 the opposite of each, its "anti-image".
+            cutoff: the first layers that are truncated; all where not given.
+        """
+        ws = w if w.ndim == 3 else w[:, None].expand(-1, self.layers, -1)
+        if psi == 1:
+            return ws
+        strength = torch.ones(self.layers, 1, device=w.device, dtype=w.dtype)
+        strength[:cutoff] = psi
+        return self.mean_w + strength * (ws - self.mean_w)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.synthesize(self.truncate(self.map(z, labels)))
 
 
 class Translator(Architecture):

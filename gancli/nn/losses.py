@@ -64,3 +64,35 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
     "vanilla": Objective(bce_discriminator_loss, bce_generator_loss),
     "lsgan": Objective(lsgan_discriminator_loss, lsgan_generator_loss),
 }
+
+
+def logistic_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """softplus(-D(x)) + softplus(D(G(z))): binary cross-entropy without targets (Karras et al. 2018, as in the code)."""
+    return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
+
+
+def logistic_generator_loss(fake_scores: Tensor) -> Tensor:
+    """The non-saturating logistic loss of G: softplus(-D(G(z)))."""
+    return F.softplus(-fake_scores).mean()
+
+
+def squared_gradient_norms(scores: Tensor, images: Tensor) -> Tensor:
+    """Returns |dD(x)/dx|^2 of every sample, [N], over all its pixels; it can be differentiated once more.
+
+    Args:
+        scores: [N], where score i depends on image i (and, through statistics of the batch, on others).
+        images: [N, C, H, W], which the scores were computed from while ``requires_grad`` was set.
+    """
+    (gradients,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradients.float().square().sum(dim=(1, 2, 3))
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, target: float = 1.0) -> Tensor:
+    """(|dD(x')/dx'| - target)^2 / target^2 between reals and fakes (Gulrajani et al. 2017, equation 3), a 0-d mean.
+
+    Each x' lies at a random place on the line from a real to a fake.
+    """
+    t = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    between = torch.lerp(real, fake.to(real.dtype), t).detach().requires_grad_()
+    norms = squared_gradient_norms(critic(between), between).sqrt()
+    return ((norms - target) / target).square().mean()

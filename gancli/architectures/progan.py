@@ -1,0 +1,197 @@
+"""ProGAN: both networks grow from 4 px on, layer by layer, while they are trained.
+
+Karras, Aila, Laine & Lehtinen 2017, "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (arXiv
+1710.10196), with the sizes, losses and order of play of the authors' code (tkarras/progressive_growing_of_gans). Where
+that differs from the paper:
+
+- 600 thousand images per phase (paper 800), no repeated steps between two changes of alpha;
+- minibatch standard deviation over groups of 4 (paper: over the whole batch).
+
+The moving average follows a whole round here; theirs is taken between D's and G's step, half a round earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from math import sqrt
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancli.architectures.base import Batch, DataNeeds, LatentModel, Loss, Optim, Update
+from gancli.nn.losses import gradient_penalty
+from gancli.nn.progressive import (
+    EqualizedConv2d,
+    EqualizedLinear,
+    GrowingDiscriminator,
+    GrowthConfig,
+    Stage,
+    UpConv2d,
+    class_weights,
+    fade_reals,
+    pixel_norm,
+    power_of_two,
+    to_resolution,
+    upsample,
+    widths_by_depth,
+)
+from gancli.schema import AdamConfig, AidsConfig, ModelConfig, Section
+
+
+class FirstBlock(nn.Module):
+    """Latent and class [N, Z + K] -> features [N, F, 4, 4]."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        self.dense = EqualizedLinear(inputs, features * 16, gain=sqrt(2) / 4)  # the gain of the authors' first code
+        self.conv = EqualizedConv2d(features, features)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(pixel_norm(z)).unflatten(1, (-1, 4, 4))
+        x = pixel_norm(F.leaky_relu(x, 0.2))
+        return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
+
+
+class UpBlock(nn.Module):
+    """Features [N, I, H, W] -> [N, O, 2H, 2W]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.up = UpConv2d(inputs, outputs)
+        self.conv = EqualizedConv2d(outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(F.leaky_relu(self.up(x), 0.2))
+        return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
+
+
+class Generator(nn.Module):
+    """Latents [N, Z] and weights of classes [N, K] -> images [N, C, R, R], R the resolution of the stage (table 2)."""
+
+    def __init__(self, latent_dim: int, classes: int, widths: list[int], channels: int) -> None:
+        super().__init__()
+        first: nn.Module = FirstBlock(latent_dim + classes, widths[0])
+        self.blocks = nn.ModuleList([first, *(UpBlock(wide, narrow) for wide, narrow in pairwise(widths))])
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(width, channels, kernel=1, gain=1) for width in widths)
+
+    def forward(self, z: Tensor, labels: Tensor | None, stage: Stage) -> Tensor:
+        x = z if labels is None else torch.cat([z, labels], dim=1)
+        newest = stage.depth - 1
+        for block in self.blocks[:newest]:
+            x = block(x)
+        image = self.to_rgb[newest](self.blocks[newest](x))
+        if stage.fade < 1:
+            image = torch.lerp(upsample(self.to_rgb[newest - 1](x)), image, stage.fade)
+        return image
+
+
+class ProGAN(LatentModel):
+    """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's where there are classes."""
+
+    title = (
+        "Karras, Aila, Laine & Lehtinen 2017, Progressive Growing of GANs for Improved Quality, Stability, and "
+        "Variation, arXiv 1710.10196"
+    )
+    averaged = ("generator",)
+    discriminators = ("discriminator",)
+    uses_targets = False
+
+    class Config(ModelConfig):
+        class Optimizers(Section):
+            D: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+            G: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+
+        resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
+        latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
+        classes: int = Field(0, ge=0, description="number of classes (AC-GAN); 0: labels of the data are not used")
+        width: int = Field(
+            8192, ge=1, description="channels at a resolution r are twice this over r, at most max_width"
+        )
+        max_width: int = Field(512, ge=1, description="most channels of a layer")
+        growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
+        stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
+        gradient_penalty: float = Field(10.0, ge=0, description="lambda, weight of the gradient penalty")
+        drift: float = Field(1e-3, ge=0, description="weight of the squared scores of reals, which keeps them near 0")
+        class_weight: float = Field(1.0, ge=0, description="weight of AC-GAN's terms")
+        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
+
+        @field_validator("resolution")
+        @classmethod
+        def _power_of_two(cls, value: int) -> int:
+            return power_of_two(value)
+
+        @model_validator(mode="after")
+        def _grows(self) -> ProGAN.Config:
+            self.growth.check(self.resolution)
+            return self
+
+    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.config = config
+        widths = widths_by_depth(config.resolution, config.width, config.max_width)
+        self.generator = Generator(config.latent_dim, config.classes, widths[1:], config.channels)
+        # A score, and a logit for each class.
+        self.discriminator = GrowingDiscriminator(1 + config.classes, widths, config.channels, config.stddev_group)
+
+    @classmethod
+    def data_needs(cls, config: Config) -> DataNeeds:
+        return replace(cls.needs, labels=True, classes=config.classes) if config.classes else cls.needs
+
+    def optimizers(self) -> dict[str, Optim]:
+        return {
+            "D": Optim(("discriminator",), self.config.optimizers.D),
+            "G": Optim(("generator",), self.config.optimizers.G),
+        }
+
+    def stage_at(self, images_shown: int) -> Stage:
+        return self.config.growth.stage(self.config.resolution, images_shown)
+
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        batch = next(data)
+        update("D", self.d_loss, batch)
+        update("G", self.g_loss, batch)
+
+    def draw_fakes(self, batch: Batch) -> Tensor:
+        z = torch.randn(len(batch), self.config.latent_dim, device=batch.image.device)
+        return self.generator(z, class_weights(batch.labels, self.classes), self.stage)
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns scores [N] and logits of the classes [N, K]."""
+        outputs = self.discriminator(images, self.stage)
+        return outputs[:, 0], outputs[:, 1:]
+
+    def d_loss(self, batch: Batch) -> Loss:
+        real, fake = fade_reals(batch.image, self.stage), self.draw_fakes(batch)
+        real_scores, real_logits = self.judge(real)
+        fake_scores, fake_logits = self.judge(fake)
+        penalty = gradient_penalty(lambda images: self.judge(images)[0], real, fake)
+        total = fake_scores.mean() - real_scores.mean()  # WGAN
+        total = total + self.config.gradient_penalty * penalty
+        total = total + self.config.drift * real_scores.square().mean()  # section A.1
+        parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean(), "gp": penalty}
+        if self.classes:
+            parts["D class"] = F.cross_entropy(real_logits, batch.labels) + F.cross_entropy(fake_logits, batch.labels)
+            total = total + self.config.class_weight * parts["D class"]
+        return Loss(total, parts)
+
+    def g_loss(self, batch: Batch) -> Loss:
+        scores, logits = self.judge(self.draw_fakes(batch))
+        if not self.classes:
+            return Loss(-scores.mean())
+        wrong = F.cross_entropy(logits, batch.labels)
+        return Loss(-scores.mean() + self.config.class_weight * wrong, {"G class": wrong})
+
+    @property
+    def classes(self) -> int:
+        return self.config.classes
+
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, self.config.latent_dim, generator=generator)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        image = self.generator(z, class_weights(labels, self.classes), self.stage)
+        return to_resolution(image, self.config.resolution).clamp(-1, 1)

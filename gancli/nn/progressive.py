@@ -1,0 +1,299 @@
+"""Growing networks: what ProGAN and StyleGAN share (Karras, Aila, Laine & Lehtinen 2017, arXiv 1710.10196).
+
+Layers have an equalized learning rate: weights are drawn from N(0, 1) and multiplied by He's constant whenever they are
+used (section 4.1), so that Adam, whose steps do not depend on a weight's scale, moves all of them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log2, prod, sqrt
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancli.schema import Section
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far networks have grown.
+
+    Attributes:
+        resolution: height and width in pixels of the images that they make and judge now.
+        fade: alpha, the weight of the newest layers, in (0, 1]; 1 where none are being faded in.
+    """
+
+    resolution: int
+    fade: float = 1.0
+
+    @property
+    def depth(self) -> int:
+        """Blocks in use, one for each resolution from 4 px on."""
+        return int(log2(self.resolution)) - 1
+
+    @property
+    def phase(self) -> tuple[int, bool]:
+        """The resolution, and whether it is being faded in: Adam starts afresh where this changes."""
+        return self.resolution, self.fade < 1
+
+
+class GrowthConfig(Section):
+    """When the networks grow: at each resolution they are first faded in, from the second on, and then trained on."""
+
+    initial_resolution: int = Field(4, ge=4, le=2048, description="height and width in pixels that training begins at")
+    stable_kimg: float = Field(600.0, ge=0, description="thousands of real images at a resolution before it doubles")
+    fade_kimg: float = Field(600.0, ge=0, description="thousands of real images over which new layers are faded in")
+
+    @field_validator("initial_resolution")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        return power_of_two(value)
+
+    def stage(self, resolution: int, images_shown: int) -> Stage:
+        """Returns the stage after some real images, of networks that grow up to ``resolution``.
+
+        Alpha is linear in the images shown, as the official schedules have it.
+        """
+        stable, fade = round(self.stable_kimg * 1000), round(self.fade_kimg * 1000)
+        doublings = int(log2(resolution // self.initial_resolution))
+        if stable + fade == 0:
+            return Stage(resolution)
+        phase, images = divmod(images_shown, stable + fade)
+        if phase >= doublings:
+            return Stage(resolution)
+        here = self.initial_resolution * 2**phase
+        return Stage(here) if images <= stable else Stage(2 * here, (images - stable) / fade)
+
+    def check(self, resolution: int) -> None:
+        """Raises ``ValueError`` where networks of a resolution cannot grow this way; for validators of configurations."""
+        if self.initial_resolution > resolution:
+            raise ValueError(
+                f"growth begins at {self.initial_resolution} px (growth.initial_resolution), "
+                f"which is more than the resolution {resolution}"
+            )
+
+
+def power_of_two(value: int) -> int:
+    """Returns the value; a validator for resolutions.
+
+    Raises:
+        ValueError: it is not a power of two.
+    """
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+def widths_by_depth(resolution: int, width: int, most: int) -> list[int]:
+    """Returns the units of D's hidden layer, and the channels at 4, 8, ... ``resolution`` px.
+
+    These are 2 ``width`` / px, and twice as many units as channels at 4 px, but at most ``most``. With 8192 and 512 as
+    published: 512 up to 32 px, then 256, 128, 64, 32, 16 at 1024 px.
+    """
+    return [max(1, min(width // 2**depth, most)) for depth in range(int(log2(resolution)))]
+
+
+def class_weights(labels: Tensor | None, classes: int) -> Tensor | None:
+    """Returns labels as weights of classes, float [N, K]; None where there are no classes.
+
+    Args:
+        labels: int64 [N] indices of classes, or float [N, K] weights already.
+        classes: K.
+    """
+    if not classes or labels is None:
+        return None
+    return labels if labels.is_floating_point() else F.one_hot(labels, classes).float()
+
+
+# ---- layers ------------------------------------------------------------------------------------------------
+
+
+class EqualizedLinear(nn.Module):
+    """Fully connected layer with an equalized learning rate: [N, I] -> [N, O].
+
+    Args:
+        gain: sqrt(2) keeps the scale of activations behind a leaky ReLU, 1 where none follows.
+        lr_mul: factor on the learning rate; the initial function is the same for every value.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float = sqrt(2), lr_mul: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = gain / sqrt(inputs) * lr_mul
+        self.lr_mul = lr_mul
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self.lr_mul == 1 else self.bias * self.lr_mul
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class EqualizedConv2d(nn.Module):
+    """Convolution with an equalized learning rate that keeps height and width: [N, I, H, W] -> [N, O, H, W]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = sqrt(2), *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = gain / sqrt(prod(self.weight.shape[1:]))
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+class UpConv2d(EqualizedConv2d):
+    """Nearest-neighbour upsampling and a 3x3 convolution in one: [N, I, H, W] -> [N, O, 2H, 2W].
+
+    Each output pixel sees only 2 x 2 different inputs, so one transposed convolution with a 4x4 kernel does both with
+    less than half of the multiplications.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A transposed convolution lays the kernel down mirrored.
+        weight = (self.weight * self.scale).flip(2, 3).transpose(0, 1)
+        return F.conv_transpose2d(x, _spread(weight), self.bias, stride=2, padding=1)
+
+
+class DownConv2d(EqualizedConv2d):
+    """A 3x3 convolution and averaging over 2 x 2 pixels in one: [N, I, H, W] -> [N, O, H/2, W/2]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, _spread(self.weight * (self.scale / 4)), self.bias, stride=2, padding=1)
+
+
+def _spread(weight: Tensor) -> Tensor:
+    """Adds a 3x3 kernel up at the four places of a 2 x 2 window: [..., 3, 3] -> [..., 4, 4]."""
+    padded = F.pad(weight, (1, 1, 1, 1))
+    return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Every pixel becomes 2 x 2: [N, C, H, W] -> [N, C, 2H, 2W]."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Averages over 2 x 2 pixels: [N, C, H, W] -> [N, C, H/2, W/2]."""
+    return F.avg_pool2d(x, 2)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Divides the vector [C] at every pixel, or of every sample, by its root mean square (section 4.2)."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
+
+
+def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
+    """Appends a channel with the variation within the batch (section 3): [N, C, H, W] -> [N, C + 1, H, W].
+
+    Samples i, i + N/group, i + 2N/group, ... form a group. The channel holds the standard deviation over a group, meant
+    over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group`` does not divide is cut
+    into the largest groups that do.
+    """
+    n, _, height, width = x.shape
+    group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
+    grouped = x.float().unflatten(0, (group, -1))  # [G, M, C, H, W]
+    deviation = (grouped.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # [M]
+    channel = deviation.to(x.dtype).repeat(group).reshape(n, 1, 1, 1)
+    return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
+
+
+class _Blur(torch.autograd.Function):
+    """Its kernel is symmetric and pixels outside are 0, so that it is its own transpose, and its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=x.dtype, device=x.device) / 16
+        return F.conv2d(x, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _Blur.apply(gradients[0])
+
+
+def blur(x: Tensor) -> Tensor:
+    """Filters each channel with [1, 2, 1] x [1, 2, 1] / 16, zeros outside: [N, C, H, W] -> the same shape."""
+    return _Blur.apply(x)
+
+
+# ---- the discriminator ------------------------------------------------------------------------------------
+
+
+class DownBlock(nn.Module):
+    """Features [N, I, H, W] -> [N, O, H/2, W/2]."""
+
+    def __init__(self, inputs: int, outputs: int, blurs: bool) -> None:
+        super().__init__()
+        self.conv = EqualizedConv2d(inputs, inputs)
+        self.down = DownConv2d(inputs, outputs)
+        self.blurs = blurs
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.conv(x), 0.2)
+        return F.leaky_relu(self.down(blur(x) if self.blurs else x), 0.2)
+
+
+class LastBlock(nn.Module):
+    """Features [N, F, 4, 4] -> outputs [N, O], with the variation within the batch as one feature more."""
+
+    def __init__(self, features: int, hidden: int, outputs: int, group: int) -> None:
+        super().__init__()
+        self.group = group
+        self.conv = EqualizedConv2d(features + 1, features)
+        self.dense = EqualizedLinear(features * 16, hidden)
+        self.output = EqualizedLinear(hidden, outputs, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.conv(minibatch_stddev(x, self.group)), 0.2)
+        return self.output(F.leaky_relu(self.dense(x.flatten(1)), 0.2))
+
+
+class GrowingDiscriminator(nn.Module):
+    """Images [N, C, R, R], R the resolution of the stage -> outputs [N, O] (table 2).
+
+    Args:
+        outputs: O.
+        widths: what ``widths_by_depth`` returns.
+        channels: C.
+        group: see ``minibatch_stddev``.
+        blurs: filter before downsampling, as StyleGAN does.
+    """
+
+    def __init__(self, outputs: int, widths: list[int], channels: int, group: int, *, blurs: bool = False) -> None:
+        super().__init__()
+        hidden, *widths = widths
+        last: nn.Module = LastBlock(widths[0], hidden, outputs, group)
+        self.blocks = nn.ModuleList([last, *(DownBlock(narrow, wide, blurs) for wide, narrow in pairwise(widths))])
+        self.from_rgb = nn.ModuleList(EqualizedConv2d(channels, width, kernel=1) for width in widths)
+
+    def forward(self, image: Tensor, stage: Stage) -> Tensor:
+        newest = stage.depth - 1
+        x = self.blocks[newest](F.leaky_relu(self.from_rgb[newest](image), 0.2))
+        if stage.fade < 1:
+            x = torch.lerp(F.leaky_relu(self.from_rgb[newest - 1](downsample(image)), 0.2), x, stage.fade)
+        for depth in reversed(range(newest)):
+            x = self.blocks[depth](x)
+        return x
+
+
+# ---- images ------------------------------------------------------------------------------------------------
+
+
+def fade_reals(images: Tensor, stage: Stage) -> Tensor:
+    """Makes real images as sharp as the networks are at this stage: [N, C, H, W] -> the same shape.
+
+    While layers are faded in, reals are blended with themselves at half the resolution, by the same weight as the
+    outputs of the networks (section 2).
+    """
+    return torch.lerp(upsample(downsample(images)), images, stage.fade) if stage.fade < 1 else images
+
+
+def to_resolution(images: Tensor, resolution: int) -> Tensor:
+    """Repeats pixels until the images have the resolution: [N, C, h, w] -> [N, C, R, R]."""
+    return images if images.shape[-1] == resolution else F.interpolate(images, size=resolution, mode="nearest")
