@@ -47,11 +47,13 @@ class FirstBlock(nn.Module):
 
     def __init__(self, inputs: int, features: int) -> None:
         super().__init__()
-        self.dense = EqualizedLinear(inputs, features * 16, gain=sqrt(2) / 4)  # the gain of the authors' first code
+        # The gain of the authors' first code. The bias is one for each feature, not for each of its pixels.
+        self.dense = EqualizedLinear(inputs, features * 16, gain=sqrt(2) / 4, bias=False)
+        self.bias = nn.Parameter(torch.zeros(features))
         self.conv = EqualizedConv2d(features, features)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(pixel_norm(z)).unflatten(1, (-1, 4, 4))
+        x = self.dense(pixel_norm(z)).unflatten(1, (-1, 4, 4)) + self.bias.view(1, -1, 1, 1)
         x = pixel_norm(F.leaky_relu(x, 0.2))
         return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
 
@@ -108,9 +110,7 @@ class ProGAN(LatentModel):
         resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
         latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
         classes: int = Field(0, ge=0, description="number of classes (AC-GAN); 0: labels of the data are not used")
-        width: int = Field(
-            8192, ge=1, description="channels at a resolution r are twice this over r, at most max_width"
-        )
+        width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
         max_width: int = Field(512, ge=1, description="most channels of a layer")
         growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
         stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
@@ -168,19 +168,21 @@ class ProGAN(LatentModel):
         real, fake = fade_reals(batch.image, self.stage), self.draw_fakes(batch)
         real_scores, real_logits = self.judge(real)
         fake_scores, fake_logits = self.judge(fake)
-        penalty = gradient_penalty(lambda images: self.judge(images)[0], real, fake)
+        # Theirs differentiates by pixels of the full size, to which small images are repeated: the norm is r/R of ours.
+        target = self.config.resolution / self.stage.resolution
+        penalty = gradient_penalty(lambda images: self.judge(images)[0], real, fake, target)
         total = fake_scores.mean() - real_scores.mean()  # WGAN
         total = total + self.config.gradient_penalty * penalty
         total = total + self.config.drift * real_scores.square().mean()  # section A.1
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean(), "gp": penalty}
-        if self.classes:
+        if self.classes and batch.labels is not None:
             parts["D class"] = F.cross_entropy(real_logits, batch.labels) + F.cross_entropy(fake_logits, batch.labels)
             total = total + self.config.class_weight * parts["D class"]
         return Loss(total, parts)
 
     def g_loss(self, batch: Batch) -> Loss:
         scores, logits = self.judge(self.draw_fakes(batch))
-        if not self.classes:
+        if not self.classes or batch.labels is None:
             return Loss(-scores.mean())
         wrong = F.cross_entropy(logits, batch.labels)
         return Loss(-scores.mean() + self.config.class_weight * wrong, {"G class": wrong})

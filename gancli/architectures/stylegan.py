@@ -1,9 +1,9 @@
 """StyleGAN: a latent becomes a style, and every layer of the generator takes its own.
 
 Karras, Laine & Aila 2018, "A Style-Based Generator Architecture for Generative Adversarial Networks" (arXiv
-1812.04948), with the sizes, losses and order of play of the authors' code (NVlabs/stylegan), configuration F of table 1.
-Upsampling and downsampling are fused with their convolutions at every size (theirs: from 128 px on; the results are the
-same), and the moving average follows a whole round (theirs is taken between D's and G's step).
+1812.04948), with the sizes, losses and order of play of the authors' code (NVlabs/stylegan), configuration F of table
+1. Upsampling and downsampling are fused with their convolutions at every size (theirs: from 128 px on; the results are
+the same), and the moving average follows a whole round (theirs is taken between D's and G's step).
 """
 
 from __future__ import annotations
@@ -188,9 +188,7 @@ class StyleGAN(StyleModel):
         mapping_layers: int = Field(8, ge=1, description="layers of the mapping network")
         mapping_lr: float = Field(0.01, gt=0, description="factor on the learning rate of the mapping network")
         classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
-        width: int = Field(
-            8192, ge=1, description="channels at a resolution r are twice this over r, at most max_width"
-        )
+        width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
         max_width: int = Field(512, ge=1, description="most channels of a layer")
         norm_eps: float = Field(1e-8, gt=0, description="added to the variance in AdaIN")
         bias_before_blur: Flag = Field(False, description="G: add a bias before the blur, as rosinality's code does")
@@ -250,14 +248,13 @@ class StyleGAN(StyleModel):
         labels = class_weights(batch.labels, self.classes)
         w = self.mapping(z, labels)
         with torch.no_grad():
-            self.mapping.mean.lerp_(w.float().mean(dim=0), 1 - self.config.mean_decay)
+            self.mapping.mean.lerp_(w.mean(dim=0, dtype=self.mapping.mean.dtype), 1 - self.config.mean_decay)
+        # Mixing regularisation (section 3.1): layers from a random one on take the style of another latent.
         layers = 2 * self.stage.depth
-        ws = w[:, None].expand(-1, layers, -1)
-        # On the CPU, so that nothing waits for the device.
-        if float(torch.rand((), device="cpu")) < self.config.mixing:  # mixing regularisation, section 3.1
-            cutoff = int(torch.randint(1, layers, (), device="cpu"))
-            mixed = self.mapping(other, labels)[:, None].expand(-1, layers - cutoff, -1)
-            ws = torch.cat([ws[:, :cutoff], mixed], dim=1)
+        mixes = torch.rand((), device=device) < self.config.mixing
+        cutoff = torch.where(mixes, torch.randint(1, layers, (), device=device), layers)
+        first = torch.arange(layers, device=device)[:, None] < cutoff
+        ws = torch.where(first, w[:, None], self.mapping(other, labels)[:, None])
         noise = [torch.randn(n, 1, size, size, device=device) for size in self.synthesis.noise_sizes()[:layers]]
         return self.synthesis(ws, noise, self.stage)
 
@@ -265,6 +262,14 @@ class StyleGAN(StyleModel):
         """Returns scores [N]."""
         outputs, weights = self.discriminator(images, self.stage), class_weights(labels, self.classes)
         return outputs[:, 0] if weights is None else (outputs * weights).sum(dim=1)
+
+    def r1(self, scores: Tensor, real: Tensor) -> Tensor:
+        """Returns R1 of reals [N, C, r, r] and their scores [N], a 0-d mean.
+
+        As in the authors' code, gradients are by pixels of the full size R, to which small images are repeated: their
+        squared norm is (r/R)^2 of that by the small image's own pixels.
+        """
+        return (self.stage.resolution / self.config.resolution) ** 2 * squared_gradient_norms(scores, real).mean()
 
     def d_loss(self, batch: Batch) -> Loss:
         with_r1 = self.config.r1_every == 1 and self.config.r1_gamma > 0
@@ -274,13 +279,13 @@ class StyleGAN(StyleModel):
         total = logistic_discriminator_loss(real_scores, fake_scores)
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean()}
         if with_r1:
-            parts["R1"] = squared_gradient_norms(real_scores, real).mean()
+            parts["R1"] = self.r1(real_scores, real)
             total = total + self.config.r1_gamma / 2 * parts["R1"]
         return Loss(total, parts)
 
     def r1_loss(self, batch: Batch) -> Loss:
         real = fade_reals(batch.image, self.stage).detach().requires_grad_()
-        penalty = squared_gradient_norms(self.judge(real, batch.labels), real).mean()
+        penalty = self.r1(self.judge(real, batch.labels), real)
         return Loss(self.config.r1_gamma / 2 * self.config.r1_every * penalty)
 
     def g_loss(self, batch: Batch) -> Loss:

@@ -67,7 +67,7 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
 
 
 def logistic_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """softplus(-D(x)) + softplus(D(G(z))): binary cross-entropy without targets (Karras et al. 2018, as in the code)."""
+    """softplus(-D(x)) + softplus(D(G(z))): binary cross-entropy without targets, as the code of StyleGAN has it."""
     return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
 
 
@@ -84,7 +84,7 @@ def squared_gradient_norms(scores: Tensor, images: Tensor) -> Tensor:
         images: [N, C, H, W], which the scores were computed from while ``requires_grad`` was set.
     """
     (gradients,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return gradients.float().square().sum(dim=(1, 2, 3))
+    return gradients.square().sum(dim=(1, 2, 3))
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, target: float = 1.0) -> Tensor:

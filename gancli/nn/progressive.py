@@ -70,7 +70,7 @@ class GrowthConfig(Section):
         return Stage(here) if images <= stable else Stage(2 * here, (images - stable) / fade)
 
     def check(self, resolution: int) -> None:
-        """Raises ``ValueError`` where networks of a resolution cannot grow this way; for validators of configurations."""
+        """Raises ``ValueError`` where networks of a resolution cannot grow this way; for validators."""
         if self.initial_resolution > resolution:
             raise ValueError(
                 f"growth begins at {self.initial_resolution} px (growth.initial_resolution), "
@@ -121,15 +121,17 @@ class EqualizedLinear(nn.Module):
         lr_mul: factor on the learning rate; the initial function is the same for every value.
     """
 
-    def __init__(self, inputs: int, outputs: int, gain: float = sqrt(2), lr_mul: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, gain: float = sqrt(2), lr_mul: float = 1.0, *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = gain / sqrt(inputs) * lr_mul
         self.lr_mul = lr_mul
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.bias if self.lr_mul == 1 else self.bias * self.lr_mul
+        bias = self.bias if self.bias is None or self.lr_mul == 1 else self.bias * self.lr_mul
         return F.linear(x, self.weight * self.scale, bias)
 
 
@@ -197,7 +199,8 @@ def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
     """
     n, _, height, width = x.shape
     group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
-    grouped = x.float().unflatten(0, (group, -1))  # [G, M, C, H, W]
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    grouped = precise.unflatten(0, (group, -1))  # [G, M, C, H, W]
     deviation = (grouped.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # [M]
     channel = deviation.to(x.dtype).repeat(group).reshape(n, 1, 1, 1)
     return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
