@@ -1,4 +1,4 @@
-"""Translators against the official code's numbers, which ``tools/golden.py`` makes anew from our side."""
+"""Networks in training against the official code's numbers, which ``tools/golden.py`` makes anew from our side."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
-from golden import cyclegan, pix2pix, ugatit  # noqa: E402
+from golden import cyclegan, pix2pix, progan, stylegan, ugatit  # noqa: E402
 
 
-@pytest.mark.parametrize("network", [cyclegan, pix2pix, ugatit])
+@pytest.mark.parametrize("network", [cyclegan, pix2pix, ugatit, progan, stylegan])
 def test_losses_and_two_steps_equal_the_official_ones(network: Callable[[], dict[str, dict[str, object]]]) -> None:
     expected = json.loads((ROOT / "tests" / "golden" / f"{network.__name__}.json").read_text())
     found = network()
