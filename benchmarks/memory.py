@@ -18,6 +18,7 @@ from gancli.architectures.base import Batch
 from gancli.data.pipeline import Pipeline
 from gancli.data.source import open_source
 from gancli.registry import load_architecture
+from gancli.training.length import portions
 from gancli.training.plan import expected_memory
 from gancli.training.trainer import Trainer
 
@@ -41,19 +42,20 @@ def main() -> None:
     kind = load_architecture(config.architecture)
     shapes = kind.input_shapes(config.model)
     architecture = kind(config.model, config.train.aids)
-    expected = expected_memory(architecture, config)  # it also loads what torch loads with the first optimizer, 150 MiB
-    pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
+    drawn = portions(architecture, config.train)
+    # It also loads what torch loads with the first optimizer, 150 MiB.
+    expected = expected_memory(architecture, config, drawn[0])
+    pipeline = Pipeline(open_source("shapes"), shapes, config.data, portions=drawn, seed=0)
     batch = next(pipeline.batches(0, CPU))
     before = resident("VmRSS") - expected.weights / 2**20  # they are there already
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
     trainer = Trainer(architecture, config, pipeline, CPU)
     for _ in range(arguments.steps):
         trainer.play_round(Batch(batch.images) for _ in itertools.count())
-        trainer.step += 1
     measured = resident("VmHWM") - before
     total = expected.total / 2**20
     parts = ", ".join(f"{size / 2**20:.0f} {name}" for name, size in vars(expected).items())
-    print(f"{arguments.preset} {' '.join(arguments.sets)} at batch {config.train.batch}")
+    print(f"{arguments.preset} {' '.join(arguments.sets)} at batch {drawn[0].batch}")
     print(f"expected {total:.0f} MiB ({parts})")
     print(f"measured {measured:.0f} MiB, {measured / total:.2f} x")
 

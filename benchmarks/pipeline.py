@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from gancli import config as configuration
-from gancli.data.pipeline import Pipeline
+from gancli.data.pipeline import Pipeline, Portion
 from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.schema import RunConfig
@@ -82,7 +82,7 @@ def main() -> None:
             shapes = load_architecture(config.architecture).input_shapes(config.model)
             speeds = []
             for workers in (0, 2):
-                pipeline = Pipeline(source, shapes, config.data, batch=batch, seed=0, workers=workers)
+                pipeline = Pipeline(source, shapes, config.data, portions=[Portion(0, batch)], seed=0, workers=workers)
                 speeds.append(fed(pipeline, arguments.seconds))
             step = step or consumed(config, pipeline, arguments.seconds)  # the same for both crops
             print(

@@ -22,6 +22,7 @@ from gancli.architectures.base import Batch
 from gancli.data.pipeline import Pipeline
 from gancli.data.source import open_source
 from gancli.registry import load_architecture
+from gancli.training.length import portions
 from gancli.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -42,7 +43,9 @@ def gancli_step(settings: list[str]) -> Callable[[], None]:
     config = configuration.resolve("dcgan", sets=settings)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     shapes = type(architecture).input_shapes(config.model)
-    pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0)
+    pipeline = Pipeline(
+        open_source("shapes"), shapes, config.data, portions=portions(architecture, config.train), seed=0
+    )
     trainer = Trainer(architecture, config, pipeline, CPU)
     batches = iter(pipeline.batches(0, CPU))
     if not config.train.channels_last:  # batches come in channels_last
@@ -50,7 +53,6 @@ def gancli_step(settings: list[str]) -> Callable[[], None]:
 
     def step() -> None:
         trainer.play_round(batches)
-        trainer.step += 1
 
     return step
 

@@ -26,9 +26,10 @@ from PIL import Image
 from step import seconds
 
 from gancli import config as configuration
-from gancli.data.pipeline import Pipeline
+from gancli.data.pipeline import Pipeline, Portion
 from gancli.data.source import open_source
 from gancli.registry import load_architecture
+from gancli.schema import at_resolution
 from gancli.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -80,7 +81,8 @@ def gancli_step(case: Case, variant: str, width: int, folder: Path) -> Callable[
     kind = load_architecture(config.architecture)
     source = open_source(str(folder), needs=kind.needs)
     shapes = kind.input_shapes(config.model)
-    pipeline = Pipeline(source, shapes, config.data, batch=config.train.batch, seed=0, paired=kind.needs.paired)
+    batch = at_resolution(config.train.batch, config.model.resolution)
+    pipeline = Pipeline(source, shapes, config.data, portions=[Portion(0, batch)], seed=0, paired=kind.needs.paired)
 
     def build() -> Callable[[], None]:
         trainer = Trainer(kind(config.model, config.train.aids), config, pipeline, CPU)
@@ -88,7 +90,6 @@ def gancli_step(case: Case, variant: str, width: int, folder: Path) -> Callable[
 
         def step() -> None:
             trainer.play_round(batches)
-            trainer.step += 1
 
         return step
 

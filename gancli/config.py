@@ -138,7 +138,14 @@ def load(path: Path, *, sets: Sequence[str] = (), flags: Flags | None = None) ->
 
 def to_yaml(config: RunConfig) -> str:
     """Returns the whole configuration as YAML; ``resolve`` makes an equal one of a file with this text."""
-    return yaml.dump(config.to_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31)
+    return yaml.dump(_with_numbers(config.to_dict()), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31)
+
+
+def _with_numbers(value: Any) -> Any:
+    """Returns the value with keys that are numbers, such as resolutions, as numbers: JSON has them as text."""
+    if not isinstance(value, dict):
+        return value
+    return {int(key) if key.isdecimal() else key: _with_numbers(item) for key, item in value.items()}
 
 
 def validate_model(architecture: str, values: Mapping[str, Any]) -> ModelConfig:

@@ -368,7 +368,8 @@ class TrainingDisplay:
 
 
 def _cell(values: Mapping[str, Any], name: str) -> str:
-    return number(values[name]) if isinstance(values.get(name), (int, float)) else "-"
+    value = values.get(name)
+    return str(value) if isinstance(value, int) else number(value) if isinstance(value, float) else "-"
 
 
 def _wide(name: str, room: int) -> int:

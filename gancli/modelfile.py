@@ -198,6 +198,8 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
     held = (value for module in model.modules() for value in (*module.__dict__.values(), *module.buffers()))
     if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
         model = build()  # it has tensors that no file holds
+    if not info.origin:  # what was imported is fully grown
+        model.stage = model.stage_at(info.images_shown)
     return model.to(device).eval().requires_grad_(False), info
 
 

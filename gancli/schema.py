@@ -146,7 +146,7 @@ class AveragingConfig(Section):
     half_life_kimg: float | None = Field(
         None,
         gt=0,
-        description="in place of decay: thousands of real images after which half of the old average is left",
+        description="in place of decay: thousands of real images after which half of an average is left",
     )
     start: int = Field(0, ge=0, description="before this step the average is a plain copy")
 
@@ -204,7 +204,7 @@ class TrainConfig(Section):
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown")
     batch: BatchSize = Field(
         64,
-        description="images per optimizer step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}",
+        description="images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}",
     )
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")

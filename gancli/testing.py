@@ -22,20 +22,20 @@ from gancli.schema import ModelConfig, TrainConfig
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
-COLUMNS_OF_THE_LOG = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib")
+BATCH = 4
+COLUMNS_OF_THE_LOG = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib", "resolution", "alpha")
 
 
 class IncompleteArchitecture(AssertionError):
     """What an architecture lacks, a line each."""
 
 
-def random_batches(
-    architecture: type[Architecture], config: ModelConfig, batch: int = 4, classes: int = 2
-) -> Iterator[Batch]:
+def random_batches(architecture: type[Architecture], config: ModelConfig, batch: int = BATCH) -> Iterator[Batch]:
     """Yields endless batches of noise in the shapes that an architecture takes, from torch's default generator."""
+    needs = architecture.data_needs(config)
     for _ in itertools.count():
         images = {name: torch.rand(batch, *shape) * 2 - 1 for name, shape in architecture.input_shapes(config).items()}
-        labels = torch.randint(classes, (batch,)) if architecture.needs.labels else None
+        labels = torch.randint(needs.classes or 2, (batch,)) if needs.labels else None
         yield Batch(images, labels)
 
 
@@ -90,8 +90,8 @@ def _play(model: Architecture, config: ModelConfig, train: TrainConfig, steps: r
     update = Update(make_players(model, train, CPU), train, CPU)
     for step in steps:
         torch.manual_seed(step)
-        update.begin(step, step * train.batch, 0.0)
-        model.training_step(random_batches(type(model), config, train.batch), update)
+        update.begin(step, step * BATCH, 0.0, model.stage)
+        model.training_step(random_batches(type(model), config, BATCH), update)
     return update
 
 
@@ -99,7 +99,7 @@ def _steps(model: Architecture, config: ModelConfig) -> list[str]:
     problems = []
     for options in ({}, {"accumulate": 2}, {"precision": "bf16"}):
         trained = copy.deepcopy(model).train()
-        train = TrainConfig(steps=10, batch=4, **options)
+        train = TrainConfig(steps=10, batch=BATCH, **options)
         try:
             update = _play(trained, config, train, range(1))
         except Exception as error:
@@ -122,7 +122,7 @@ def _steps(model: Architecture, config: ModelConfig) -> list[str]:
 
 
 def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
-    train = TrainConfig(steps=10, batch=4)
+    train = TrainConfig(steps=10, batch=BATCH)
     whole = copy.deepcopy(model).train()
     begun = _play(whole, config, train, range(2))
     torch.manual_seed(1234)
@@ -133,8 +133,8 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
         mover.optimizer.load_state_dict(copy.deepcopy(begun.players[name].optimizer.state_dict()))
     for update, played in ((begun, whole), (restarted, resumed)):
         torch.manual_seed(2)
-        update.begin(2, 2 * train.batch, 0.0)
-        played.training_step(random_batches(type(model), config, train.batch), update)
+        update.begin(2, 2 * BATCH, 0.0, played.stage)
+        played.training_step(random_batches(type(model), config, BATCH), update)
     different = [
         name for name, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[name])
     ]
@@ -156,7 +156,7 @@ def _samples(model: Architecture, config: ModelConfig) -> list[str]:
 def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
     z, again = (model.latents(3, torch.Generator().manual_seed(0)) for _ in range(2))
     near, near_again = (model.resample(z, 0.5, torch.Generator().manual_seed(1)) for _ in range(2))
-    labels = torch.zeros(3, dtype=torch.int64) if model.needs.labels else None
+    labels = torch.zeros(3, dtype=torch.int64) if model.classes else None
     problems = []
     if not torch.equal(z, again):
         problems.append("latents() do not depend on the generator alone")

@@ -142,6 +142,7 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.devices import choose_device
     from gancli.registry import load_architecture
     from gancli.training import distributed
+    from gancli.training.length import portions
     from gancli.training.plan import make_plan
     from gancli.training.session import open_training_source
 
@@ -154,7 +155,9 @@ def _print_plan(config: RunConfig) -> None:
     plan = make_plan(architecture, config, epoch, world)
     memory = plan.memory
     known = memory.activations is not None
-    in_memory, in_file = decoded_bytes(source, type(architecture).input_shapes(config.model), config.data, world)
+    in_memory, in_file = decoded_bytes(
+        source, type(architecture).input_shapes(config.model), config.data, portions(architecture, config.train), world
+    )
     decoded = [f"{_mib(in_memory)} MiB in RAM"] if in_memory else []
     decoded += [f"{_mib(in_file)} MiB in a file in {paths.home() / 'cache'}"] if in_file else []
     typer.echo(configuration.to_yaml(config))
@@ -172,7 +175,7 @@ def _print_plan(config: RunConfig) -> None:
                 "device",
                 f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device),
             ],
-            ["length", f"{plan.steps:,} steps of {config.train.batch} images, {plan.epochs:.3g} epochs"],
+            ["length", f"{plan.steps:,} steps of {_batches(config.train.batches())}, {plan.epochs:.3g} epochs"],
             ["decoded images", f"at least {' and '.join(decoded)}"],
             [
                 "memory",
@@ -190,6 +193,11 @@ def _print_plan(config: RunConfig) -> None:
             ],
         ],
     )
+
+
+def _batches(sizes: list[int]) -> str:
+    least, most = min(sizes), max(sizes)
+    return f"{most} images" if least == most else f"{least} to {most} images"
 
 
 def _mib(size: int) -> str:

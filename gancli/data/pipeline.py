@@ -7,16 +7,18 @@ image and random number in it is a function of its position (``sampler``).
 from __future__ import annotations
 
 import atexit
+import bisect
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from math import log2
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +49,32 @@ class Raw:
         """Returns it in page-locked memory; the DataLoader calls this."""
         labels = self.labels.pin_memory() if self.labels is not None else None
         return Raw({name: images.pin_memory() for name, images in self.images.items()}, labels)
+
+
+class Portion(NamedTuple):
+    """What a step draws from some image of the run on.
+
+    Attributes:
+        start: real images shown before, over all ranks.
+        batch: images of a step, over all ranks.
+        reduction: images are served at 1 / this of their height and width; a power of two, for networks that grow.
+    """
+
+    start: int
+    batch: int
+    reduction: int = 1
+
+
+def portion_at(portions: Sequence[Portion], images_shown: int) -> Portion:
+    """Returns the last portion that has begun; ``portions`` begin with one at 0 and are in order."""
+    return portions[bisect.bisect_right(portions, images_shown, key=lambda portion: portion.start) - 1]
+
+
+class _Piece(NamedTuple):
+    """This rank's part of a batch."""
+
+    positions: range
+    reduction: int
 
 
 class _Aligned:
@@ -182,18 +210,38 @@ class _Domain:
         self._order = Order(seed, stream, len(places))
         # Cropped already, or nothing to crop: whole rows can be gathered at once.
         self._exact = bool((decoded.sizes == (self._height, self._width)).all())
+        self._reduced = {1: decoded}
+
+    def reduce(self, most: int, key: str, *, limit: int, shared: bool) -> int:
+        """Prepares the images at 1/2, 1/4, ... 1/``most`` of their size, each the average of 2 x 2 pixels of the last.
+
+        Returns:
+            What is left of ``limit``, the bytes that they may take in memory.
+        """
+        if not self._exact:  # they are cropped at random first
+            return limit
+        for reduction in (2**power for power in range(1, int(log2(most)) + 1)):
+            height, width = self._height // reduction, self._width // reduction
+            kept = Preparation(self._decoded.channels, height, width, height, width, "stretch", "box", "center")
+            images = _Halved(self._reduced[reduction // 2])
+            reduced = decode_all(images, kept, f"{key} / {reduction}", limit=limit, shared=shared, stop_at_bad=True)
+            limit -= reduced.nbytes if reduced.path is None else 0
+            self._reduced[reduction] = reduced
+        return limit
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns which of the usable images is shown at each position."""
         return self._order.indices(positions)
 
-    def gather(self, positions: NDArray[np.int64]) -> torch.Tensor:
-        """Returns uint8 [N, H, W, C]."""
+    def gather(self, positions: NDArray[np.int64], reduction: int) -> torch.Tensor:
+        """Returns uint8 [N, H / reduction, W / reduction, C]."""
         places = self._places[self.indices(positions)]
-        result = torch.empty(len(positions), self._height, self._width, self._decoded.channels, dtype=torch.uint8)
+        part = reduction if self._exact else 1
+        size = (self._height // part, self._width // part)
+        result = torch.empty(len(positions), *size, self._decoded.channels, dtype=torch.uint8)
         pixels = result.numpy()
         if self._exact:
-            images = self._decoded.uniform()
+            images = self._reduced[reduction].uniform()
             assert images is not None
             np.take(images, places, axis=0, out=pixels, mode="clip")
         else:
@@ -208,19 +256,46 @@ class _Domain:
             mirrored = uniform(self._seed, positions, "flip", self._stream) < 0.5
             # A whole pixel is taken at a time, three times as fast as reversing an axis of bytes.
             whole = pixels[mirrored].view(f"V{pixels.shape[3]}")
-            pixels[mirrored] = whole.take(np.arange(self._width)[::-1], axis=2).view(np.uint8)
-        return result
+            pixels[mirrored] = whole.take(np.arange(size[1])[::-1], axis=2).view(np.uint8)
+        while part < reduction:
+            pixels, part = _halve(pixels), 2 * part
+        return torch.from_numpy(pixels)
+
+
+class _Halved:
+    """Images at half of their height and width."""
+
+    def __init__(self, images: Decoded) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return f"image {index}"
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        halved: Pixels = _halve(self._images.image(index)[None])[0]
+        return halved
+
+
+def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Averages uint8 images [N, H, W, C] over 2 x 2 pixels."""
+    wide = pixels.astype(np.uint16)
+    total = wide[:, ::2, ::2] + wide[:, 1::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, 1::2]
+    halved: NDArray[np.uint8] = ((total + 2) // 4).astype(np.uint8)
+    return halved
 
 
 class _Positions(Dataset[Raw]):
-    """The map from positions to raw batches that worker processes run."""
+    """The map from pieces of the run to raw batches that worker processes run."""
 
     def __init__(self, domains: dict[str, _Domain], labels: torch.Tensor | None) -> None:
         self._domains, self._labels = domains, labels
 
-    def __getitems__(self, positions: range) -> Raw:
-        where = np.arange(positions.start, positions.stop)
-        images = {name: domain.gather(where) for name, domain in self._domains.items()}
+    def __getitems__(self, piece: _Piece) -> Raw:
+        where = np.arange(piece.positions.start, piece.positions.stop)
+        images = {name: domain.gather(where, piece.reduction) for name, domain in self._domains.items()}
         labels = None
         if self._labels is not None:
             first = next(iter(self._domains.values()))
@@ -228,17 +303,20 @@ class _Positions(Dataset[Raw]):
         return Raw(images, labels)
 
 
-class _Ranges(Sampler[range]):
+class _Pieces(Sampler[_Piece]):
     """This rank's slice of every global batch, for ever."""
 
-    def __init__(self, start: int, batch: int, rank: int, world: int) -> None:
-        self._start, self._batch, self._rank, self._share = start, batch, rank, batch // world
+    def __init__(self, start: int, portions: Sequence[Portion], rank: int, world: int) -> None:
+        self._start, self._portions, self._rank, self._world = start, portions, rank, world
 
-    def __iter__(self) -> Iterator[range]:
-        first = self._start + self._rank * self._share
+    def __iter__(self) -> Iterator[_Piece]:
+        position = self._start
         while True:
-            yield range(first, first + self._share)
-            first += self._batch
+            _, batch, reduction = portion_at(self._portions, position)
+            share = batch // self._world
+            first = position + self._rank * share
+            yield _Piece(range(first, first + share), reduction)
+            position += batch
 
 
 def share(batch: int, world: int, parts: int) -> int:
@@ -262,13 +340,23 @@ def _memory_limit(config: DataConfig, world: int) -> int:
 
 
 def decoded_bytes(
-    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, world: int = 1
+    source: Source,
+    shapes: Mapping[str, tuple[int, int, int]],
+    config: DataConfig,
+    portions: Sequence[Portion],
+    world: int = 1,
 ) -> tuple[int, int]:
     """Returns how many bytes of decoded images a ``Pipeline`` keeps at least, in memory and in its cache file."""
     left = _memory_limit(config, world)
     in_memory = in_file = 0
-    for images, shape in zip(source.domains.values(), shapes.values(), strict=True):
-        size = Preparation.of(shape, config).least_bytes * len(images)
+    sizes = [
+        Preparation.of(shape, config).least_bytes * len(images)
+        for images, shape in zip(source.domains.values(), shapes.values(), strict=True)
+    ]
+    most = max(portion.reduction for portion in portions)
+    if config.crop == "center":
+        sizes += [size // 4**power for size in sizes for power in range(1, int(log2(most)) + 1)]
+    for size in sizes:
         if size > left:
             in_file += size
         else:
@@ -284,7 +372,7 @@ class Pipeline:
         source: what ``open_source`` found.
         shapes: (C, H, W) of each input of the architecture, matched to the source's domains in order.
         config: how images are resized, cropped and flipped, and how much memory they may take.
-        batch: images per step, over all ranks.
+        portions: how many images of which size a step draws, from which image on; the first begins at 0.
         seed: the run's seed; order, crops and flips derive from it.
         rank, world: which of how many processes this is.
         parts: how many parts of equal size a step cuts each process's share of the batch into.
@@ -310,7 +398,7 @@ class Pipeline:
         shapes: Mapping[str, tuple[int, int, int]],
         config: DataConfig,
         *,
-        batch: int,
+        portions: Sequence[Portion],
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -321,8 +409,9 @@ class Pipeline:
     ) -> None:
         paired = paired and source.paired
         sides = _sides(source, shapes, config, paired)
-        share(batch, world, parts)
-        self._batch, self._rank, self._world, self._workers = batch, rank, world, workers
+        for portion in portions:
+            share(portion.batch, world, parts)
+        self._portions, self._rank, self._world, self._workers = portions, rank, world, workers
         self.classes = source.classes
         self.domains = tuple(source.domains)
         total = sum(len(images) for images in source.domains.values())
@@ -369,6 +458,10 @@ class Pipeline:
             )
             for name, domain in decoded.items()
         }
+        for name, domain in domains.items():
+            key = f"{source.fingerprint} {name} {paired} {vars(Preparation.of(shapes[name], config))}"
+            most = max(portion.reduction for portion in portions)
+            limit = domain.reduce(most, key, limit=limit, shared=workers > 0)
         labels = None if source.labels is None else torch.from_numpy(source.labels[next(iter(usable.values()))])
         self._dataset = _Positions(domains, labels)
 
@@ -376,8 +469,8 @@ class Pipeline:
         self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
     ) -> Batches:
         """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""
-        positions = _Ranges(start, self._batch, self._rank, self._world)
-        return Batches(self._dataset, positions, start, self._batch, self._workers, device, memory_format)
+        pieces = _Pieces(start, self._portions, self._rank, self._world)
+        return Batches(self._dataset, pieces, start, self._portions, self._workers, device, memory_format)
 
 
 class Batches:
@@ -390,19 +483,19 @@ class Batches:
     def __init__(
         self,
         dataset: Dataset[Raw],
-        positions: Sampler[range],
+        pieces: Sampler[_Piece],
         start: int,
-        batch: int,
+        portions: Sequence[Portion],
         workers: int,
         device: torch.device,
         memory_format: torch.memory_format,
     ) -> None:
         self.images_shown = start
         self._memory_format = memory_format
-        self._batch, self._device = batch, device
+        self._portions, self._device = portions, device
         loader = DataLoader(
             dataset,
-            batch_sampler=positions,  # type: ignore[arg-type]
+            batch_sampler=pieces,  # type: ignore[arg-type]
             collate_fn=_as_it_is,
             num_workers=workers,
             prefetch_factor=PREFETCH if workers else None,
@@ -439,7 +532,7 @@ class Batches:
                 f"a loader process died: {reason}",
                 "often memory or shared memory ran out; --workers 0 does without such processes",
             ) from error
-        self.images_shown += self._batch
+        self.images_shown += portion_at(self._portions, self.images_shown).batch
         labels = raw.labels.to(self._device, non_blocking=True) if raw.labels is not None else None
         return Batch({name: self._to_float(images) for name, images in raw.images.items()}, labels)
 

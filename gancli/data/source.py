@@ -228,6 +228,11 @@ def check(source: Source, needs: DataNeeds) -> str | None:
         return f"it needs a class for every image, but {source.location} has no labels"
     if needs.labels and source.labels is not None and source.labels.ndim != 1:
         return f"it needs one class for every image, but {source.location} has attributes"
+    if needs.classes is not None and needs.classes != len(source.classes):
+        return (
+            f"it is made for {needs.classes} classes, but {source.location} has {len(source.classes)}: "
+            f"--set model.classes={len(source.classes)}"
+        )
     return None
 
 

@@ -15,21 +15,24 @@ class Averaging:
     """Keeps an average beside each network that the architecture names in ``averaged``; buffers are averaged too."""
 
     def __init__(self, architecture: Architecture, config: AveragingConfig) -> None:
-        self.start = config.start
+        self.config = config
+        self._decay = 0.0
         self.architecture = architecture
         self.models = {
             name: AveragedModel(
                 architecture.get_submodule(name),
-                multi_avg_fn=get_ema_multi_avg_fn(config.decay),
+                # The decay may follow from the batch, which growing networks change.
+                multi_avg_fn=lambda old, new, count: get_ema_multi_avg_fn(self._decay)(old, new, count),
                 use_buffers=True,
             ).requires_grad_(False)
             for name in architecture.averaged
         }
 
-    def update(self, step: int) -> None:
-        """Takes the weights after training step ``step`` (counted from 1) into the average."""
+    def update(self, step: int, images: int) -> None:
+        """Takes the weights after training step ``step`` (counted from 1), of ``images``, into the average."""
+        self._decay = self.config.decay_of(images)
         for name, model in self.models.items():
-            if step <= self.start:
+            if step <= self.config.start:
                 model.n_averaged.zero_()  # makes the update below a plain copy; the counter lies on the CPU
             model.update_parameters(self.architecture.get_submodule(name))
 

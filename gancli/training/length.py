@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Sequence
 
-from gancli.schema import TrainConfig
+from gancli.architectures.base import Architecture
+from gancli.data.pipeline import Portion
+from gancli.schema import TrainConfig, at_resolution
+
+FOREVER = 2**53
+"""Images that no run shows."""
 
 
 def _total_images(config: TrainConfig, epoch: int) -> float | None:
@@ -23,7 +30,43 @@ def finished_fraction(config: TrainConfig, epoch: int, *, step: int, images_show
     return min(images_shown / images, 1.0)
 
 
-def estimated_steps(config: TrainConfig, epoch: int) -> int:
+def portions(architecture: Architecture, config: TrainConfig) -> list[Portion]:
+    """Returns what a run draws when: a portion for every resolution that the networks grow through, at least one."""
+
+    def resolution(images_shown: int) -> int:
+        return architecture.stage_at(images_shown).resolution
+
+    found, start, full = [], 0, resolution(FOREVER)
+    while True:
+        here = resolution(start)
+        found.append(Portion(start, at_resolution(config.batch, here), full // here))
+        if here == full:
+            return found
+        start = bisect.bisect_right(range(FOREVER), here, lo=start, key=resolution)
+
+
+def estimated_steps(config: TrainConfig, epoch: int, portions: Sequence[Portion]) -> int:
     """Returns the length of a run in steps, if each step draws one batch."""
+    if config.steps is not None:
+        return config.steps
+    return _steps_and_images(portions, images=math.ceil(_total_images(config, epoch) or 0))[0]
+
+
+def estimated_images(config: TrainConfig, epoch: int, portions: Sequence[Portion]) -> int:
+    """Returns the length of a run in real images, if each step draws one batch."""
     images = _total_images(config, epoch)
-    return config.steps if config.steps is not None else math.ceil((images or 0) / config.batch)
+    return math.ceil(images) if images is not None else _steps_and_images(portions, steps=config.steps)[1]
+
+
+def _steps_and_images(
+    portions: Sequence[Portion], *, steps: int | None = None, images: int | None = None
+) -> tuple[int, int]:
+    """Counts the steps and images of a run that ends after ``steps`` steps, or at the first one to reach ``images``."""
+    step = shown = 0
+    for here, after in zip(portions, [*portions[1:], None], strict=True):
+        end = FOREVER if after is None else after.start
+        end = end if images is None else min(end, images)
+        more = max(0, math.ceil((end - shown) / here.batch))
+        more = more if steps is None else min(more, steps - step)
+        step, shown = step + more, shown + more * here.batch
+    return step, shown

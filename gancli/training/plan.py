@@ -13,9 +13,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from gancli.architectures.base import Architecture, Batch
-from gancli.data.pipeline import share
+from gancli.data.pipeline import Portion, share
 from gancli.schema import RunConfig
-from gancli.training.length import estimated_steps
+from gancli.training.length import estimated_images, estimated_steps, portions
 from gancli.training.update import Update, make_players, network_names
 
 
@@ -47,37 +47,44 @@ class Plan:
 
 def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: int = 1) -> Plan:
     """Plans a run over data of ``epoch`` images."""
-    steps = estimated_steps(config.train, epoch)
-    epochs = config.train.epochs if config.train.epochs is not None else steps * config.train.batch / epoch
+    drawn = portions(architecture, config.train)
+    steps = estimated_steps(config.train, epoch, drawn)
+    images = estimated_images(config.train, epoch, drawn)
+    # Growing networks need the most memory at a resolution that depends on the batches.
+    reached = [portion for portion in drawn if portion.start < images]
+    memory = max((expected_memory(architecture, config, portion, world) for portion in reached), key=lambda m: m.total)
     return Plan(
         parameters={
             name: sum(parameter.numel() for parameter in architecture.get_submodule(name).parameters())
             for name in network_names(architecture)
         },
         steps=steps,
-        epochs=epochs,
-        memory=expected_memory(architecture, config, world),
+        epochs=images / epoch,
+        memory=memory,
     )
 
 
-def expected_memory(architecture: Architecture, config: RunConfig, world: int = 1) -> Memory:
-    """Plays one training step with torch's fake tensors, which have shapes and no numbers, and watches autograd.
+def expected_memory(architecture: Architecture, config: RunConfig, portion: Portion, world: int = 1) -> Memory:
+    """Plays the first step of a portion with torch's fake tensors, which have no numbers, and watches autograd.
 
     Activations are the tensors that autograd keeps for the backward pass, counted once per storage, at their highest.
     """
     # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers. So would turns with bounds.
     precision = "fp32" if config.train.precision == "fp32" else "bf16"
     train = config.train.model_copy(update={"precision": precision, "turns": {}})
-    batch = share(train.batch, world, train.accumulate)
+    batch = share(portion.batch, world, train.accumulate)
     device = torch.device("cpu")
     with FakeTensorMode():
         fake = type(architecture)(config.model, train.aids)
+        fake.stage = fake.stage_at(portion.start)
         players = make_players(fake, train, device)
         kept = _Kept(fake.state_dict().values())
-        batches = (
-            Batch({name: torch.empty(batch, *shape) for name, shape in type(fake).input_shapes(config.model).items()})
-            for _ in itertools.count()
-        )
+        labels = torch.zeros(batch, dtype=torch.int64) if fake.data_needs(config.model).labels else None
+        images = {
+            name: torch.empty(batch, channels, height // portion.reduction, width // portion.reduction)
+            for name, (channels, height, width) in type(fake).input_shapes(config.model).items()
+        }
+        batches = (Batch(images, labels) for _ in itertools.count())
         known = True
         try:
             with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):

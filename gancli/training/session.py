@@ -23,7 +23,7 @@ from gancli.registry import load_architecture
 from gancli.schema import RunConfig, TrainConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
-from gancli.training.length import estimated_steps
+from gancli.training.length import estimated_steps, portions
 from gancli.training.rundir import RunDirectory
 from gancli.training.trainer import Outcome, Trainer, Watched, mismatches
 from gancli.training.update import network_names
@@ -72,7 +72,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
             source,
             type(architecture).input_shapes(config.model),
             config.data,
-            batch=config.train.batch,
+            portions=portions(architecture, config.train),
             parts=config.train.accumulate,
             seed=config.train.seed,
             rank=distributed.rank(),
@@ -97,7 +97,7 @@ def open_training_source(config: RunConfig) -> Source:
     """
     if config.data.source is None:
         raise GancliError("there are no data to train on", "--data shapes, or --data FOLDER with your images")
-    needs = load_architecture(config.architecture).needs
+    needs = load_architecture(config.architecture).data_needs(config.model)
     source = open_source(config.data.source, config.data.split, needs=needs, domains=config.data.domains)
     reason = check(source, needs)
     if reason is not None:
@@ -129,6 +129,12 @@ def _watch(architecture: Translator, source: Source, config: RunConfig) -> Watch
 
 
 def _check_train(architecture: Architecture, train: TrainConfig) -> None:
+    aids = [name for name in ("label_smoothing", "label_flip") if getattr(train.aids, name)]
+    if aids and not architecture.uses_targets:
+        raise GancliError(
+            f"train.aids.{aids[0]} changes the targets of a loss, but the losses of this architecture have none",
+            f"--set train.aids.{aids[0]}=0",
+        )
     players = architecture.optimizers()
     unknown = [name for name in train.turns if name not in players]
     if unknown:
@@ -169,7 +175,9 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         with (
             TrainingDisplay(
                 title=run.path.name,
-                total_steps=estimated_steps(session.config.train, session.pipeline.length),
+                total_steps=estimated_steps(
+                    session.config.train, session.pipeline.length, portions(session.architecture, session.config.train)
+                ),
                 start_step=trainer.step,
             )
             if leader

@@ -27,13 +27,14 @@ from gancli.console import TrainingDisplay
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
-from gancli.generation.latents import decode_in_batches, latents_of_seeds
+from gancli.generation.latents import Points, Renderer, latents_of_seeds
 from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
-from gancli.schema import RunConfig
+from gancli.nn.progressive import class_weights
+from gancli.schema import RunConfig, at_resolution
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging
-from gancli.training.length import finished_fraction
+from gancli.training.length import FOREVER, finished_fraction
 from gancli.training.rundir import RunDirectory
 from gancli.training.update import Update, make_players, network_names
 
@@ -91,6 +92,8 @@ class Trainer:
         self.players = make_players(architecture, self.train, device)
         self.update = Update(self.players, self.train, device)
         self.averaging = Averaging(architecture, self.train.average) if self.train.average else None
+        self.grows = architecture.stage_at(0) != architecture.stage_at(FOREVER)
+        architecture.stage = architecture.stage_at(0)
         self.instance_noise = 0.0
         for name in architecture.discriminators:
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
@@ -122,10 +125,7 @@ class Trainer:
             self._tensorboard(run) as events,
         ):
             while self.fraction() < 1 and not self._stopping():
-                self.play_round(batches)
-                shown = batches.images_shown - self.images_shown
-                self.step += 1
-                self.images_shown = batches.images_shown
+                shown = self.play_round(batches)
                 if display is not None:
                     display.advance(self.step, shown)
                 finished = self.fraction() >= 1
@@ -142,19 +142,37 @@ class Trainer:
                 self._save(run, logged_at)
         return Outcome(self.step, self._stop_signal or None)
 
-    def play_round(self, batches: Iterator[Any]) -> None:
+    def play_round(self, batches: Iterator[Batch]) -> int:
+        """Plays one training step and returns how many real images it has shown, over all ranks."""
+        before = self.images_shown
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), self.step))
         fraction = self.fraction()
         aids = self.train.aids
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
-        self.update.begin(self.step, self.images_shown, fraction)
-        self.architecture.training_step(batches, self.update)
+        self.update.begin(self.step, self.images_shown, fraction, self.architecture.stage)
+        self.architecture.training_step(self._counted(batches), self.update)
         if distributed.world_size() > 1:  # batch-norm statistics, so that all ranks stay one model
             distributed.average(
                 buffer for player in self.players.values() for net in player.networks for buffer in net.buffers()
             )
+        shown = self.images_shown - before
+        self.step += 1
         if self.averaging is not None:
-            self.averaging.update(self.step + 1)
+            self.averaging.update(self.step, shown)
+        self._grow()
+        return shown
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.images_shown += len(batch) * distributed.world_size()
+            yield batch
+
+    def _grow(self) -> None:
+        # After the step, so that a checkpoint holds optimizers as the next step finds them.
+        stage = self.architecture.stage_at(self.images_shown)
+        if stage.phase != self.architecture.stage.phase:
+            self.update.restart()
+        self.architecture.stage = stage
 
     def _add_instance_noise(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         # Sønderby et al. 2016, section 2: noise on reals and fakes alike makes their distributions overlap.
@@ -169,6 +187,11 @@ class Trainer:
         """Returns the finished part of the run, from 0 to 1."""
         return finished_fraction(self.train, self.pipeline.length, step=self.step, images_shown=self.images_shown)
 
+    @property
+    def batch(self) -> int:
+        """Real images of a step at the present stage."""
+        return at_resolution(self.train.batch, self.architecture.stage.resolution)
+
     # Watching -------------------------------------------------------------------------------------------------------
 
     def _log(
@@ -177,11 +200,13 @@ class Trainer:
         losses = self._finite_losses(run, logged_at)
         self.update.meter.clear()
         self.last_losses = losses
+        stage = self.architecture.stage
         images, seconds, eta = clock.lap(self.images_shown, self.fraction())
         record = {
             "step": self.step,
             "images": self.images_shown,
             "epoch": round(self.images_shown / self.pipeline.length, 4),
+            **({"resolution": stage.resolution, "alpha": round(stage.fade, 4)} if self.grows else {}),
             **losses,
             **{f"lr_{name}": lr for name, lr in self.update.learning_rates().items()},
             "images_per_s": round(images / max(seconds, 1e-9), 1),
@@ -217,8 +242,8 @@ class Trainer:
         hint = f"smaller learning rates, or fp32; then gancli resume {shlex.quote(str(run.path))}"
         if hasattr(self.config.model, "optimizers"):
             sets = [
-                f" --set model.optimizers.{name}.lr={player.lr / 2:g}"
-                for name, player in self.players.items()
+                f" --set model.optimizers.{name}.lr={self.update.learning_rates()[name] / 2:g}"
+                for name in self.players
                 if name in players or not players  # a broken loss does not tell whose step was too large
             ]
             sets += [" --set train.precision=fp32"] if self.train.precision == "fp16" else []
@@ -233,9 +258,13 @@ class Trainer:
         with self._for_sampling(), torch.no_grad():
             match self.architecture:
                 case LatentModel() as model:
-                    z = latents_of_seeds(model, range(self.train.samples))
-                    images = torch.cat(list(decode_in_batches(model, z, self.train.batch, self.device)))
-                    picture = grid(to_pixels(images), columns_for(len(images)))
+                    seeds = range(self.train.samples)
+                    # A column for each class, where there are some.
+                    labels = class_weights(torch.arange(len(seeds)) % max(1, model.classes), model.classes)
+                    points = Points(latents_of_seeds(model, seeds), seeds, labels)
+                    images = torch.cat(list(Renderer(model, self.device, self.batch).images(points)))
+                    columns = model.classes if 1 < model.classes <= len(seeds) else columns_for(len(seeds))
+                    picture = grid(to_pixels(images), columns)
                 case Translator() as model if self.watched is not None:
                     picture = _side_by_side(self._previewed(model, self.watched.shown))
                     if self.watched.tested is not None:
@@ -259,7 +288,7 @@ class Trainer:
 
     def _previewed(self, model: Translator, shown: Batch) -> list[dict[str, Tensor]]:
         # No more images at a time than training takes.
-        parts = [model.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / self.train.batch))]
+        parts = [model.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / self.batch))]
         return [
             {title: torch.cat([part[index][title] for part in parts]) for title in group}
             for index, group in enumerate(parts[0])
@@ -405,6 +434,7 @@ class Trainer:
             self.domains = state.get("domains", self.domains)
         self.step = state["step"]
         self.images_shown = state["images_shown"]
+        self.architecture.stage = self.architecture.stage_at(self.images_shown)
         images: int = state["images"]
         return images
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.schema import TrainConfig, TurnConfig
+from gancli.nn.progressive import Stage
+from gancli.schema import LearningRate, TrainConfig, TurnConfig, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
 from gancli.training.schedules import lr_factor
@@ -26,7 +27,7 @@ class Player:
         parameters: by their name in the architecture's ``state_dict()``.
         optimizer: over exactly these parameters, in this order.
         scaler: keeps fp16 gradients in range; each player has its own, so that one's overflow spares the other.
-        lr: learning rate before the schedule.
+        lr: learning rate before the schedule, or by resolution.
         loss: the last measured total, kept on its device for ``turn``.
     """
 
@@ -34,7 +35,7 @@ class Player:
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    lr: float
+    lr: LearningRate
     turn: TurnConfig
     loss: Tensor | None = None
 
@@ -60,7 +61,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             parameters=parameters,
             optimizer=torch.optim.Adam(
                 parameters.values(),
-                lr=optim.adam.lr,
+                lr=at_resolution(optim.adam.lr, architecture.stage.resolution),
                 betas=optim.adam.betas,
                 eps=optim.adam.eps,
                 weight_decay=optim.adam.weight_decay,
@@ -91,14 +92,19 @@ class Update:
         self.images_shown = 0
         self._thawed: str | None = None
 
-    def begin(self, step: int, images_shown: int, fraction: float) -> None:
-        """Sets the stage for one training step, of which ``fraction`` of the run lies before it."""
+    def begin(self, step: int, images_shown: int, fraction: float, stage: Stage) -> None:
+        """Prepares one training step at a ``stage`` of growth; ``fraction`` of the run lies before it."""
         self.step = step
         self.images_shown = images_shown
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
-                group["lr"] = player.lr * factor
+                group["lr"] = at_resolution(player.lr, stage.resolution) * factor
+
+    def restart(self) -> None:
+        """Lets every optimizer forget what it knows of its parameters."""
+        for player in self.players.values():
+            player.optimizer.state.clear()
 
     def learning_rates(self) -> dict[str, float]:
         """Returns the present learning rate of each player."""

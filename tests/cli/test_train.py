@@ -15,6 +15,7 @@ from small import SMALL
 
 from gancli import config as configuration
 from gancli.cli.app import run
+from gancli.data.pipeline import Portion
 from gancli.modelfile import load_tensors, read_info
 
 
@@ -159,7 +160,7 @@ def test_the_expected_memory_grows_as_it_should() -> None:
 
     def memory(*sets: str):  # type: ignore[no-untyped-def]
         config = configuration.resolve("dcgan", sets=sets)
-        return expected_memory(DCGAN(config.model), config)  # type: ignore[arg-type]
+        return expected_memory(DCGAN(config.model), config, Portion(0, config.train.batch))  # type: ignore[arg-type]
 
     base = memory("train.batch=8")
     numbers = 6_342_272  # parameters of both networks
@@ -182,7 +183,7 @@ def test_a_step_that_looks_at_numbers_leaves_only_the_activations_unknown() -> N
                 super().training_step(batches, update)
 
     config = configuration.resolve("dcgan", sets=["train.batch=8"])
-    known, unknown = (expected_memory(kind(config.model), config) for kind in (DCGAN, Looking))  # type: ignore[arg-type]
+    known, unknown = (expected_memory(kind(config.model), config, Portion(0, 8)) for kind in (DCGAN, Looking))
     assert unknown.activations is None
     assert unknown.total == known.total - known.activations
 

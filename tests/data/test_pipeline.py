@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gancli.architectures.base import Batch
-from gancli.data.pipeline import Batches, Pipeline, decoded_bytes, fixed_batch
+from gancli.data.pipeline import Batches, Pipeline, Portion, decoded_bytes, fixed_batch
 from gancli.data.source import BadImage, Pixels, Source, open_source
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
@@ -61,7 +61,9 @@ def pipeline(
 ) -> Pipeline:
     own = ("rank", "world", "parts", "workers", "paired", "progress")
     places = {name: options.pop(name) for name in own if name in options}
-    return Pipeline(data or source(), shapes or SHAPE, DataConfig(**options), batch=batch, seed=seed, **places)
+    return Pipeline(
+        data or source(), shapes or SHAPE, DataConfig(**options), portions=[Portion(0, batch)], seed=seed, **places
+    )
 
 
 def take(pipe: Pipeline, count: int, start: int = 0) -> list[torch.Tensor]:
@@ -441,12 +443,15 @@ def test_what_cannot_be_served():
 @pytest.mark.parametrize("config", [{}, {"resize": "stretch", "load_size": 40, "crop": "random"}])
 def test_the_expected_bytes_are_those_that_are_kept(config):
     data, shapes = two_domains(True), dict.fromkeys(("A", "B"), (3, 32, 32))
-    one = sum(decoded_bytes(data, shapes, DataConfig(**config))) // 2
-    pipe = Pipeline(data, shapes, DataConfig(**config), batch=2, seed=0)
+    one = sum(decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)])) // 2
+    pipe = Pipeline(data, shapes, DataConfig(**config), portions=[Portion(0, 2)], seed=0)
     assert [domain._decoded.nbytes for domain in pipe._dataset._domains.values()] == [one, one]
-    assert decoded_bytes(data, shapes, DataConfig(**config)) == (2 * one, 0)
-    assert decoded_bytes(data, shapes, DataConfig(cache_gib=1.5 * one / 2**30, **config)) == (one, one)
-    assert decoded_bytes(data, shapes, DataConfig(**config), world=2) == (0, 2 * one)
+    assert decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)]) == (2 * one, 0)
+    assert decoded_bytes(data, shapes, DataConfig(cache_gib=1.5 * one / 2**30, **config), [Portion(0, 16)]) == (
+        one,
+        one,
+    )
+    assert decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)], world=2) == (0, 2 * one)
 
 
 def test_progress_counts_all_domains():

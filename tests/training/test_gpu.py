@@ -14,6 +14,7 @@ from gancli.data.pipeline import Pipeline
 from gancli.data.source import open_source
 from gancli.modelfile import load_tensors, read_info
 from gancli.registry import load_architecture
+from gancli.training.length import portions
 from gancli.training.trainer import Trainer
 
 pytestmark = [
@@ -28,14 +29,15 @@ def test_a_step_never_waits_for_the_device(precision: str) -> None:
     architecture = load_architecture("dcgan")(config.model, config.train.aids)
     shapes = type(architecture).input_shapes(config.model)
     device = torch.device("cuda")
-    pipeline = Pipeline(open_source("shapes"), shapes, config.data, batch=config.train.batch, seed=0, workers=2)
+    pipeline = Pipeline(
+        open_source("shapes"), shapes, config.data, portions=portions(architecture, config.train), seed=0, workers=2
+    )
     trainer = Trainer(architecture, config, pipeline, device)
     batches = pipeline.batches(0, device)
     trainer.play_round(batches)  # the first step makes the optimizers' state
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):
-            trainer.step += 1
             trainer.play_round(batches)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gancli import config as configuration
+from gancli.data.pipeline import Portion
 from gancli.errors import GancliError
 from gancli.files import write_synced
 from gancli.schema import ScheduleConfig, TrainConfig
@@ -46,9 +47,9 @@ def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor:
 
 
 def test_length_in_steps_epochs_and_kimg() -> None:
-    assert estimated_steps(TrainConfig(steps=7), 1000) == 7
-    assert estimated_steps(TrainConfig(epochs=2, batch=64), 1000) == 32  # 2000 / 64, rounded up
-    assert estimated_steps(TrainConfig(kimg=1, batch=100), 5) == 10
+    assert estimated_steps(TrainConfig(steps=7), 1000, [Portion(0, 64)]) == 7
+    assert estimated_steps(TrainConfig(epochs=2), 1000, [Portion(0, 64)]) == 32  # 2000 / 64, rounded up
+    assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 100)]) == 10
     assert finished_fraction(TrainConfig(steps=10), 1000, step=5, images_shown=0) == 0.5
     assert finished_fraction(TrainConfig(epochs=2), 1000, step=5, images_shown=500) == 0.25
     assert finished_fraction(TrainConfig(kimg=1), 10, step=5, images_shown=2000) == 1

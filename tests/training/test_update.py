@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancli.architectures.base import Batch, Loss
 from gancli.architectures.dcgan import DCGAN
+from gancli.nn.progressive import Stage
 from gancli.schema import AveragingConfig, TrainConfig, TurnConfig
 from gancli.training.averaging import Averaging
 from gancli.training.update import Update, make_players, network_names
@@ -140,7 +141,7 @@ def test_a_player_that_moves_every_third_round_is_measured_in_all() -> None:
     model, update = make(turns={"D": TurnConfig(every=3)})
     moved = []
     for step in range(6):
-        update.begin(step, 0, 0.0)
+        update.begin(step, 0, 0.0, model.stage)
         before = weights(model)
         model.training_step(batches(), update)
         moved.append(changed(before, model))
@@ -162,7 +163,7 @@ def test_a_player_rests_while_its_last_loss_is_out_of_bounds(
     model, update = make(turns={"D": turn})
     found = []
     for step, value in enumerate(losses):
-        update.begin(step, 0, 0.0)
+        update.begin(step, 0, 0.0, model.stage)
         before = weights(model)
 
         def loss(batch: Batch, value: float = value) -> Loss:
@@ -176,7 +177,7 @@ def test_a_player_rests_while_its_last_loss_is_out_of_bounds(
 
 def test_schedules_move_the_learning_rates_of_all_players() -> None:
     _, update = make(schedule={"kind": "linear", "start": 0.5})
-    update.begin(0, 0, 0.75)
+    update.begin(0, 0, 0.75, Stage(32))
     assert update.learning_rates() == {"D": pytest.approx(1e-4), "G": pytest.approx(1e-4)}
 
 
@@ -189,7 +190,7 @@ def test_the_average_is_the_exponential_one_and_starts_as_a_copy() -> None:
             for tensor in [*model.generator.parameters(), *model.generator.buffers()]:
                 tensor.add_(1) if not tensor.is_floating_point() else tensor.add_(0.5).mul_(1.01)
         now = copy.deepcopy(model.generator.state_dict())
-        averaging.update(step)
+        averaging.update(step, 4)
         if step <= 3:  # steps 1 and 2 are plain copies, and the first average of step 3 begins with one
             expected = now if step <= 2 else expected
         if step >= 3:
