@@ -150,7 +150,7 @@ def ugatit() -> dict[str, object]:
 
 @contextmanager
 def drawn_by_formula() -> Iterator[None]:
-    """Makes torch draw from ``wave``, each shape counted on its own; single numbers lie at two fifths of their range."""
+    """Makes torch draw from ``wave``, each shape counted on its own; a single number is two fifths up its range."""
     counts: Counter[tuple[int, ...]] = Counter()
 
     def normal(*shape: int, **_: object) -> Tensor:
