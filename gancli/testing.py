@@ -172,7 +172,8 @@ def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
         return [*problems, f"decode() gives {tuple(images.shape)}, but {expected} is expected"]
     if images.abs().max() > 1:
         problems.append("decode() leaves [-1, 1]")
-    if not torch.allclose(images[:1], alone, atol=1e-5):
+    # Batches of other sizes are rounded in another order, which styles and norms can make larger.
+    if not torch.allclose(images[:1], alone, atol=1e-4):
         problems.append("in evaluation mode the image of a latent depends on its neighbours in the batch")
     return problems
 

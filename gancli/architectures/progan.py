@@ -4,10 +4,15 @@ Karras, Aila, Laine & Lehtinen 2017, "Progressive Growing of GANs for Improved Q
 1710.10196), with the sizes, losses and order of play of the authors' code (tkarras/progressive_growing_of_gans). Where
 that differs from the paper:
 
-- 600 thousand images per phase (paper 800), no repeated steps between two changes of alpha;
+- 600 thousand images per phase (paper 800);
 - minibatch standard deviation over groups of 4 (paper: over the whole batch).
 
-The moving average follows a whole round here; theirs is taken between D's and G's step, half a round earlier.
+Where it differs from their code:
+
+- the moving average follows a whole round; theirs is taken between D's and G's step, half a round earlier;
+- stages are looked up at every step, theirs at every fourth;
+- fakes of G's step have the labels of the batch, theirs others drawn from the data;
+- Adam's epsilon is added after the correction of its bias (torch), in TensorFlow before.
 """
 
 from __future__ import annotations

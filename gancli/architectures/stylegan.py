@@ -3,7 +3,9 @@
 Karras, Laine & Aila 2018, "A Style-Based Generator Architecture for Generative Adversarial Networks" (arXiv
 1812.04948), with the sizes, losses and order of play of the authors' code (NVlabs/stylegan), configuration F of table
 1. Upsampling and downsampling are fused with their convolutions at every size (theirs: from 128 px on; the results are
-the same), and the moving average follows a whole round (theirs is taken between D's and G's step).
+the same). Otherwise it differs from their code as ProGAN does (see ``progan``), and
+
+- the mean of w in the moving average is averaged like the weights; theirs is copied from the generator.
 """
 
 from __future__ import annotations
@@ -239,7 +241,7 @@ class StyleGAN(StyleModel):
         batch = next(data)
         update("D", self.d_loss, batch)
         if self.config.r1_every > 1 and update.step % self.config.r1_every == 0:
-            update("D", self.r1_loss, batch, record="R1")
+            update("D", self.r1_loss, batch, record="R1 loss")
         update("G", self.g_loss, batch)
 
     def draw_fakes(self, batch: Batch) -> Tensor:
@@ -286,7 +288,7 @@ class StyleGAN(StyleModel):
     def r1_loss(self, batch: Batch) -> Loss:
         real = fade_reals(batch.image, self.stage).detach().requires_grad_()
         penalty = self.r1(self.judge(real, batch.labels), real)
-        return Loss(self.config.r1_gamma / 2 * self.config.r1_every * penalty)
+        return Loss(self.config.r1_gamma / 2 * self.config.r1_every * penalty, {"R1": penalty})
 
     def g_loss(self, batch: Batch) -> Loss:
         return Loss(logistic_generator_loss(self.judge(self.draw_fakes(batch), batch.labels)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from fractions import Fraction
 from math import log2, sqrt
 from unittest import mock
@@ -190,6 +191,39 @@ def test_minibatch_stddev_is_counted_precisely_in_half_precision() -> None:
     found = minibatch_stddev(x)[:, -1]
     assert found.dtype == torch.bfloat16
     assert (found == expected).all()
+
+
+@pytest.mark.parametrize("blurs", [False, True])
+@pytest.mark.parametrize("resolution", [4, 8, 32])
+def test_every_layer_of_the_discriminator_keeps_the_scale_of_activations(resolution: int, blurs: bool) -> None:
+    critic = GrowingDiscriminator(32, widths_by_depth(resolution, 1024, 64), 16, 4, blurs=blurs)
+    gains: dict[str, float] = {}
+
+    def measure(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            gains[name] = (output.square().mean() / inputs[0].square().mean()).sqrt().item()
+
+        return hook
+
+    for name, layer in critic.named_modules():
+        if isinstance(layer, EqualizedLinear | EqualizedConv2d):
+            layer.register_forward_hook(measure(name))
+    # As smooth as images are.
+    images = F.interpolate(torch.randn(32, 16, 4, 4), size=resolution, mode="bilinear")
+    with torch.no_grad():
+        critic(images, Stage(resolution))
+    assert len(gains) == 4 + 2 * (Stage(resolution).depth - 1)  # fromRGB of one resolution only
+    for name, gain in gains.items():
+        if name.endswith("down"):
+            # Averaging takes away what neighbours do not share.
+            assert 0.6 < gain < sqrt(2), name
+        elif name.endswith("output"):
+            assert gain == pytest.approx(1, rel=0.3), name
+        elif name.endswith("conv"):
+            size = 3 * 4 * 2 ** int(name.split(".")[1])  # a kernel of 3 pixels reaches over the border at two places
+            assert gain == pytest.approx(sqrt(2) * (size - 2) / size, rel=0.2), name
+        else:
+            assert gain == pytest.approx(sqrt(2), rel=0.2), name
 
 
 # ---- penalties ---------------------------------------------------------------------------------------------
