@@ -57,7 +57,8 @@ class GrowthConfig(Section):
     def stage(self, resolution: int, images_shown: int) -> Stage:
         """Returns the stage after some real images, of networks that grow up to ``resolution``.
 
-        Alpha is linear in the images shown, as the official schedules have it.
+        Alpha is linear in the images shown, as the official schedules have it. Where both lengths are 0, networks are
+        fully grown from the beginning; official ones would stay small for ever.
         """
         stable, fade = round(self.stable_kimg * 1000), round(self.fade_kimg * 1000)
         doublings = int(log2(resolution // self.initial_resolution))
