@@ -153,7 +153,7 @@ class AveragingConfig(Section):
     @model_validator(mode="after")
     def _one_of_both(self) -> AveragingConfig:
         if self.decay is not None and self.half_life_kimg is not None:
-            raise ValueError("decay and half_life_kimg are two ways to say the same thing: leave out one of them")
+            raise ValueError("decay and half_life_kimg say the same thing in two ways: one of them must be null")
         return self
 
     def decay_of(self, images: int) -> float:

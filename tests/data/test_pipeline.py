@@ -95,6 +95,50 @@ def test_batches_are_floats_in_channels_last():
     assert list(batches) == []
 
 
+GROWING = [Portion(0, 8, 4), Portion(16, 6, 2), Portion(30, 4, 1)]
+
+
+class Random(Numbered):
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        return np.random.default_rng(index).integers(0, 256, (*self.size, channels), np.uint8)
+
+
+def growing(workers: int = 0, rank: int = 0, world: int = 1, **options: object) -> Pipeline:
+    data = Source("random", "", {"image": Random(20, (10, 10))}, fingerprint="r")
+    config = DataConfig(flip=True, **options)
+    return Pipeline(data, SHAPE, config, portions=GROWING, seed=3, workers=workers, rank=rank, world=world)
+
+
+@pytest.mark.parametrize("options", [{}, {"load_size": 10, "crop": "random"}, {"cache_gib": 0}])
+def test_growing_networks_get_the_same_images_smaller(options):
+    def positions(portions):
+        pipe = growing(**options)
+        pipe._portions = portions
+        return pipe.batches(0, CPU)
+
+    grown, whole = positions(GROWING), positions([Portion(0, 2)])
+    shown = 0
+    for batch, side in [(8, 2), (8, 2), (6, 4), (6, 4), (6, 4), (4, 8), (4, 8)]:
+        assert grown.images_shown == shown
+        image = next(grown).image
+        assert image.shape == (batch, 3, side, side)
+        full = torch.cat([next(whole).image for _ in range(batch // 2)])
+        averaged = torch.nn.functional.avg_pool2d(full, 8 // side)
+        # Every halving rounds to a grey level.
+        assert ((image - averaged).abs() * 127.5).max() <= {8: 0, 4: 0.51, 2: 1.01}[side]
+        shown += batch
+    grown.close()
+    whole.close()
+
+
+def test_growing_batches_do_not_depend_on_workers_ranks_or_the_start():
+    alone = take(growing(), 7)
+    assert all(map(torch.equal, alone, take(growing(workers=2), 7)))
+    shares = [take(growing(rank=rank, world=2), 7) for rank in range(2)]
+    assert all(torch.equal(one, torch.cat(parts)) for one, *parts in zip(alone, *shares, strict=True))
+    assert all(map(torch.equal, alone[3:], take(growing(), 4, start=22)))
+
+
 def test_range_of_values_is_exact():
     class Extremes(Numbered):
         def read(self, index: int, channels: int, size: int | None = None) -> Pixels:

@@ -66,13 +66,17 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return out, err
 
 
-def train(cwd: Path, name: str, *extra: str, steps: int = STEPS) -> subprocess.Popen[str]:
-    photos = cwd / "photos"
-    if not photos.exists():
+def photos(cwd: Path) -> None:
+    folder = cwd / "photos"
+    if not folder.exists():
         shapes = open_source("shapes").domains["image"]
-        photos.mkdir()
+        folder.mkdir()
         for index in range(IMAGES):
-            Image.fromarray(shapes.read(index, 3, 36 + index % 3)).save(photos / f"{index}.png")
+            Image.fromarray(shapes.read(index, 3, 36 + index % 3)).save(folder / f"{index}.png")
+
+
+def train(cwd: Path, name: str, *extra: str, steps: int = STEPS) -> subprocess.Popen[str]:
+    photos(cwd)
     return gancli(
         *("train", "dcgan-shapes", "--data", "photos", "--steps", str(steps), "--name", name, *TINY, *extra), cwd=cwd
     )
@@ -118,6 +122,51 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, variant: str) -
     same(tmp_path / "runs/whole", run)
     steps = [line["step"] for line in log(run)]
     assert steps == [5, 10, 12]
+
+
+GROWING = {
+    "progan": ["--set", "model.classes=0", "--set", "train.average={decay: 0.9, half_life_kimg: null}"],
+    "stylegan": [
+        *("--set", "model.style_dim=8", "--set", "model.mapping_layers=2", "--set", "model.r1_every=2"),
+        *("--set", "train.average={half_life_kimg: 0.02}"),
+    ],
+}
+
+
+@pytest.mark.parametrize("architecture", ["stylegan", pytest.param("progan", marks=pytest.mark.slow)])
+def test_growing_networks_go_on_where_they_were_in_a_fade(tmp_path: Path, architecture: str) -> None:
+    def grow(name: str, *extra: str) -> subprocess.Popen[str]:
+        return gancli(
+            *("train", f"{architecture}-shapes", "--data", "photos", "--steps", "16", "--name", name),
+            *("--set", "model.resolution=16", "--set", "model.width=16", "--set", "model.latent_dim=8"),
+            *("--set", "model.growth={initial_resolution: 4, stable_kimg: 0.016, fade_kimg: 0.024}"),
+            *("--set", "train.batch={4: 8, 8: 4, 16: 2}", "--set", "train.log_every=1", "--set", "train.samples=4"),
+            *("--set", "train.checkpoint_every=5", "--set", "train.sample_every=100"),
+            *GROWING[architecture],
+            *extra,
+            cwd=tmp_path,
+        )
+
+    photos(tmp_path)
+    finish(grow("whole"))
+    process = grow("cut")
+    run = tmp_path / "runs/cut"
+    wait_for((run / "checkpoints/5").is_dir, process)
+    process.kill()
+    process.communicate()
+    finish(gancli("resume", "cut", cwd=tmp_path))
+    same(tmp_path / "runs/whole", run)
+    stages = [(line["resolution"], line["alpha"]) for line in log(run)]
+    # 8 images a step at 4 px and 4 at 8 px; a line says where the next step stands. The kill came within the fade.
+    assert stages[:7] == [(4, 1), (4, 1), *((8, round(images / 24, 4)) for images in (8, 12, 16, 20)), (8, 1)]
+    assert stages[10:13] == [(8, 1), (16, round(4 / 24, 4)), (16, round(6 / 24, 4))]
+    # Adam has forgotten what was before: of the layers at 4 px too it has seen no more than the last phase.
+    moments = load_tensors(run / "checkpoints/16/optimizers.safetensors")
+    counts = {key: int(value) for key, value in moments.items() if key.startswith("G/") and key.endswith("/step")}
+    assert counts
+    assert set(counts.values()) == {16 - 12}
+    unused = [key for key in counts if "to_rgb.0" in key]
+    assert not unused  # the output at 4 px is no part of a fade from 8 to 16 px
 
 
 TRANSLATORS = {

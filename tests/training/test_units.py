@@ -16,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gancli import config as configuration
+from gancli.architectures.dcgan import DCGAN
+from gancli.architectures.progan import ProGAN
 from gancli.data.pipeline import Portion
 from gancli.errors import GancliError
 from gancli.files import write_synced
 from gancli.schema import ScheduleConfig, TrainConfig
 from gancli.training import checkpoint
-from gancli.training.length import estimated_steps, finished_fraction
+from gancli.training.length import estimated_images, estimated_steps, finished_fraction, portions
 from gancli.training.meter import Meter
 from gancli.training.rundir import RunDirectory, check_name
 from gancli.training.schedules import lr_factor
@@ -50,6 +52,28 @@ def test_length_in_steps_epochs_and_kimg() -> None:
     assert estimated_steps(TrainConfig(steps=7), 1000, [Portion(0, 64)]) == 7
     assert estimated_steps(TrainConfig(epochs=2), 1000, [Portion(0, 64)]) == 32  # 2000 / 64, rounded up
     assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 100)]) == 10
+
+
+GROWING = ProGAN.Config(resolution=16, width=16, growth={"stable_kimg": 0.1, "fade_kimg": 0.05})
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 200))
+def test_the_length_of_a_growing_run_is_what_playing_it_gives(first: int, second: int, third: int, steps: int) -> None:
+    batches = {4: first, 8: second, 16: third}
+    model = ProGAN(GROWING)
+    train = TrainConfig(steps=steps, batch=batches)
+    drawn = portions(model, train)
+    assert drawn == [Portion(0, first, 4), Portion(101, second, 2), Portion(251, third, 1)]
+    shown = 0
+    for _ in range(steps):
+        shown += batches[model.stage_at(shown).resolution]
+    assert estimated_images(train, 1000, drawn) == shown
+    assert estimated_steps(TrainConfig(kimg=shown / 1000, batch=batches), 1000, drawn) == steps
+
+
+def test_networks_that_do_not_grow_draw_one_portion() -> None:
+    model = DCGAN(DCGAN.Config(resolution=32, generator_width=1, discriminator_width=1))
+    assert portions(model, TrainConfig(steps=1, batch={4: 8, 32: 5, 64: 2})) == [Portion(0, 5, 1)]
     assert finished_fraction(TrainConfig(steps=10), 1000, step=5, images_shown=0) == 0.5
     assert finished_fraction(TrainConfig(epochs=2), 1000, step=5, images_shown=500) == 0.25
     assert finished_fraction(TrainConfig(kimg=1), 10, step=5, images_shown=2000) == 1
