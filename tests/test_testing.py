@@ -28,6 +28,8 @@ SMALL_MODELS = {
     },
     "dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8},
     "pix2pix": {"resolution": 32, "generator_width": 4, "discriminator_width": 4},
+    "progan": {"resolution": 8, "width": 16, "latent_dim": 8, "classes": 3},
+    "stylegan": {"resolution": 8, "width": 16, "latent_dim": 8, "style_dim": 8, "mapping_layers": 2},
     "ugatit": {
         "resolution": 32,
         "generator_width": 2,
@@ -38,7 +40,7 @@ SMALL_MODELS = {
     },
 }
 SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
-PRESETS = 11
+PRESETS = 16
 
 
 def test_presets_are_counted() -> None:
@@ -51,6 +53,9 @@ def test_every_preset_builds_and_steps(name: str) -> None:
     translates = issubclass(registry.load_architecture(architecture), Translator)
     # A tenth of a second each; nothing in the translators' networks but their size depends on the resolution.
     smaller = ["model.resolution=64", "train.batch=1", "train.accumulate=1"] if translates else ["train.batch=4"]
+    if architecture in ("progan", "stylegan"):
+        # At 4 px every layer is in use.
+        smaller += ["model.resolution=4", "model.growth.initial_resolution=4", "model.width=32"]
     if architecture == "ugatit":
         smaller.append("model.global_layers=6")  # 7 take 96 px
     config = configuration.resolve(name, sets=smaller)
