@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sync_directory(path: Path) -> None:
@@ -17,22 +20,39 @@ def sync_directory(path: Path) -> None:
 
 def write_synced(path: Path, content: bytes) -> None:
     """Writes a file and waits until it is on the disk."""
+    with _synced(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _synced(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        error.filename = str(path)  # writing to an open file, the system does not say to which
+        error.filename = error.filename or str(path)  # writing to an open file, the system does not say to which
         raise
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file so that at any moment there is the old content or the new one, whole."""
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file to write, which becomes ``path`` at the end of the block; whatever ends it early, nothing changes.
+
+    So at any moment there is the old content or the new one, whole.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write_synced(aside, content)
+        with _synced(aside) as file:
+            yield file
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes a file so that at any moment there is the old content or the new one, whole."""
+    with replacing(path) as file:
+        file.write(content)

@@ -27,12 +27,15 @@ from gancli.cli.data import data
 from gancli.cli.doctor import doctor
 from gancli.cli.export import export
 from gancli.cli.import_ import import_
+from gancli.cli.interpolate import interpolate
 from gancli.cli.models import models
 from gancli.cli.presets import presets
 from gancli.cli.resume import resume
 from gancli.cli.sample import sample
+from gancli.cli.style_mix import style_mix
 from gancli.cli.train import train
 from gancli.cli.translate import translate
+from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
 
 INTERRUPTED = 130
@@ -43,7 +46,9 @@ LESS_MEMORY = {
     "train": "take less at a time: a smaller `--set train.batch=N`, `--set train.accumulate=2`, `--precision bf16`, "
     "or a smaller `--resolution`",
     "resume": "take less at a time: `--set train.accumulate=2`, or `--precision bf16`",
-    "sample": "take fewer images at a time: a smaller `--batch`",
+    **dict.fromkeys(
+        ("sample", "interpolate", "truncate", "style-mix"), "take fewer images at a time: a smaller `--batch`"
+    ),
     "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
 """What to type where memory ran out, by command."""
@@ -92,6 +97,9 @@ def _register(function: Callable[..., None], name: str, example: str) -> None:
 _register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
 _register(resume, "resume", "gancli resume photos")
 _register(sample, "sample", "gancli sample photos -n 16 -o grid.png")
+_register(interpolate, "interpolate", "gancli interpolate photos --seeds 1,2,3 --loop -o film.mp4")
+_register(truncate, "truncate", "gancli truncate faces --seeds 0-5 --levels 1,0.7,0.5,0")
+_register(style_mix, "style-mix", "gancli style-mix faces --rows 0-3 --cols 4-9 --styles coarse -o mixed.png")
 _register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
 _register(presets, "presets", "gancli presets dcgan-shapes")
 _register(models, "models", "gancli models photos")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import Precision, complete_model
+from gancli.cli.options import Model, Precision, wrong_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,7 @@ NAMED = 5
 
 
 def translate(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model),
-    ],
+    model: Model,
     images: Annotated[
         list[str] | None,
         typer.Argument(metavar="IMAGE", help="Files, directories, globs, or - for an image on stdin."),
@@ -224,14 +221,11 @@ def translate(
 
 def _translator(loaded: Architecture, info: ModelInfo, model: str, to: str | None) -> tuple[Translator, str]:
     """Returns the model as a translator, and which of its domains ``--to`` means."""
-    from gancli.architectures.base import LatentModel, Translator
+    from gancli.architectures.base import Translator
     from gancli.errors import GancliError, nearest
 
     if not isinstance(loaded, Translator):
-        raise GancliError(
-            f"{model} is a {info.architecture}, which translates no images",
-            f"gancli sample {model}" if isinstance(loaded, LatentModel) else "",
-        )
+        raise wrong_model(model, loaded, info, "translates no images")
     names = dict(zip(loaded.domains, info.domains, strict=True))
     targets = [domain for domain in loaded.domains if domain in loaded.targets()]
     possible = f"it translates into {' and '.join(names[domain] for domain in targets)}"

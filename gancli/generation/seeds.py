@@ -10,24 +10,28 @@ LARGEST = 2**63 - 1
 MOST = 1_000_000
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     """Returns the seeds that ``0,1,4-6`` means: 0, 1, 4, 5, 6, in the order given, repetitions included.
+
+    Args:
+        text: numbers and ranges.
+        option: what the messages call it.
 
     Raises:
         GancliError: the text is no such list, or means more than a million seeds.
     """
-    hint = "numbers and ranges, for instance --seeds 0,1,4-6"
+    hint = f"numbers and ranges, for instance {option} 0,1,4-6"
     seeds: list[int] = []
     for item in text.split(","):
         match = re.fullmatch(r"\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*", item)
         if match is None:
-            raise GancliError(f"--seeds {text!r}: {item.strip()!r} is neither a number nor a range", hint)
+            raise GancliError(f"{option} {text!r}: {item.strip()!r} is neither a number nor a range", hint)
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise GancliError(f"--seeds {text!r}: the range {item.strip()} ends before it begins", hint)
+            raise GancliError(f"{option} {text!r}: the range {item.strip()} ends before it begins", hint)
         if last > LARGEST:
-            raise GancliError(f"--seeds {text!r}: the largest seed is 2^63 - 1")
+            raise GancliError(f"{option} {text!r}: the largest seed is 2^63 - 1")
         if last - first + len(seeds) >= MOST:
-            raise GancliError(f"--seeds {text!r}: these are more than {MOST:,} seeds")
+            raise GancliError(f"{option} {text!r}: these are more than {MOST:,} seeds")
         seeds.extend(range(first, last + 1))
     return seeds

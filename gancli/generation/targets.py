@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gancli.errors import GancliError
 
-SUFFIXES = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".npy": "npy"}
+STILLS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".npy": "npy"}
+"""Formats of single pictures and grids, by suffix."""
+MOVING = {".mp4": "mp4", ".gif": "gif", **STILLS}
+"""Formats of what moves: a ``webp`` is animated, a ``png`` or ``jpg`` has the frames side by side."""
 
 
 @dataclass(frozen=True)
@@ -20,37 +24,42 @@ class Target:
     format: str
 
 
-def choose_target(output: str | None, format_: str | None, *, default: str) -> Target:
+def choose_target(
+    output: str | None, format_: str | None, *, default: str, suffixes: Mapping[str, str] = STILLS
+) -> Target:
     """Returns what ``-o`` and ``--format`` mean.
 
     Args:
         output: ``-`` for stdout, a file name with a known suffix, or a directory: one that exists, ends in ``/``, or
             has no suffix. None: ``default``, in the working directory.
-        format_: the format for a directory or stdout, ``png`` if None.
+        format_: the format for a directory, ``png`` if None, or for stdout, that of ``default`` if None.
         default: file name with a suffix.
+        suffixes: the formats of a file, by suffix. A directory gets a picture per file, in one of ``STILLS``.
 
     Raises:
         GancliError: the format is unknown, or contradicts the file name.
     """
-    formats = sorted(set(SUFFIXES.values()))
+    formats = sorted(set(suffixes.values()))
     if format_ is not None and format_ not in formats:
         raise GancliError(f"--format {format_}: unknown", f"known are: {', '.join(formats)}")
     if output == "-":
-        return Target("stream", Path("-"), format_ or "png")
+        return Target("stream", Path("-"), format_ or suffixes[Path(default).suffix])
     if output is None:
         path = Path(default)
-        return Target("file", path.with_suffix(f".{format_}") if format_ else path, format_ or SUFFIXES[path.suffix])
+        return Target("file", path.with_suffix(f".{format_}") if format_ else path, format_ or suffixes[path.suffix])
     path = Path(output)
     if path.is_dir() or output.endswith("/") or not path.suffix:
         if path.exists() and not path.is_dir():
             raise GancliError(f"-o {output}: there is a file of this name, so it cannot be a directory")
+        if format_ is not None and format_ not in STILLS.values():
+            raise GancliError(f"--format {format_}: a directory gets a picture per file", "png, jpg, webp or npy")
         return Target("directory", path, format_ or "png")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise GancliError(
             f"-o {output}: {path.suffix} files cannot be written",
-            f"known are: {' '.join(SUFFIXES)}, a directory, -",
+            f"known are: {' '.join(suffixes)}, a directory, -",
         )
-    chosen = SUFFIXES[path.suffix.lower()]
+    chosen = suffixes[path.suffix.lower()]
     if format_ is not None and format_ != chosen:
         raise GancliError(f"-o {output} is a {chosen} file, but --format says {format_}", "leave --format out")
     if not path.parent.is_dir():

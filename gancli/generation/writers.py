@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import math
+from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from gancli.errors import GancliError
+
+LARGEST_SIDE = {"jpg": 65_500, "gif": 65_535, "webp": 16_383, "mp4": 8_192}
+"""Most pixels on a side, by format: what it can say, or what is played (H.264)."""
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -38,11 +46,28 @@ def grid(pixels: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.ui
     return canvas
 
 
+def check_size(kind: str, height: int, width: int) -> None:
+    """Raises ``GancliError`` where a picture is larger than its format can say."""
+    largest = LARGEST_SIDE.get(kind, height + width)
+    if max(height, width) > largest:
+        raise GancliError(
+            f"the picture would be {width}x{height}, but a {kind} has at most {largest} pixels on a side",
+            "ask for fewer images, or write them into a directory",
+        )
+
+
 def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
     """Encodes one uint8 image [H, W, C] as ``png``, ``jpg`` or ``webp``.
 
     C is 1 or 3, or with alpha 2 or 4; in a ``jpg``, which has none, what is transparent lies over white.
+
+    Raises:
+        GancliError: the format cannot hold so many channels or pixels.
     """
+    height, width, channels = pixels.shape
+    check_size(kind, height, width)
+    if channels > 4:
+        raise GancliError(f"the images have {channels} channels, which no {kind} file can hold", "--format npy")
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
     match kind:
@@ -64,6 +89,16 @@ def npy(images: Tensor) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, images.numpy().astype(np.float32, copy=False))
     return buffer.getvalue()
+
+
+def write_npy(file: BinaryIO, parts: Iterable[Tensor], count: int) -> None:
+    """Writes ``count`` images as ``npy`` does, as they come: parts float [n, C, H, W] on the CPU."""
+    parts = iter(parts)
+    first = next(parts)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *first.shape[1:])}
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in itertools.chain([first], parts):
+        file.write(part.numpy().astype("<f4", copy=False).tobytes())
 
 
 def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

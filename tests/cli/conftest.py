@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small import SMALL
+from small import SMALL, save_model
 
 from gancli.cli.app import run
 from gancli.data.source import open_source
@@ -29,6 +29,23 @@ def model(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     out = tmp_path_factory.mktemp("model") / "run"
     assert run(["train", "dcgan-shapes", "--data", str(photos), "--steps", "4", "--out", str(out), *SMALL]) == 0
     return out / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model files of untrained networks."""
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "dcgan.safetensors", "dcgan")
+    save_model(folder / "progan.safetensors", "progan", classes=("cat", "dog", "big cow"))
+    save_model(folder / "stylegan.safetensors", "stylegan")
+    save_model(folder / "stylegan3.safetensors", "stylegan", classes=("cat", "dog", "big cow"))
+    return folder
+
+
+@pytest.fixture
+def named(here: Path, models: Path) -> None:
+    """These models, found by their names in ./runs."""
+    (here / "runs").symlink_to(models)
 
 
 @pytest.fixture

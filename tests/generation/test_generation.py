@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from math import erf
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from gancli.architectures.dcgan import DCGAN
 from gancli.errors import GancliError
-from gancli.generation.latents import decode_in_batches, latents_of_seeds
+from gancli.generation.latents import Points, Renderer, latents_of_seeds
 from gancli.generation.seeds import parse_seeds
 from gancli.generation.targets import choose_target
 from gancli.generation.writers import columns_for, encode, grid, npy, to_pixels
@@ -42,8 +43,10 @@ def test_a_seed_means_the_same_latent_in_any_company(model: DCGAN) -> None:
 
 
 def test_a_seed_means_the_same_image_in_any_batch_to_one_grey_level(model: DCGAN) -> None:
-    z = latents_of_seeds(model, range(20))
-    pixels = [to_pixels(torch.cat(list(decode_in_batches(model, z, batch, CPU)))).astype(int) for batch in (1, 7, 20)]
+    points = Points(latents_of_seeds(model, range(20)), range(20))
+    pixels = [
+        to_pixels(torch.cat(list(Renderer(model, CPU, batch).images(points)))).astype(int) for batch in (1, 7, 20)
+    ]
     assert pixels[0].std() > 1
     assert abs(pixels[0] - pixels[1]).max() <= 1
     assert abs(pixels[0] - pixels[2]).max() <= 1
@@ -56,6 +59,18 @@ def test_truncation_draws_again_and_keeps_what_lies_within(model: DCGAN) -> None
     assert cut.abs().max() <= 0.5
     # Redrawn, not clamped: the values spread over the interval as a truncated normal does (std 0.2839 for t = 0.5).
     assert cut.std().item() == pytest.approx(0.2839, rel=0.05)
+
+
+@pytest.mark.parametrize("level", [3.0, 1.0, 0.3, 1e-9])
+def test_truncated_latents_are_spread_as_drawing_again_would(model: DCGAN, level: float) -> None:
+    z = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
+    cut = model.resample(z, level, torch.Generator().manual_seed(1)).double()
+    assert cut.abs().max() <= torch.tensor(level)  # both as float32 can say it
+    assert cut.std() > level / 5
+    # The distribution of a truncated normal, at the quartiles of the interval.
+    for part in (-0.5, 0.0, 0.5):
+        below, whole = erf(part * level / 2**0.5), erf(level / 2**0.5)
+        assert (cut < part * level).double().mean().item() == pytest.approx((below + whole) / (2 * whole), abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""``gancli interpolate``: a film of what lies between some seeds."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancli.cli.options import AutoDevice, Batch, Cutoff, Latents, Model, Noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from gancli.console import Progress
+
+FASTEST = {"mp4": 240, "webp": 240, "gif": 50}
+"""Most frames per second, by the formats that have them."""
+FRAMES, FRAMES_IN_STRIP = 60, 8
+FPS = 30
+
+
+def interpolate(
+    model: Model,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="LIST", help="Go through these: 1,2,5-7.  [default: three for each path]"),
+    ] = None,
+    latents: Latents = None,
+    class_: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="NAME",
+            help="Class, by name or number; or several between commas, for each seed or of one, to go between.",
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", metavar="N", help="Frames from one seed to the next.  [default: 60; in a strip 8]"),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", metavar="z|w", help="Go between latents or styles.  [default: w where the model has styles]"
+        ),
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            "--path", metavar="slerp|lerp", help="On the sphere, or straight.  [default: slerp in z, lerp in w]"
+        ),
+    ] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Go through the seeds in a curve, without turning sharply.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Go back to the first seed at the end.")] = False,
+    grid: Annotated[
+        str, typer.Option("--grid", metavar="CxR", help="Several paths side by side, each through its share of seeds.")
+    ] = "1x1",
+    fps: Annotated[
+        int | None, typer.Option("--fps", metavar="N", help="Frames per second of .mp4, .webp and .gif.  [default: 30]")
+    ] = None,
+    trunc: Annotated[
+        float | None,
+        typer.Option("--trunc", metavar="T", help="Less variety: psi of style models, else as for sample."),
+    ] = None,
+    cutoff: Cutoff = None,
+    noise: Noise = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="File (.mp4 .webp .gif; .png .jpg: a strip; .npy), directory (a file per frame), or -.",
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="What goes to - (mp4, webp, gif, png, jpg, npy) or a directory.  [default: mp4; frames as png]",
+        ),
+    ] = None,
+    batch: Batch = None,
+    device: AutoDevice = "auto",
+) -> None:
+    """Go from seed to seed, and print the path of the film.
+
+    With --frames 60, three seeds make 121 frames: 60 from each to the next, and the last. With --loop they make 180:
+    the way back to the first, too, which does not come again at the end. --grid 3x2 plays six paths, the first through
+    the first sixth of the seeds, and so on.
+
+    In a .mp4 (H.264) small images are enlarged by a whole factor, to 256 pixels or more. A .png or .jpg has the frames
+    side by side, a row for each path. A .npy holds float32 [N, C, H, W] in [-1, 1], of one path. Only strips, .gif and
+    .webp take more memory the more frames there are.
+    """
+    from gancli.cli.latent import check_output, choose_points, default_name, open_model, output_file, write_images
+    from gancli.console import progress, result, warn
+    from gancli.errors import GancliError
+    from gancli.generation.seeds import parse_seeds
+    from gancli.generation.targets import MOVING, choose_target
+    from gancli.modelfile import find_model
+
+    match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
+    if match is None:
+        raise GancliError(f"--grid {grid}: must be columns x rows", "--grid 3x2")
+    columns, cells = int(match[1]), int(match[1]) * int(match[2])
+    for option, value in (("--frames", frames), ("--fps", fps)):
+        if value is not None and value < 1:
+            raise GancliError(f"{option} {value}: must be at least 1")
+    if path not in (None, "slerp", "lerp"):
+        raise GancliError(f"--path {path}: unknown", "known are: slerp, lerp")
+    if seeds is not None and latents is not None:
+        raise GancliError("--seeds and --latents both say where to go", "leave out one of them")
+    wanted = parse_seeds(seeds) if seeds is not None else list(range(3 * cells)) if latents is None else []
+    file = find_model(model)
+    target = choose_target(output, format_, default=default_name(file, "-interpolate", wanted, ".mp4"), suffixes=MOVING)
+    check_output(target, "interpolate", model)
+    in_strip = target.kind != "directory" and target.format in ("png", "jpg")
+    if target.kind == "directory" or target.format not in FASTEST:
+        if fps is not None:
+            warn(f"--fps changes nothing: {'frames' if target.kind == 'directory' else target.format} have no speed")
+    elif fps is not None and fps > FASTEST[target.format]:
+        raise GancliError(f"--fps {fps}: a {target.format} has at most {FASTEST[target.format]}")
+    if cells > 1 and target.format == "npy":
+        raise GancliError(f"--grid {grid} makes pictures of several images, which a .npy cannot hold", "-o x.mp4")
+
+    from gancli.architectures.base import StyleModel
+    from gancli.files import replace_file
+    from gancli.generation.paths import Paths, lerp, slerp
+    from gancli.generation.video import write_film
+    from gancli.generation.writers import encode
+
+    opened = open_model(model, file, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise, space=space)
+    points, _ = choose_points(opened, wanted, class_, latents=latents, space=opened.space)
+    if len(points) % cells or len(points) < 2 * cells:
+        raise GancliError(
+            f"{len(points)} {'seeds' if latents is None else 'latents'} cannot be shared among {cells} "
+            f"path{'s' if cells > 1 else ''}: each goes through as many, at least 2",
+            f"--seeds 0-{3 * cells - 1}",
+        )
+    if isinstance(opened.model, StyleModel) and (space != "z" or points.space == "w"):
+        points = opened.renderer.styles(points)
+    blend = {"slerp": slerp, "lerp": lerp}[path or ("slerp" if points.space == "z" else "lerp")]
+    frames = frames or (FRAMES_IN_STRIP if in_strip else FRAMES)
+    paths = Paths(points, cells, frames, blend, loop=loop, smooth=smooth, one_by_one=in_strip)
+    images = opened.renderer.images(paths)
+    if in_strip or target.format == "npy":
+        names = [f"frame{index:05d}" for index in range(len(paths))]
+        write_images(target, names, images, paths.frames, "interpolating")
+        return
+    with progress("interpolating", paths.frames) as bar:
+        shown = _frames(images, cells, columns, bar)
+        if target.kind == "directory":
+            target.path.mkdir(parents=True, exist_ok=True)
+            for index, frame in enumerate(shown):
+                file = target.path / f"frame{index:05d}.{target.format}"
+                replace_file(file, encode(frame, target.format))
+                result(file)
+        else:
+            with output_file(target) as out:
+                write_film(out, shown, target.format, fps or FPS, streamed=target.kind == "stream")
+
+
+def _frames(images: Iterable[Tensor], cells: int, columns: int, bar: Progress) -> Iterator[NDArray[np.uint8]]:
+    """Yields frames uint8 [H, W, C], each of the next ``cells`` images."""
+    import numpy as np
+
+    from gancli.generation.writers import grid, to_pixels
+
+    frame: list[NDArray[np.uint8]] = []
+    for part in images:
+        for image in to_pixels(part):
+            frame.append(image)
+            if len(frame) == cells:
+                yield grid(np.stack(frame), columns)
+                bar.advance()
+                frame = []

@@ -1,0 +1,44 @@
+"""Classes as users write them. Importable without torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gancli.errors import GancliError, nearest
+
+LISTED = 10
+"""Classes that a message names."""
+
+
+def parse_classes(text: str, names: Sequence[str]) -> list[int]:
+    """Returns the numbers of the classes that ``cat,dog`` or ``0,1`` means, in the order given.
+
+    Args:
+        text: a name, or names and numbers from 0 on between commas. What is the name of a class is no number.
+        names: of all classes, in the order of the labels.
+
+    Raises:
+        GancliError: there is no such class.
+    """
+    if text in names:  # it may have a comma inside
+        return [names.index(text)]
+    found = []
+    for item in map(str.strip, text.split(",")):
+        if item in names:
+            found.append(names.index(item))
+        elif re.fullmatch(r"[0-9]{1,9}", item) and int(item) < len(names):
+            found.append(int(item))
+        else:
+            rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            known = f"its {len(names)} classes are: {', '.join(names[:LISTED])}{rest}"
+            raise GancliError(f"--class {text}: the model has no class {item!r}", nearest(item, names) or known)
+    return found
+
+
+def class_labels(names: Sequence[str]) -> list[str]:
+    """Returns names that can be part of a file's name, all different."""
+    labels = [re.sub(r"[^\w.+-]+", "_", name)[:40] for name in names]
+    if len({label.casefold() for label in labels}) < len(labels) or not all(labels):
+        return [f"class{number}" for number in range(len(names))]
+    return labels

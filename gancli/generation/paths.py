@@ -1,0 +1,119 @@
+"""Paths between points of a latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gancli.generation.latents import Points
+
+Blend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(a, b, t) -> what lies between a (t = 0) and b (t = 1), or beyond them: [N, ..., D], [N, ..., D], [N] -> as a."""
+
+
+def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Goes straight from a to b; a ``Blend``."""
+    return a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a)
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Goes along the great circle from a to b, the norm changing evenly; a ``Blend`` of the vectors [D].
+
+    Normal latents of many components lie near a sphere, which the straight way would leave (White 2016, arXiv
+    1609.04468; Shoemake 1985). Between opposite vectors, where every great circle is as good, it takes the one
+    through the axis that they have least of.
+    """
+    t = t.view(-1, *[1] * (a.ndim - 1))
+    norm_a, norm_b = (x.norm(dim=-1, keepdim=True) for x in (a, b))
+    u, v = a / norm_a.clamp(min=1e-30), b / norm_b.clamp(min=1e-30)
+    # The angle from a sum and a difference: an arc cosine would lose small angles.
+    angle = 2 * torch.atan2((u - v).norm(dim=-1, keepdim=True), (u + v).norm(dim=-1, keepdim=True))
+    axis = torch.zeros_like(u).scatter(-1, u.abs().argmin(dim=-1, keepdim=True), 1.0)
+    side = v - (u * v).sum(dim=-1, keepdim=True) * u  # the part of v at a right angle to u
+    side = torch.where(side.norm(dim=-1, keepdim=True) > 1e-9, side, axis - (u * axis).sum(dim=-1, keepdim=True) * u)
+    side = side / side.norm(dim=-1, keepdim=True).clamp(min=1e-30)
+    direction = (t * angle).cos() * u + (t * angle).sin() * side
+    on_sphere = torch.lerp(norm_a, norm_b, t.expand_as(norm_a)).clamp(min=0) * direction
+    # A vector without length has no direction either.
+    return torch.where((norm_a > 0) & (norm_b > 0), on_sphere, a + t * (b - a))
+
+
+class Paths:
+    """Paths side by side, each through points of its own, as the points of all frames (``ManyPoints``).
+
+    The first frame of all paths comes first, then the second of all. Points are computed when they are asked for.
+
+    Args:
+        points: those of the first path, then those of the second, ...
+        cells: how many paths; each has the same number of points, two or more.
+        frames: from each point to the next; the last point of a path that is not closed is one more.
+        blend: ``lerp`` or ``slerp``.
+        loop: whether the paths go on from their last point to their first. There they end before the first frame
+            comes again.
+        smooth: go through the points in curves (Catmull-Rom splines), without the turns of straight ways.
+        one_by_one: all frames of the first path come first, then all of the second.
+    """
+
+    def __init__(
+        self,
+        points: Points,
+        cells: int,
+        frames: int,
+        blend: Blend,
+        *,
+        loop: bool = False,
+        smooth: bool = False,
+        one_by_one: bool = False,
+    ) -> None:
+        self.points, self.cells, self.blend = points, cells, blend
+        self._per_segment, self._smooth, self._one_by_one = frames, smooth, one_by_one
+        self._stops = len(points) // cells
+        self.frames = self._stops * frames if loop else (self._stops - 1) * frames + 1
+        # z is one vector whatever its shape; each layer's w is one.
+        vectors = points.values.double() if points.space == "w" else points.values.double().flatten(1)
+        self._vectors = self._with_neighbours(vectors.unflatten(0, (cells, -1)), blend, loop)
+        labels = points.labels
+        if labels is not None:
+            labels = self._with_neighbours(labels.double().unflatten(0, (cells, -1)), lerp, loop)
+        self._labels = labels
+
+    @staticmethod
+    def _with_neighbours(stops: Tensor, blend: Blend, loop: bool) -> Tensor:
+        """Adds to points [cells, M, ...] the one before and two after, so that each segment has two on either side.
+
+        Without a loop they are mirror images, so that a spline ends as straight as it can.
+        """
+        if loop:
+            return torch.cat([stops[:, -1:], stops, stops[:, :2]], dim=1)
+        beyond = torch.full((len(stops),), -1.0, dtype=stops.dtype)
+        before = blend(stops[:, 0], stops[:, 1], beyond)[:, None]
+        after = blend(stops[:, -1], stops[:, -2], beyond)[:, None]
+        return torch.cat([before, stops, after, after], dim=1)
+
+    def __len__(self) -> int:
+        return self.frames * self.cells
+
+    def __getitem__(self, part: slice) -> Points:
+        indices = torch.arange(*part.indices(len(self)))
+        if self._one_by_one:
+            cell, frame = indices // self.frames, indices % self.frames
+        else:
+            frame, cell = indices // self.cells, indices % self.cells
+        segment, step = frame // self._per_segment, frame % self._per_segment
+        t = step.double() / self._per_segment
+        before, a, b, after = (self._vectors[cell, segment + offset] for offset in range(4))
+        values = self._spline(before, a, b, after, t) if self._smooth else self.blend(a, b, t)
+        values = torch.where((step == 0).view(-1, *[1] * (a.ndim - 1)), a, values)
+        labels = None
+        if self._labels is not None:
+            # Straight, as a curve could lead to classes of less than nothing.
+            labels = lerp(self._labels[cell, segment + 1], self._labels[cell, segment + 2], t).float()
+        values = values.float().reshape(-1, *self.points.values.shape[1:])
+        return Points(values, indices.tolist(), labels, self.points.space)
+
+    def _spline(self, p0: Tensor, p1: Tensor, p2: Tensor, p3: Tensor, t: Tensor) -> Tensor:
+        """Catmull-Rom between p1 and p2, as blends of blends (Barry & Goldman 1988): these can be on a sphere, too."""
+        a1, a2, a3 = self.blend(p0, p1, t + 1), self.blend(p1, p2, t), self.blend(p2, p3, t - 1)
+        return self.blend(self.blend(a1, a2, (t + 1) / 2), self.blend(a2, a3, t / 2), t)

@@ -1,0 +1,112 @@
+"""Frames to moving pictures: ``.mp4`` and ``.webp`` through PyAV, ``.gif`` through Pillow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+from PIL import Image
+
+from gancli.errors import GancliError
+from gancli.generation.writers import as_rgb, check_size
+
+SHORT_SIDE = 256
+"""Least height and width of a film in pixels: players show smaller ones as a stamp, or not at all."""
+
+BT_709 = 1
+"""The primaries and the curve, which are also sRGB's, or as good as; the number is H.264's."""
+
+
+class _Pipe:
+    """A file that can only be written, so that PyAV does not seek in it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+
+
+def write_film(
+    file: BinaryIO, frames: Iterable[NDArray[np.uint8]], kind: str, fps: int, *, streamed: bool = False
+) -> None:
+    """Writes moving pictures; frames are encoded as they come.
+
+    ``mp4``: H.264. Where the shorter side has less than 256 pixels, each pixel is repeated by the least whole factor
+    that makes it so. H.264 wants even sizes: where one is odd, the last row or column is repeated.
+    ``webp``: loops for ever. The compressed frames are in memory until the end.
+    ``gif``: loops for ever, with 256 colours in each frame, of which a byte per pixel is in memory until the end.
+
+    Args:
+        file: can be sought in, unless ``streamed``.
+        frames: uint8 [H, W, C], all of one size.
+        kind: ``mp4``, ``webp`` or ``gif``.
+        fps: frames per second; of a ``gif`` at most 50: it counts hundredths of a second, and viewers wait longer
+            where only one of them is asked for.
+        streamed: write ``mp4`` in fragments, which a pipe can take. More players know the other way.
+
+    Raises:
+        GancliError: the frames are too large, or PyAV was built without the encoder.
+    """
+    match kind:
+        case "mp4":
+            frames = map(_for_film, frames)
+            flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if streamed else {}
+            _encode(
+                _Pipe(file) if streamed else file, kind, flags, "libx264", {"crf": "17"}, Colorspace.ITU709, frames, fps
+            )
+        case "webp":
+            _encode(_Pipe(file), kind, {"loop": "0"}, "libwebp_anim", {"quality": "90"}, Colorspace.ITU601, frames, fps)
+        case _:
+            images = _gif_frames(frames, fps)
+            first = next(images)
+            first.save(file, "GIF", save_all=True, append_images=images, loop=0)
+
+
+def _gif_frames(frames: Iterable[NDArray[np.uint8]], fps: int) -> Iterator[Image.Image]:
+    for index, frame in enumerate(frames):
+        check_size("gif", *frame.shape[:2])
+        image = Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else as_rgb(frame[None])[0])
+        # Whole hundredths that add up to the right time, in milliseconds.
+        image.info["duration"] = 10 * (100 * (index + 1) // fps - 100 * index // fps)
+        yield image
+
+
+def _for_film(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Makes a frame [H, W, C] large enough and of even sizes."""
+    height, width, _ = frame.shape
+    factor = -(-SHORT_SIDE // min(height, width))
+    frame = frame.repeat(factor, axis=0).repeat(factor, axis=1)
+    return np.pad(frame, ((0, height * factor % 2), (0, width * factor % 2), (0, 0)), mode="edge")
+
+
+def _encode(
+    file: BinaryIO | _Pipe,
+    kind: str,
+    container_options: dict[str, str],
+    codec: str,
+    codec_options: dict[str, str],
+    matrix: Colorspace,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: int,
+) -> None:
+    if codec not in av.codecs_available:
+        raise GancliError(f"the PyAV that is installed cannot write {kind} files: it comes without {codec}", "-o x.gif")
+    frames = iter(frames)
+    first = next(frames)
+    height, width, _ = first.shape
+    check_size(kind, height, width)
+    with av.open(file, "w", format=kind, container_options=container_options) as container:
+        stream = container.add_stream(codec, rate=fps, options=codec_options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        # Said in the film, as players guess otherwise, by its size.
+        context.colorspace, context.color_range = matrix, ColorRange.MPEG
+        context.color_primaries = context.color_trc = BT_709
+        for frame in itertools.chain([first], frames):
+            picture = av.VideoFrame.from_ndarray(as_rgb(frame[None])[0], format="rgb24")
+            picture = picture.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
