@@ -21,14 +21,14 @@ def export(
     ],
     output: Annotated[
         str,
-        typer.Option("-o", "--output", metavar="OUT", help="File (.pth .pt), or directory for all networks."),
+        typer.Option("-o", "--output", metavar="OUT", help="File (.pth .pt .model), or directory for all networks."),
     ],
     format_: Annotated[
         str | None,
         typer.Option(
             "--format",
             metavar="F",
-            help="junyanz, pytorch-examples or znxlwm.  [default: what there is for the architecture]",
+            help="junyanz, pytorch-examples, rosinality or znxlwm.  [default: what there is for the architecture]",
         ),
     ] = None,
     to: Annotated[
@@ -40,8 +40,9 @@ def export(
     """Write a model as a checkpoint that the official implementation loads, and print the paths written.
 
     junyanz (cyclegan, pix2pix): a file is one generator, a directory gets a file per network by the official names,
-    latest_net_G_A.pth and so on. pytorch-examples (dcgan): the same, netG.pth and netD.pth. znxlwm (ugatit): one file
-    holds all networks.
+    latest_net_G_A.pth and so on. pytorch-examples (dcgan): the same, netG.pth and netD.pth. rosinality (stylegan): one
+    file holds the generator as g_running, which is enough for images; the discriminator there is another. znxlwm
+    (ugatit): one file holds all networks.
     """
     import io
 
@@ -56,8 +57,11 @@ def export(
         raise GancliError(f"--format {format_}: {model} is a {info.architecture}, which is written as {known.format}")
     out = Path(output)
     to_directory = out.is_dir() or output.endswith("/") or not out.suffix
-    if not to_directory and out.suffix not in (".pth", ".pt"):
-        raise GancliError(f"-o {output}: a PyTorch checkpoint ends in .pth or .pt", f"-o {out.with_suffix('.pth')}")
+    if not to_directory and out.suffix not in known.suffixes:
+        ends = " or ".join(known.suffixes)
+        raise GancliError(
+            f"-o {output}: a checkpoint of {known.format} ends in {ends}", f"-o {out.with_suffix(known.suffixes[0])}"
+        )
     if to_directory and out.exists() and not out.is_dir():
         raise GancliError(f"-o {output}: there is a file of this name, so it cannot be a directory")
     if to is not None and (to_directory or known.together):

@@ -15,7 +15,7 @@ def import_(
         str,
         typer.Argument(
             metavar="ARCH",
-            help="Architecture of the checkpoint: cyclegan, dcgan, pix2pix or ugatit.",
+            help="Architecture of the checkpoint: cyclegan, dcgan, pix2pix, stylegan or ugatit.",
             autocompletion=complete_importer,
         ),
     ],
@@ -44,6 +44,10 @@ def import_(
             help="What its domains are called, such as horse,zebra.  [default: from a name like horse2zebra]",
         ),
     ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option("--resolution", metavar="N", help="Of the images, in pixels, where the file does not say it."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="What the file does not tell: model.upsampling=nearest."),
@@ -57,6 +61,10 @@ def import_(
     cyclegan and pix2pix read what junyanz/pytorch-CycleGAN-and-pix2pix saves, a file per network, together or alone:
     latest_net_G.pth, latest_net_G_A.pth, latest_net_D_A.pth. A CycleGAN's G without a letter translates A to B. With
     the discriminators, training can go on: gancli train --init-from.
+
+    stylegan reads the generators that rosinality/style-based-gan-pytorch saves, train_step-7.model and the like: the
+    average g_running, or a state dict of it alone. It is taken at the resolution that it was trained for, or at a
+    smaller one: --resolution. The mean of w is computed. The discriminator there is another, and stays behind.
 
     ugatit reads what znxlwm/UGATIT-pytorch saves, all networks in one file: selfie2anime_params_0100000.pt.
 
@@ -85,7 +93,7 @@ def import_(
     from gancli.importers import import_checkpoint
 
     names = [name.strip() for name in domains.split(",")] if domains is not None else None
-    flags = {"data.domains": (names, "--domains")}
+    flags = {"data.domains": (names, "--domains"), "model.resolution": (resolution, "--resolution")}
     content = import_checkpoint(architecture, paths, sets=set_ or (), flags=flags)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)

@@ -3,9 +3,12 @@
 Such a module has
 
 - ``KINDS``: what it reads, in words, by architecture;
-- ``read(architecture, found, model) -> Imported``: which of our networks the state dicts are, and their sizes;
-- ``official_keys(network)``: the name there of every tensor of one of our networks; an import reads it backwards;
-- ``files(networks, title, step)``: what the official code would save of them, by the name that it would give the file.
+- ``read(architecture, found, model, chosen) -> Imported``: which of our networks the state dicts are, and their sizes;
+  ``chosen`` are the keys of the section ``model`` that the user has set;
+- ``counterparts(network)``: for the tensors of one of our networks, those there; an import reads it backwards. It is
+  empty for a network that the official checkpoint has none like;
+- ``files(model, networks, title, step)``: what the official code would save of the model, by the name that it would
+  give the file; ``networks`` are its networks as counterparts.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ class Official:
     example: str
     together: bool = False
     """Whether one file holds all networks."""
+    suffixes: tuple[str, ...] = (".pth", ".pt")
+    """Ends of such files' names."""
 
     def module(self) -> ModuleType:
         """Imports the key map (and with it torch)."""
@@ -47,6 +52,14 @@ OFFICIAL = {
     "cyclegan": _JUNYANZ,
     "dcgan": Official("pytorch-examples", r"netG(?:_epoch_(?P<epoch>\d+))?\.pth", "netG.pth, netG_epoch_24.pth"),
     "pix2pix": _JUNYANZ,
+    # Two kinds of number: of resolutions, and of the iterations at which the average is saved alone.
+    "stylegan": Official(
+        "rosinality",
+        r"(?:train_step-)?(?P<epoch>\d+)\.model",
+        "train_step-7.model, 130000.model",
+        together=True,
+        suffixes=(".model", ".pth", ".pt"),
+    ),
     "ugatit": Official(
         "znxlwm", r".+_params_(?P<epoch>latest|\d+)\.pt", "selfie2anime_params_0100000.pt", together=True
     ),
@@ -130,17 +143,22 @@ def import_checkpoint(
     from gancli.data.source import domain_names
     from gancli.importers.reading import fit, read_state_dicts
 
-    module = official(architecture).module()
-    found = [state for path in paths for state in read_state_dicts(path)]
-    imported = module.read(architecture, found, config.resolve(architecture, sets=sets, flags=flags).model)
+    known = official(architecture)
+    module = known.module()
+    flags = {key: flag for key, flag in (flags or {}).items() if flag[0] is not None}
+    chosen = {text.partition("=")[0].strip() for text in sets} | flags.keys()
+    found = [state for path in paths for state in read_state_dicts(path, known.example)]
+    wanted = config.resolve(architecture, sets=sets, flags=flags).model
+    imported = module.read(
+        architecture, found, wanted, {key.removeprefix("model.") for key in chosen if key.startswith("model.")}
+    )
 
-    chosen = {text.partition("=")[0].strip() for text in sets}
     sizes = {
         f"model.{key}": (value, f"{where}: model.{key}")
         for key, (value, where) in imported.model.items()
         if f"model.{key}" not in chosen
     }
-    resolved = config.resolve(architecture, sets=sets, flags={**sizes, **(flags or {})})
+    resolved = config.resolve(architecture, sets=sets, flags={**sizes, **flags})
     kind = registry.load_architecture(architecture)
     with torch.device("meta"):  # shapes without memory
         model = kind(resolved.model)
@@ -149,9 +167,11 @@ def import_checkpoint(
         f"{name}.{key}": tensor
         for name, network in networks.items()
         for key, tensor in fit(
-            imported.networks[name], network, module.official_keys(network), module.KINDS[architecture]
+            imported.networks[name], network, module.counterparts(network), module.KINDS[architecture]
         ).items()
     }
+    model.load_state_dict(tensors, strict=False, assign=True)
+    tensors |= imported.rest(model)
 
     shapes = kind.input_shapes(resolved.model)
     names: Sequence[str] = list(shapes)
@@ -183,12 +203,17 @@ def export_checkpoint(
         networks: names of those to export.
         title: what the model is called.
         step: training steps that it has behind it.
+
+    Raises:
+        GancliError: the official code has nothing like it.
     """
+    from gancli.importers.reading import to_theirs
+
     module = official(architecture).module()
-    states = {}
-    for name in networks:
-        network = model.get_submodule(name)
-        keys, tensors = module.official_keys(network), network.state_dict()
-        states[name] = {theirs: tensors[ours] for ours, theirs in keys.items()}
-    files: dict[str, Any] = module.files(states, title, step)
+    states = {
+        name: to_theirs(network, module.counterparts(network))
+        for name, network in model.named_children()
+        if name in networks
+    }
+    files: dict[str, Any] = module.files(model, states, title, step)
     return files

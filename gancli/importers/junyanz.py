@@ -9,7 +9,7 @@ Checkpoints of 2017 and 2018 hold running statistics of instance norms, which th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gancli.console import note
 from gancli.errors import GancliError
-from gancli.importers.reading import Imported, StateDict, agreed, refusal
+from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
 from gancli.nn.image_to_image import ImageToImageConfig
 from gancli.nn.patchgan import STRIDED, PatchGAN
 from gancli.nn.unet import UNetGenerator
@@ -46,7 +46,7 @@ PROBE = {
 """The convolution with which each network begins, and its kernel."""
 
 
-def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfig) -> Imported:
+def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfig, chosen: Container[str]) -> Imported:
     """Finds out which networks the state dicts are, by the names of their files, and the sizes from their tensors.
 
     Raises:
@@ -213,15 +213,16 @@ def _level(level: int) -> str:
     return "model.model" if level == 0 else ".".join(["model.model.1.model", *["3.model"] * (level - 1)])
 
 
-def official_keys(network: nn.Module) -> dict[str, str]:
+def counterparts(network: nn.Module) -> dict[str, Counterpart]:
     if not isinstance(network, UNetGenerator):
         # The same chains of layers by other names; only the 1 px discriminator calls its own otherwise.
         chain = "net." if isinstance(network, PatchGAN) and network.layers[0].kernel_size == (1, 1) else "model."
         return {
-            key: re.sub(r"^layers\.", chain, key).replace(".layers.", ".conv_block.") for key in network.state_dict()
+            key: Counterpart(re.sub(r"^layers\.", chain, key).replace(".layers.", ".conv_block."))
+            for key in network.state_dict()
         }
     depth = len(network.down)
-    keys = {}
+    found = {}
     for key in network.state_dict():
         path, number, *layer, parameter = key.split(".")
         # A level is [LeakyReLU, convolution, norm, next level, ReLU, transposed convolution, norm]. The outermost
@@ -232,11 +233,11 @@ def official_keys(network: nn.Module) -> dict[str, str]:
         else:
             level = depth - 1 - int(number)
             place = int(layer[0]) + (2 if level in (0, depth - 1) else 4)
-        keys[key] = f"{_level(level)}.{place}.{parameter}"
-    return keys
+        found[key] = Counterpart(f"{_level(level)}.{place}.{parameter}")
+    return found
 
 
-def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
+def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
     return {
         f"latest_net_{official}.pth": networks[ours]
         for known in NETWORKS.values()

@@ -5,12 +5,12 @@ Their key map is one prefix, because both networks are the same chain of layers:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from gancli.importers.reading import Imported, StateDict, refusal
+from gancli.importers.reading import Counterpart, Imported, StateDict, refusal
 from gancli.schema import ModelConfig
 
 KINDS = {"dcgan": "a DCGAN generator of pytorch/examples or the PyTorch tutorial"}
@@ -19,7 +19,7 @@ FOREIGN = "main."
 OURS = "layers."
 
 
-def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> Imported:
+def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chosen: Container[str]) -> Imported:
     """Finds the generator, and its sizes from its tensors.
 
     Layer 3i is the i-th transposed convolution [in, out, 4, 4], layer 3i + 1 the batch norm behind it; the last
@@ -46,9 +46,9 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> I
     raise refusal(nearest, KINDS[architecture], problems)
 
 
-def official_keys(network: nn.Module) -> dict[str, str]:
-    return {key: FOREIGN + key.removeprefix(OURS) for key in network.state_dict()}
+def counterparts(network: nn.Module) -> dict[str, Counterpart]:
+    return {key: Counterpart(FOREIGN + key.removeprefix(OURS)) for key in network.state_dict()}
 
 
-def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
+def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
     return {FILES[name]: state for name, state in networks.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,25 @@ class StateDict:
         return f"{self.path} (under {self.key!r})" if self.key else str(self.path)
 
 
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """The tensor of an official implementation that means the same as one of ours.
+
+    Attributes:
+        key: its name there.
+        to_ours: makes ours of it, where the two are not equal.
+        to_theirs: the inverse, for tensors of any device.
+    """
+
+    key: str
+    to_ours: Callable[[Tensor], Tensor] = _as_it_is
+    to_theirs: Callable[[Tensor], Tensor] = _as_it_is
+
+
 @dataclass(frozen=True)
 class Imported:
     """What an importer makes of the state dicts of a checkpoint.
@@ -42,14 +61,20 @@ class Imported:
     Attributes:
         model: key of the model section -> (its value, the file that says so).
         networks: state dicts by the name of our network.
+        rest: makes our tensors that the official implementation has none of, of a model with all others.
     """
 
     model: dict[str, tuple[Any, str]]
     networks: dict[str, StateDict]
+    rest: Callable[[nn.Module], Mapping[str, Tensor]] = lambda model: {}
 
 
-def read_state_dicts(path: Path) -> list[StateDict]:
+def read_state_dicts(path: Path, example: str) -> list[StateDict]:
     """Returns every state dict in a file.
+
+    Args:
+        path: the file.
+        example: what such files are called, for hints.
 
     Raises:
         GancliError: the file is not there, is no checkpoint, or holds Python objects besides tensors.
@@ -59,6 +84,11 @@ def read_state_dicts(path: Path) -> list[StateDict]:
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
     except pickle.UnpicklingError as error:
+        if path.suffix == ".pkl":
+            raise GancliError(
+                f"{path} is not read: it is a pickle, such as StyleGAN's authors save, and could run any code",
+                f"what can be read is a PyTorch checkpoint, called like {example}",
+            ) from error
         if "GLOBAL" in str(error):  # torch names the class or function that it refuses to look up
             raise GancliError(
                 f"{path} holds Python objects besides tensors, and unpickling them could run any code",
@@ -110,13 +140,13 @@ def agreed(measured: Iterable[tuple[StateDict, Mapping[str, Any]]]) -> dict[str,
     return sizes
 
 
-def fit(state: StateDict, network: nn.Module, keys: Mapping[str, str], kind: str) -> dict[str, Tensor]:
-    """Returns the tensors of a state dict under our names, in our types.
+def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counterpart], kind: str) -> dict[str, Tensor]:
+    """Returns the tensors of a state dict as ours are: by our names, in our types.
 
     Args:
         state: a state dict of the official implementation.
         network: ours, with the sizes that the state dict should have; may be on the meta device.
-        keys: the official name of every tensor of it.
+        counterparts: of the tensors of the network.
         kind: what the state dict should be, in words.
 
     Raises:
@@ -124,10 +154,10 @@ def fit(state: StateDict, network: nn.Module, keys: Mapping[str, str], kind: str
     """
     ours = network.state_dict()
     given = dict(state.tensors)
-    for key, theirs in keys.items():
+    for key, theirs in counterparts.items():
         if key.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 kept none
-            given.setdefault(theirs, torch.tensor(0))
-    expected = {theirs: ours[key].shape for key, theirs in keys.items()}
+            given.setdefault(theirs.key, torch.tensor(0))
+    expected = {key: tensor.shape for key, tensor in to_theirs(network, counterparts).items()}
     problems = [f"{key}: missing" for key in expected if key not in given]
     problems += [f"{key}: unexpected" for key in given if key not in expected]
     problems += [
@@ -137,7 +167,13 @@ def fit(state: StateDict, network: nn.Module, keys: Mapping[str, str], kind: str
     ]
     if problems:
         raise refusal(state, kind, problems)
-    return {key: given[theirs].to(ours[key].dtype) for key, theirs in keys.items()}
+    return {key: theirs.to_ours(given[theirs.key].to(ours[key].dtype)) for key, theirs in counterparts.items()}
+
+
+def to_theirs(network: nn.Module, counterparts: Mapping[str, Counterpart]) -> dict[str, Tensor]:
+    """Returns the tensors of one of our networks as the official implementation has them, by its names."""
+    ours = network.state_dict()
+    return {theirs.key: theirs.to_theirs(ours[key]).contiguous() for key, theirs in counterparts.items()}
 
 
 def refusal(state: StateDict, kind: str, problems: list[str]) -> GancliError:

@@ -7,8 +7,7 @@ says ``parametrizations.weight.original``. The weights of its layer norms are [1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Container, Mapping, Sequence
 from math import isqrt
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from gancli.architectures.ugatit import Generator
 from gancli.console import warn
 from gancli.errors import GancliError
-from gancli.importers.reading import Imported, StateDict, agreed, refusal
+from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
 from gancli.schema import ModelConfig
 
 KINDS = {"ugatit": "a checkpoint of UGATIT-pytorch"}
@@ -48,7 +47,7 @@ RENAMED = (
 """Parts of our keys, and what they are there: what generators and discriminators do not share."""
 
 
-def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> Imported:
+def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chosen: Container[str]) -> Imported:
     """Finds the networks by their keys in the file, and the sizes from their tensors.
 
     Raises:
@@ -62,8 +61,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig) -> I
         name = NETWORKS[called]
         if name in networks:
             raise GancliError(f"{networks[name]} and {state} are both the network {called}", "give one of them")
-        tensors = {key: value.flatten() if key.endswith(MODULATION) else value for key, value in state.tensors.items()}
-        networks[name] = replace(state, tensors=tensors)
+        networks[name] = state
     if not any(name.startswith("generator") for name in networks):
         keys = ", ".join(dict.fromkeys(state.key or "tensors without a key" for state in found))
         raise GancliError(
@@ -110,7 +108,7 @@ def _first_sizes(state: StateDict, key: str) -> tuple[int, int]:
     return tensor.shape[0], tensor.shape[1]
 
 
-def official_keys(network: nn.Module) -> dict[str, str]:
+def counterparts(network: nn.Module) -> dict[str, Counterpart]:
     is_generator = isinstance(network, Generator)
     # In front of the first of two linear layers, the features are averaged and flattened; there by functions.
     linear = {"1": "0", "2": "0", "3": "2", "4": "2"}
@@ -120,25 +118,20 @@ def official_keys(network: nn.Module) -> dict[str, str]:
         (r"^blocks\.(\d+)\.", lambda match: f"UpBlock1_{int(match[1]) + 1}."),
         (r"^style\.(\d)\.", lambda match: f"FC.{linear[match[1]]}."),
     ]
-    keys = {}
+    found = {}
     for key in network.state_dict():
         official = key
         for ours, theirs in renamed:
             official = re.sub(ours, theirs, official)
-        keys[key] = official
-    return keys
+        found[key] = Counterpart(official)
+        if key.endswith(MODULATION):
+            found[key] = Counterpart(official, Tensor.flatten, lambda weight: weight[None, :, None, None])
+    return found
 
 
-def files(networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
+def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
     missing = [official for official, ours in NETWORKS.items() if ours not in networks]
     if missing:
         warn(f"the model holds no {' and no '.join(missing)}, which the official code wants to load, too")
-    states = {
-        official: {
-            key: value[None, :, None, None] if key.endswith(MODULATION) else value
-            for key, value in networks[ours].items()
-        }
-        for official, ours in NETWORKS.items()
-        if ours in networks
-    }
+    states = {official: networks[ours] for official, ours in NETWORKS.items() if ours in networks}
     return {f"{title}_params_{step:07d}.pt": states}

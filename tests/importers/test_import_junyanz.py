@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gancli.cli.app import run
 from gancli.errors import GancliError
 from gancli.importers import find_files, import_checkpoint, title
-from gancli.importers.junyanz import official_keys
+from gancli.importers.junyanz import counterparts
 from gancli.modelfile import ImageFormat, ModelInfo, load_model
 
 CPU = torch.device("cpu")
@@ -183,9 +183,9 @@ def test_the_key_map_has_every_key_once(tmp_path: Path, golden: str) -> None:
         first = next(iter(state.values()))
         norm = "batch" if golden.endswith("batch") else "instance"
         network = PatchGAN(first.shape[1], width=first.shape[0], receptive_field=field, norm=norm)
-    keys = official_keys(network)
+    keys = counterparts(network)
     assert list(keys) == list(network.state_dict())
-    assert {keys[key]: list(tensor.shape) for key, tensor in network.state_dict().items()} == shapes
+    assert {keys[key].key: list(tensor.shape) for key, tensor in network.state_dict().items()} == shapes
 
 
 def test_a_folder_means_its_newest_epoch(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_the_command(
         (["cyclegan", "good.pth", "--set", "model.upsamplin=nearest"], "did you mean 'upsampling'?"),
         (["cyclegan"], "FILE"),
         (["cyclegan", "x" * 300], "cannot read xxx"),
-        (["stylegan", "good.pth"], "there is no importer for 'stylegan'"),
+        (["progan", "good.pth"], "there is no importer for 'progan'"),
     ],
 )
 def test_what_cannot_be_imported(
