@@ -238,5 +238,5 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
         blur = f"generator.progression.{block}.conv1.{1 if block >= FUSED else 2}"
         for key in (f"{blur}.weight", f"{blur}.weight_flip"):
             state[key] = torch.outer(line, line).repeat(width, 1, 1, 1)
-    # Saved at the end of a resolution, with the number of blocks.
-    return {f"train_step-{len(model.synthesis.to_rgb)}.model": {AVERAGE: state}}
+    # Saved at the end of a resolution, with the number of blocks in use.
+    return {f"train_step-{model.stage.depth}.model": {AVERAGE: state}}

@@ -1,10 +1,14 @@
-"""What official networks compute from weights that a formula gives: writes official.json, which the tests read.
+r"""What official networks compute from weights that a formula gives: writes official.json and official_stylegan.json.
 
-    python tests/importers/official.py JUNYANZ INTERPOLATING ZNXLWM
+    python tests/importers/official.py JUNYANZ INTERPOLATING ZNXLWM ROSINALITY
 
 JUNYANZ is models/networks.py of junyanz/pytorch-CycleGAN-and-pix2pix, INTERPOLATING one of its versions of 2018 whose
-ResnetGenerator interpolates (or a copy with that change), ZNXLWM is networks.py of znxlwm/UGATIT-pytorch. No part of
-them is kept but the names and shapes of their tensors and some numbers that they computed.
+ResnetGenerator interpolates (or a copy with that change), ZNXLWM is networks.py of znxlwm/UGATIT-pytorch, and
+ROSINALITY model.py of rosinality/style-based-gan-pytorch with a sixteenth of its channels, which it writes as numbers:
+
+    perl -pe 's{\b(16|32|64|128|256|512)\b}{$1 / 16}ge' model.py
+
+No part of them is kept but the names and shapes of their tensors and some numbers that they computed.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 GOLDEN = Path(__file__).with_name("official.json")
+STYLEGAN = Path(__file__).with_name("official_stylegan.json")
 KEPT = 24
 """Numbers of an output that are kept, spread evenly over it."""
 
@@ -82,7 +87,64 @@ def _module(path: str) -> Any:
     return module
 
 
-def main(junyanz: str, interpolating: str, znxlwm: str) -> None:
+def stylegan_state(shapes: Mapping[str, Sequence[int]], resolution: int = 1024) -> dict[str, Tensor]:
+    """Returns a generator of rosinality's; noise beyond a resolution has no weight, as before training."""
+    state = {}
+    for key, shape in shapes.items():
+        block = key.split(".")[2]
+        if key.endswith(("conv1.2.weight", "conv1.1.weight", "weight_flip")):
+            state[key] = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).expand(shape) / 16
+        elif ".noise" in key and 4 * 2 ** int(block) > resolution:
+            state[key] = torch.zeros(shape)
+        else:
+            # N(0, 1) before training, and biases of 0 or 1
+            state[key] = values(key.replace("_orig", ""), shape) * (
+                math.prod(shape[1:]) ** 0.5 if len(shape) > 1 else 1
+            )
+            if ".adain" in key and key.endswith("bias"):
+                state[key] += (torch.arange(shape[0]) < shape[0] // 2).float()
+            elif "to_rgb" in key:  # so that images lie about in [-1, 1]
+                state[key] *= 0.1
+    return state
+
+
+def latents(name: str, size: int) -> Tensor:
+    """Returns two latents [2, Z]."""
+    return values(name, (2, size)) / 0.3 * math.sqrt(3)
+
+
+def stylegan_noise(resolution: int) -> list[Tensor]:
+    """Returns noise [1, 1, h, w] from 4 px up to a resolution."""
+    sizes = [4 * 2**block for block in range(int(math.log2(resolution)) - 1)]
+    return [values(f"noise {size}", (1, 1, size, size)) / 0.3 for size in sizes]
+
+
+def record_stylegan(path: str) -> None:
+    """Writes what a generator of rosinality's makes at each resolution, truncated, mixed, and with noise."""
+    generator = _module(path).StyledGenerator(32)
+    shapes = {key: list(tensor.shape) for key, tensor in generator.state_dict().items()}
+    generator.load_state_dict(stylegan_state(shapes))
+    generator.eval()
+    z, other = latents("a latent", 32), latents("another latent", 32)
+    mean = values("a mean", (1, 32))
+    record: dict[str, Any] = {"shapes": shapes, "images": {}}
+    with torch.no_grad():
+        for step in range(1, 9):
+            resolution = 4 * 2**step
+            noise = stylegan_noise(resolution)
+            silent = [torch.zeros_like(tensor) for tensor in noise]
+            images = {
+                "plain": generator(z, silent, step=step, alpha=1),
+                "truncated": generator(z, silent, step=step, alpha=1, mean_style=mean, style_weight=0.7),
+                "mixed": generator([z, other], silent, step=step, alpha=1, mixing_range=(0, 1)),
+                "noisy": generator(z, noise, step=step, alpha=1),
+            }
+            record["images"][resolution] = {name: excerpt(image) for name, image in images.items()}
+    STYLEGAN.write_text(json.dumps(record) + "\n")
+
+
+def main(junyanz: str, interpolating: str, znxlwm: str, rosinality: str) -> None:
+    record_stylegan(rosinality)
     new, old, ugatit = _module(junyanz), _module(interpolating), _module(znxlwm)
     networks: dict[str, tuple[nn.Module, int, int]] = {}
     for name in ("instance", "batch"):
