@@ -50,9 +50,9 @@ def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: 
     drawn = portions(architecture, config.train)
     steps = estimated_steps(config.train, epoch, drawn)
     images = estimated_images(config.train, epoch, drawn)
-    # Growing networks need the most memory at a resolution that depends on the batches.
+    # Growing networks need the most memory where a step shows the most pixels, which depends on the batches.
     reached = [portion for portion in drawn if portion.start < images]
-    memory = max((expected_memory(architecture, config, portion, world) for portion in reached), key=lambda m: m.total)
+    largest = max(reached, key=lambda portion: portion.batch / portion.reduction**2)
     return Plan(
         parameters={
             name: sum(parameter.numel() for parameter in architecture.get_submodule(name).parameters())
@@ -60,7 +60,7 @@ def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: 
         },
         steps=steps,
         epochs=images / epoch,
-        memory=memory,
+        memory=expected_memory(architecture, config, largest, world),
     )
 
 
