@@ -97,9 +97,9 @@ def interpolate(
     the way back to the first, too, which does not come again at the end. --grid 3x2 plays six paths, the first through
     the first sixth of the seeds, and so on.
 
-    In a .mp4 (H.264) small images are enlarged by a whole factor, to 256 pixels or more. A .png or .jpg has the frames
-    side by side, a row for each path. A .npy holds float32 [N, C, H, W] in [-1, 1], of one path. Only strips, .gif and
-    .webp take more memory the more frames there are.
+    In a .mp4 (H.264) or .webp small images are enlarged by a whole factor, to 256 pixels or more. A .png or .jpg has
+    the frames side by side, a row for each path. A .npy holds float32 [N, C, H, W] in [-1, 1], of one path. A strip, a
+    .gif and a .webp take more memory the more frames there are; the others do not.
     """
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, output_file, write_images
     from gancli.console import progress, result, warn

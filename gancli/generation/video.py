@@ -22,11 +22,21 @@ BT_709 = 1
 """The primaries and the curve, which are also sRGB's, or as good as; the number is H.264's."""
 
 
-class _Pipe:
-    """A file that can only be written, so that PyAV does not seek in it."""
+class _Output:
+    """A file for PyAV, which may seek in it if ``seekable``, and loses some of the errors that writing raises."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.write = file.write
+    def __init__(self, file: BinaryIO, seekable: bool) -> None:
+        self._file = file
+        self.error: Exception | None = None
+        if seekable:
+            self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def write_film(
@@ -34,9 +44,9 @@ def write_film(
 ) -> None:
     """Writes moving pictures; frames are encoded as they come.
 
-    ``mp4``: H.264. Where the shorter side has less than 256 pixels, each pixel is repeated by the least whole factor
-    that makes it so. H.264 wants even sizes: where one is odd, the last row or column is repeated.
-    ``webp``: loops for ever. The compressed frames are in memory until the end.
+    ``mp4``: H.264. ``webp``: loops for ever; the compressed frames are in memory until the end. Both store colours at
+    half the resolution: where the shorter side has less than 256 pixels, each is repeated by the least whole factor
+    that makes it so, which also suits players. Sizes are even: where one is not, the last row or column is repeated.
     ``gif``: loops for ever, with 256 colours in each frame, of which a byte per pixel is in memory until the end.
 
     Args:
@@ -52,13 +62,12 @@ def write_film(
     """
     match kind:
         case "mp4":
-            frames = map(_for_film, frames)
             flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if streamed else {}
-            _encode(
-                _Pipe(file) if streamed else file, kind, flags, "libx264", {"crf": "17"}, Colorspace.ITU709, frames, fps
-            )
+            output = _Output(file, seekable=not streamed)
+            _encode(output, kind, flags, "libx264", {"crf": "17"}, Colorspace.ITU709, frames, fps)
         case "webp":
-            _encode(_Pipe(file), kind, {"loop": "0"}, "libwebp_anim", {"quality": "90"}, Colorspace.ITU601, frames, fps)
+            output = _Output(file, seekable=False)
+            _encode(output, kind, {"loop": "0"}, "libwebp_anim", {"quality": "90"}, Colorspace.ITU601, frames, fps)
         case _:
             images = _gif_frames(frames, fps)
             first = next(images)
@@ -74,7 +83,7 @@ def _gif_frames(frames: Iterable[NDArray[np.uint8]], fps: int) -> Iterator[Image
         yield image
 
 
-def _for_film(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Makes a frame [H, W, C] large enough and of even sizes."""
     height, width, _ = frame.shape
     factor = -(-SHORT_SIDE // min(height, width))
@@ -83,7 +92,7 @@ def _for_film(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _encode(
-    file: BinaryIO | _Pipe,
+    output: _Output,
     kind: str,
     container_options: dict[str, str],
     codec: str,
@@ -94,19 +103,24 @@ def _encode(
 ) -> None:
     if codec not in av.codecs_available:
         raise GancliError(f"the PyAV that is installed cannot write {kind} files: it comes without {codec}", "-o x.gif")
-    frames = iter(frames)
+    frames = map(_enlarged, frames)
     first = next(frames)
     height, width, _ = first.shape
     check_size(kind, height, width)
-    with av.open(file, "w", format=kind, container_options=container_options) as container:
-        stream = container.add_stream(codec, rate=fps, options=codec_options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        # Said in the film, as players guess otherwise, by its size.
-        context.colorspace, context.color_range = matrix, ColorRange.MPEG
-        context.color_primaries = context.color_trc = BT_709
-        for frame in itertools.chain([first], frames):
-            picture = av.VideoFrame.from_ndarray(as_rgb(frame[None])[0], format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    try:
+        with av.open(output, "w", format=kind, container_options=container_options) as container:
+            stream = container.add_stream(codec, rate=fps, options=codec_options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            context = stream.codec_context
+            # Said in the film, as players guess otherwise, by its size.
+            context.colorspace, context.color_range = matrix, ColorRange.MPEG
+            context.color_primaries = context.color_trc = BT_709
+            for frame in itertools.chain([first], frames):
+                picture = av.VideoFrame.from_ndarray(as_rgb(frame[None])[0], format="rgb24")
+                picture = picture.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    except av.FFmpegError:
+        if output.error is None:
+            raise
+        raise output.error from None

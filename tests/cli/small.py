@@ -33,12 +33,18 @@ def save_model(path: Path, architecture: str, *sets: str, classes: tuple[str, ..
     kind = load_architecture(architecture)
     torch.manual_seed(0)
     model = kind(resolved.model)
+    assert isinstance(model, LatentModel)
+    with torch.no_grad():
+        for value in (*model.parameters(), *model.buffers()):
+            if value.is_floating_point() and not value.any():  # noise, biases, the mean of w
+                value.normal_(std=0.3)
+            elif architecture == "dcgan" and value.ndim == 4:  # weights so small that its images would be grey
+                value.mul_(10)
+        for seed in range(20):  # batch normalisation needs to have seen something
+            labels = torch.arange(32) % len(classes) if classes else None
+            model.train().decode(model.latents(32, torch.Generator().manual_seed(seed)), labels)
     networks = list(model.averaged)
-    state = {}
-    for name, value in model.state_dict().items():
-        if name.partition(".")[0] in networks:
-            # What is zero before training (noise, biases, the mean of w) is not after it.
-            state[name] = torch.randn_like(value) * 0.3 if value.is_floating_point() and not value.any() else value
+    state = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] in networks}
     info = describe(
         architecture,
         resolved,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from gancli import config
@@ -20,8 +21,8 @@ from gancli.registry import load_architecture
 
 
 @pytest.fixture
-def named(here: Path, model: Path) -> str:
-    """A model that is found by its name in ./runs."""
+def trained(here: Path, model: Path) -> str:
+    """A trained model that is found by its name in ./runs."""
     (here / "runs/m").mkdir(parents=True)
     shutil.copy(model, here / "runs/m/model.safetensors")
     return "m"
@@ -44,21 +45,21 @@ def outputs(here: Path) -> list[str]:
 )
 def test_what_is_written_where(
     here: Path,
-    named: str,
+    trained: str,
     arguments: list[str],
     written: list[str],
     size: tuple[int, int],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(["sample", named, *arguments]) == 0
+    assert run(["sample", trained, *arguments]) == 0
     assert capfd.readouterr().out.split() == written
     assert outputs(here) == written
     assert Image.open(here / written[0]).size == size
 
 
-def test_a_seed_is_the_same_image_in_any_company_and_npy_is_what_png_shows(here: Path, named: str) -> None:
-    assert run(["sample", named, "-n", "9", "-o", "all.npy", "--batch", "4"]) == 0
-    assert run(["sample", named, "--seeds", "5,2", "-o", "two"]) == 0
+def test_a_seed_is_the_same_image_in_any_company_and_npy_is_what_png_shows(here: Path, trained: str) -> None:
+    assert run(["sample", trained, "-n", "9", "-o", "all.npy", "--batch", "4"]) == 0
+    assert run(["sample", trained, "--seeds", "5,2", "-o", "two"]) == 0
     images = np.load("all.npy")
     assert (images.dtype, images.shape) == (np.float32, (9, 3, 32, 32))
     assert abs(images).max() <= 1
@@ -67,27 +68,27 @@ def test_a_seed_is_the_same_image_in_any_company_and_npy_is_what_png_shows(here:
         assert abs(pixels - (images[seed].transpose(1, 2, 0) + 1) * 127.5).max() <= 1.01
 
 
-def test_the_model_can_be_named_by_its_checkpoint_run_or_file(here: Path, named: str, model: Path) -> None:
+def test_the_model_can_be_named_by_its_checkpoint_run_or_file(here: Path, trained: str, model: Path) -> None:
     step = model.parent / "checkpoints/4"
-    for index, name in enumerate((str(model), str(model.parent), str(step), named)):
+    for index, name in enumerate((str(model), str(model.parent), str(step), trained)):
         assert run(["sample", name, "-o", f"{index}.npy"]) == 0
     first, *others = (Path(f"{index}.npy").read_bytes() for index in range(4))
     assert all(other == first for other in others)
 
 
-def test_latents_from_a_file(here: Path, named: str) -> None:
+def test_latents_from_a_file(here: Path, trained: str) -> None:
     import torch
 
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(3)).numpy()
     np.save("z.npy", z.astype(np.float64))
-    assert run(["sample", named, "--latents", "z.npy", "-o", "z-image.npy"]) == 0
-    assert run(["sample", named, "--seed", "3", "-o", "seed.npy"]) == 0
+    assert run(["sample", trained, "--latents", "z.npy", "-o", "z-image.npy"]) == 0
+    assert run(["sample", trained, "--seed", "3", "-o", "seed.npy"]) == 0
     assert np.array_equal(np.load("z-image.npy"), np.load("seed.npy"))
 
 
-def test_truncation_changes_the_images_and_a_large_one_does_not(here: Path, named: str) -> None:
+def test_truncation_changes_the_images_and_a_large_one_does_not(here: Path, trained: str) -> None:
     for name, trunc in (("free", []), ("wide", ["--trunc", "100"]), ("tight", ["--trunc", "0.3"])):
-        assert run(["sample", named, "-n", "4", "-o", f"{name}.npy", *trunc]) == 0
+        assert run(["sample", trained, "-n", "4", "-o", f"{name}.npy", *trunc]) == 0
     free, wide, tight = (np.load(f"{name}.npy") for name in ("free", "wide", "tight"))
     assert np.array_equal(free, wide)
     assert not np.array_equal(free, tight)
@@ -98,14 +99,14 @@ def process(*arguments: str, stdout: int | None = subprocess.PIPE) -> subprocess
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
 
 
-def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(here: Path, named: str) -> None:
-    out, err = process("sample", named, "-n", "16", "-o", "-").communicate(timeout=120)
+def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(here: Path, trained: str) -> None:
+    out, err = process("sample", trained, "-n", "16", "-o", "-").communicate(timeout=120)
     assert Image.open(io.BytesIO(out)).size == (4 * 34 - 2, 4 * 34 - 2)
     assert err == b""
-    out, _ = process("sample", named, "-n", "2", "-o", "-", "--format", "npy").communicate(timeout=120)
+    out, _ = process("sample", trained, "-n", "2", "-o", "-", "--format", "npy").communicate(timeout=120)
     assert np.load(io.BytesIO(out)).shape == (2, 3, 32, 32)
     reading, writing = os.pipe()
-    closed = process("sample", named, "-n", "400", "-o", "-", "--format", "npy", stdout=writing)
+    closed = process("sample", trained, "-n", "400", "-o", "-", "--format", "npy", stdout=writing)
     os.close(writing)
     os.close(reading)
     _, err = closed.communicate(timeout=120)
@@ -113,9 +114,9 @@ def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(here: Path, named: str)
     assert closed.returncode == 141
 
 
-def test_a_full_disk_is_said_in_words(here: Path, named: str) -> None:
+def test_a_full_disk_is_said_in_words(here: Path, trained: str) -> None:
     with Path("/dev/full").open("wb") as full:
-        failed = process("sample", named, "-n", "400", "-o", "-", "--format", "npy", stdout=full.fileno())
+        failed = process("sample", trained, "-n", "400", "-o", "-", "--format", "npy", stdout=full.fileno())
         _, err = failed.communicate(timeout=120)
     assert failed.returncode == 1
     assert err.startswith(b"error: no space left")
@@ -147,13 +148,13 @@ def test_a_full_disk_is_said_in_words(here: Path, named: str) -> None:
     ],
 )
 def test_wrong_input(
-    here: Path, named: str, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+    here: Path, trained: str, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     np.save("wrong.npy", np.zeros((2, 9), np.float32))
     np.save("nan.npy", np.full((2, 8), np.nan, np.float32))
     Path("text.npy").write_text("no array")
     before = outputs(here)
-    assert run(["sample", named, *arguments]) == 2
+    assert run(["sample", trained, *arguments]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("error: ")
@@ -170,15 +171,16 @@ def test_a_translator_is_said_to_translate(here: Path, architecture: str, capfd:
     info = describe(architecture, resolved, networks=list(model.averaged), shapes=shapes)
     kept = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] in model.averaged}
     Path("t.safetensors").write_bytes(to_bytes(info, kept))
-    assert run(["sample", "t.safetensors"]) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert f"t.safetensors is a {architecture}, which makes no images from latents" in err
-    assert "hint: gancli translate t.safetensors IMAGE" in err
+    for command in (["sample"], ["interpolate"], ["truncate"], ["style-mix", "--rows", "0", "--cols", "1"]):
+        assert run([*command, "t.safetensors"]) == 2
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert f"t.safetensors is a {architecture}, which makes no images from latents" in err
+        assert "hint: gancli translate t.safetensors IMAGE" in err
     assert outputs(here) == ["t.safetensors"]
 
 
-def test_models_that_are_none(here: Path, named: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_models_that_are_none(here: Path, trained: str, capfd: pytest.CaptureFixture[str]) -> None:
     Path("photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     Path("empty.d").mkdir()
     for name, said in (
@@ -188,3 +190,124 @@ def test_models_that_are_none(here: Path, named: str, capfd: pytest.CaptureFixtu
     ):
         assert run(["sample", name]) == 2
         assert said in capfd.readouterr().err
+
+
+# ---- styles and classes: the models of conftest.py -----------------------------------------------------------
+
+
+def load(*arguments: str) -> NDArray[np.float32]:
+    assert run(["sample", *arguments, "-o", "x.npy"]) == 0
+    values: NDArray[np.float32] = np.load("x.npy")
+    return values
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize("name", ["progan", "stylegan3"])
+def test_classes(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    seeds = ["--seeds", "4,6"]
+    cat, dog, cow = (load(name, *seeds, "--class", class_) for class_ in ("cat", "1", "big cow"))
+    assert abs(cat - dog).mean() > 1e-3
+    assert capfd.readouterr().err == ""
+    # Every seed with every class, row by row; by the seed, where nothing is said: 4 is a dog, 6 a cat.
+    every = load(name, *seeds, "--class", "all")
+    np.testing.assert_allclose(every, np.stack([cat, dog, cow], axis=1).reshape(every.shape), atol=1e-4)
+    assert capfd.readouterr().err == ""
+    np.testing.assert_allclose(load(name, *seeds), np.stack([dog[0], cat[1]]), atol=1e-4)
+    assert "the classes take turns, seed 0 is cat" in capfd.readouterr().err
+    np.testing.assert_allclose(load(name, *seeds, "--class", "big cow,dog"), np.stack([cow[0], dog[1]]), atol=1e-4)
+    assert run(["sample", name, *seeds, "--class", "all", "-o", "grid.png"]) == 0
+    assert Image.open("grid.png").size == (3 * 18 - 2, 2 * 18 - 2)
+
+
+@pytest.mark.usefixtures("named")
+def test_files_say_seed_and_class(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", "progan", "-n", "1", "--class", "all", "-o", "out"]) == 0
+    assert capfd.readouterr().out.split() == [f"out/seed0000-{name}.png" for name in ("cat", "dog", "big_cow")]
+    np.save("z.npy", np.ones((2, 8)))
+    assert run(["sample", "progan", "--latents", "z.npy", "-o", "out"]) == 0
+    assert capfd.readouterr().out.split() == ["out/latent0000-cat.png", "out/latent0001-dog.png"]
+
+
+@pytest.mark.usefixtures("named")
+def test_noise_of_style_models() -> None:
+    const, none, random = (load("stylegan", "-n", "3", "--noise", kind) for kind in ("const", "none", "random"))
+    np.testing.assert_array_equal(load("stylegan", "-n", "3"), const)
+    assert abs(const - none).mean() > 1e-3
+    assert abs(random - const).mean() > 1e-3
+    np.testing.assert_allclose(load("stylegan", "--seeds", "2", "--noise", "random")[0], random[2], atol=1e-4)
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize("truncation", [[], ["--trunc", "-0.5"], ["--trunc", "0.5", "--cutoff", "2"]])
+@pytest.mark.parametrize("name", ["stylegan", "stylegan3"])
+def test_styles_are_written_and_read(name: str, truncation: list[str]) -> None:
+    images = load(name, "-n", "4", *truncation)
+    w = load(name, "-n", "4", "--space", "w", *truncation)
+    assert w.dtype == np.float32
+    assert w.shape == ((4, 6, 12) if "--cutoff" in truncation else (4, 12))
+    np.save("w.npy", w)
+    np.testing.assert_allclose(load(name, "--latents", "w.npy"), images, atol=1e-4)
+    np.testing.assert_allclose(load(name, "--latents", "w.npy", "--space", "w"), images, atol=1e-4)
+    if not truncation:
+        again = load(name, "--latents", "w.npy", "--trunc", "0.5", "--cutoff", "2")
+        np.testing.assert_allclose(again, load(name, "-n", "4", "--trunc", "0.5", "--cutoff", "2"), atol=1e-4)
+        assert abs(again - images).mean() > 1e-3
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(("name", "more"), [("dcgan", ["--trunc", "0.5"]), ("stylegan", []), ("progan", [])])
+def test_latents_are_written_and_read(name: str, more: list[str]) -> None:
+    z = load(name, "-n", "3", "--space", "z", *more)
+    assert z.shape == (3, 8)
+    np.save("z.npy", z)
+    np.testing.assert_allclose(load(name, "--latents", "z.npy"), load(name, "-n", "3", *more), atol=1e-4)
+    assert (abs(z).max() <= 0.5) == bool(more)
+
+
+@pytest.mark.usefixtures("named")
+def test_numbers_have_a_name_of_their_own_and_go_anywhere(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["sample", "stylegan", "-n", "2", "--space", "w"]) == 0
+    assert capfdbinary.readouterr().out == b"stylegan-w-seeds0-1.npy\n"
+    assert run(["sample", "stylegan", "-n", "2", "--space", "w", "-o", "out", "--format", "npy"]) == 0
+    assert capfdbinary.readouterr().out == b"out/seed0000.npy\nout/seed0001.npy\n"
+    assert np.load("out/seed0001.npy").shape == (1, 12)
+    assert run(["sample", "stylegan", "-n", "2", "--space", "w", "-o", "-", "--format", "npy"]) == 0
+    assert np.load(io.BytesIO(capfdbinary.readouterr().out)).shape == (2, 12)
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("dcgan", ["--noise", "none"], "--noise none: a dcgan has no styles"),
+        ("dcgan", ["--cutoff", "1", "--trunc", "1"], "--cutoff 1: a dcgan has no styles"),
+        ("dcgan", ["--space", "w", "-o", "w.npy"], "--space w: a dcgan has no styles"),
+        ("dcgan", ["--class", "cat"], "dcgan knows no classes"),
+        ("dcgan", ["--class", "all"], "dcgan knows no classes"),
+        ("dcgan", ["--trunc", "-1"], "--trunc -1: must be above 0"),
+        ("progan", ["--class", "catt"], "did you mean 'cat'?"),
+        ("progan", ["--class", "3"], "its 3 classes are: cat, dog, big cow"),
+        ("progan", ["-n", "3", "--class", "cat,dog"], "2 classes for 3 images"),
+        ("stylegan", ["--noise", "loud"], "--noise loud: unknown"),
+        ("stylegan", ["--cutoff", "1"], "there is no --trunc"),
+        ("stylegan", ["--cutoff", "7", "--trunc", "1"], "this model has 6 layers"),
+        ("stylegan", ["--space", "w", "-o", "w.png"], "--space w writes no pictures"),
+        ("stylegan", ["--space", "w", "--noise", "none"], "--noise none changes nothing"),
+        ("stylegan", ["--space", "z", "--trunc", "1"], "--space z writes latents"),
+        ("stylegan", ["--space", "x"], "--space x: unknown"),
+        ("stylegan", ["--latents", "wrong.npy"], "[N, 8] or [N, 12] or [N, 6, 12]"),
+        ("stylegan", ["--latents", "wrong.npy", "--space", "z"], "takes float [N, 8]"),
+        ("stylegan3", ["--latents", "w.npy", "--class", "cat"], "holds styles, which have a class already"),
+    ],
+)
+def test_wrong_input_of_styles_and_classes(
+    here: Path, name: str, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.save("wrong.npy", np.zeros((2, 9), np.float32))
+    np.save("w.npy", np.zeros((2, 12), np.float32))
+    assert run(["sample", name, *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert sorted(path.name for path in here.iterdir()) == ["runs", "w.npy", "wrong.npy"]
