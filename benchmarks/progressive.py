@@ -1,11 +1,11 @@
 """How fast ProGAN and StyleGAN train: ``python benchmarks/progressive.py``.
 
-First a step of StyleGAN as a ratio to that of rosinality, rendered in plain PyTorch beside this file. Both train networks
-of the same sizes with the same batch in the same process, in turns of a few steps, so that whatever else the machine does
-falls on both. The plain side gets its images ready in memory; gancli's side is its whole step: data pipeline, random
-numbers, losses, average, and the log's meter. The memory of each side is measured in a process of its own: how far the
-resident memory rises above where it stood before the networks were built (Linux only). Rosinality's discriminator is
-the larger one: both convolutions of its blocks keep height and width, and have as many channels as the block's end.
+First a step of StyleGAN as a ratio to that of rosinality, rendered in plain PyTorch beside this file. Both train with
+the same channels and batch in the same process, in turns of a few steps, so that whatever else the machine does falls on
+both. The plain side gets its images ready in memory; gancli's side is its whole step: data pipeline, random numbers,
+losses, average, and the log's meter. The memory of each side is measured in a process of its own: how far the resident
+memory rises above where it stood before the networks were built (Linux only). The discriminator of rosinality is the
+larger one: both convolutions of its blocks see images of full height and width, and the first has more channels.
 
 Then the images per second at each stage of growth, all with the same batch.
 """
