@@ -19,7 +19,7 @@ from gancli import __version__
 from gancli.cli import app as cli
 from gancli.errors import GancliError
 
-HEAVY = {"torch", "torchvision", "numpy", "PIL", "pydantic"}
+HEAVY = {"torch", "av", "torchvision", "numpy", "PIL", "pydantic"}
 COMMANDS = [command.name for command in cli.app.registered_commands]
 
 

@@ -111,7 +111,10 @@ def test_marks_that_are_wrong(
     assert page.read_text() == broken
 
 
-COMMANDS = ("train", "resume", "sample", "translate", "presets", "models", "data", "import", "export", "doctor")
+COMMANDS = (
+    *("train", "resume", "sample", "interpolate", "truncate", "style-mix", "translate", "presets", "models", "data"),
+    *("import", "export", "doctor"),
+)
 
 
 def test_help_pages_are_complete_and_need_no_torch(tree: Path) -> None:
@@ -127,9 +130,9 @@ def test_help_pages_are_complete_and_need_no_torch(tree: Path) -> None:
         pages.append(done.stdout)
     assert pages[0] == pages[1]
     assert max(map(len, pages[0].splitlines())) in range(90, 101)
-    titles = re.findall(r"^## gancli ?(\w*)$", pages[0], re.MULTILINE)
+    titles = re.findall(r"^## gancli ?([\w-]*)$", pages[0], re.MULTILINE)
     assert titles == ["", *COMMANDS]
-    usages = re.findall(r"^Usage: gancli (\w*)", pages[0], re.MULTILINE)
+    usages = re.findall(r"^Usage: gancli ([\w-]*)", pages[0], re.MULTILINE)
     assert usages == titles
     assert pages[0].count("--dry-run") == 1
 
