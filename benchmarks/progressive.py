@@ -1,8 +1,8 @@
 """How fast ProGAN and StyleGAN train: ``python benchmarks/progressive.py``.
 
 First a step of StyleGAN as a ratio to that of rosinality, rendered in plain PyTorch beside this file. Both train with
-the same channels and batch in the same process, in turns of a few steps, so that whatever else the machine does falls on
-both. The plain side gets its images ready in memory; gancli's side is its whole step: data pipeline, random numbers,
+the same channels and batch in the same process, in turns of a few steps, so that whatever else the machine does falls
+on both. The plain side gets its images ready in memory; gancli's side is its whole step: data pipeline, random numbers,
 losses, average, and the log's meter. The memory of each side is measured in a process of its own: how far the resident
 memory rises above where it stood before the networks were built (Linux only). The discriminator of rosinality is the
 larger one: both convolutions of its blocks see images of full height and width, and the first has more channels.
