@@ -128,6 +128,8 @@ def _type(annotation: Any) -> str:
         return _either(f"`{_plain(value)}`" for value in arguments)
     if origin in (Union, UnionType):
         return _either("null" if argument is NoneType else _type(argument) for argument in arguments)
+    if origin is dict:  # of the types of keys there are, only resolutions are numbers
+        return f"{_type(arguments[1])} by resolution"
     if origin is tuple:
         kinds = {_type(argument) for argument in arguments if argument is not Ellipsis}
         if len(kinds) == 1:
@@ -141,8 +143,13 @@ def _either(words: Iterable[str]) -> str:
 
 
 def _range(annotation: Any, metadata: Iterable[Any]) -> str:
-    """Returns the bounds of a number, or of every number in a list."""
+    """Returns the bounds of a number, or of every number in a list or by resolution."""
     arguments = get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType) and get_origin(arguments[0]) is Annotated:
+        while get_origin(arguments[0]) is Annotated:
+            inner, *constraints = get_args(arguments[0])
+            arguments = (inner,)
+            metadata = [*metadata, *constraints]
     if get_origin(annotation) is tuple and arguments and get_origin(arguments[0]) is Annotated:
         inner, *constraints = get_args(arguments[0])
         return _range(inner, constraints)

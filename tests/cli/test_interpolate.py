@@ -24,7 +24,9 @@ def film(file: str | io.BytesIO) -> tuple[float, NDArray[np.uint8]]:
     """Returns frames per second and frames [F, H, W, 3]."""
     with av.open(file) as container:
         stream = container.streams.video[0]
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        frames = [
+            frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray() for frame in container.decode(stream)
+        ]
         return float(stream.average_rate or 0), np.stack(frames)
 
 

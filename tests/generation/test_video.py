@@ -29,7 +29,9 @@ def read_film(file: str | BinaryIO) -> tuple[Fraction | None, NDArray[np.uint8]]
     with av.open(file) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
-        pixels = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        pixels = [
+            frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray() for frame in container.decode(stream)
+        ]
         return stream.average_rate, np.stack(pixels)
 
 

@@ -193,6 +193,8 @@ def test_architectures_and_presets(tree: Path, monkeypatch: pytest.MonkeyPatch) 
         "`cyclegan`": "2 sets of images",
         "`dcgan`": "images",
         "`pix2pix`": "pairs of images",
+        "`progan`": "images",
+        "`stylegan`": "images",
         "`ugatit`": "2 sets of images",
     }
     # A pool is a part of the architecture, but no network.
