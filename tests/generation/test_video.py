@@ -29,8 +29,10 @@ def read_film(file: str | BinaryIO) -> tuple[Fraction | None, NDArray[np.uint8]]
     with av.open(file) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        # Both said, as PyAV 16 reads BT.709 wrongly otherwise.
         pixels = [
-            frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray() for frame in container.decode(stream)
+            frame.reformat(format="rgb24", src_colorspace="ITU709", dst_colorspace="ITU601").to_ndarray()
+            for frame in container.decode(stream)
         ]
         return stream.average_rate, np.stack(pixels)
 
