@@ -105,7 +105,6 @@ class Paths:
         t = step.double() / self._per_segment
         before, a, b, after = (self._vectors[cell, segment + offset] for offset in range(4))
         values = self._spline(before, a, b, after, t) if self._smooth else self.blend(a, b, t)
-        values = torch.where((step == 0).view(-1, *[1] * (a.ndim - 1)), a, values)
         labels = None
         if self._labels is not None:
             # Straight, as a curve could lead to classes of less than nothing.
