@@ -507,6 +507,8 @@ def _validate(
             return validate(values)
         except ValidationError as error:
             errors = error.errors(include_url=False)
+        for detail in errors:
+            detail["loc"] = tuple(part for part in detail["loc"] if not str(part).startswith("#"))
         before = len(removed)
         for detail in errors:
             loc = detail["loc"]
@@ -517,6 +519,10 @@ def _validate(
                 between = _between_keys(detail, found, (*prefix, *path), wrong)
                 if between is not None and between not in problems:
                     problems.append(between)
+                continue
+            if detail["type"] == "too_short" and any(key[: len(path)] == path for key in reported):
+                removed.add(path)  # it is empty because what was wrong in it has been taken out
+                _remove(values, path)
                 continue
             if detail["type"] == "missing" and isinstance(loc[-1], str):
                 path = tuple(map(str, loc))
@@ -657,7 +663,9 @@ def _translate(detail: ErrorDetails, found: _Node, prefix: KeyPath, depth: int, 
         count = len(found.value)
         return _Problem(found.origin, path[:-1], f"must have more than {count} value{'' if count == 1 else 's'}")
 
-    if kind == "too_long":
+    if kind == "too_short":
+        text = f"must have at least {context['min_length']} value{'' if context['min_length'] == 1 else 's'}"
+    elif kind == "too_long":
         text = f"must have at most {context['max_length']} values"
     elif kind == "literal_error":
         text = f"must be {context['expected']}"

@@ -54,16 +54,17 @@ Flag = Annotated[bool, Field(strict=True)]
 Number = TypeVar("Number", int, float)
 _Resolution = Annotated[int, Field(ge=4, le=2048)]
 # With a discriminator pydantic judges one of the two forms only, and says one thing of a wrong value instead of two.
-_form = Discriminator(lambda value: "by resolution" if isinstance(value, Mapping) else "one")
+# The tags stand in the places of its errors; config leaves out what begins with #.
+_form = Discriminator(lambda value: "#by resolution" if isinstance(value, Mapping) else "#one")
 _Rate = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[
-    Annotated[_Rate, Tag("one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("by resolution")],
+    Annotated[_Rate, Tag("#one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("#by resolution")],
     _form,
 ]
 """One number, or a number from each resolution on, for networks that grow: {4: 1e-3, 128: 1.5e-3}."""
 BatchSize = Annotated[
-    Annotated[_Count, Tag("one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("by resolution")],
+    Annotated[_Count, Tag("#one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("#by resolution")],
     _form,
 ]
 """One number, or a number from each resolution on, for networks that grow: {4: 128, 32: 64}."""

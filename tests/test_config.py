@@ -14,7 +14,7 @@ from pydantic import Field
 
 from gancli import config, registry
 from gancli.errors import GancliError
-from gancli.schema import AdamConfig, ModelConfig, RunConfig
+from gancli.schema import AdamConfig, ModelConfig, RunConfig, at_resolution
 
 LENGTH = "train: the length of a run is one of steps, epochs and kimg, but here is"
 
@@ -453,6 +453,22 @@ def test_yaml_is_laid_out_for_people() -> None:
     text = config.to_yaml(resolve())
     assert text.startswith("architecture: dcgan\npreset: dcgan\n")
     assert "      betas: [0.5, 0.999]\n" in text
+
+
+def test_numbers_by_resolution() -> None:
+    resolved = config.resolve("progan-shapes", sets=["train.batch.16=8", "model.optimizers.D.lr={4: 1e-3, 8: 2e-3}"])
+    assert resolved.train.batch == {4: 64, 16: 8}
+    assert [at_resolution(resolved.train.batch, resolution) for resolution in (4, 8, 16, 64)] == [64, 64, 8, 8]
+    assert at_resolution({8: 3, 16: 5}, 4) == 3
+    assert yaml.safe_load(config.to_yaml(resolved))["model"]["optimizers"]["D"]["lr"] == {4: 1e-3, 8: 2e-3}
+    flag = {"train.batch": (12, "--batch")}
+    assert config.resolve("progan-shapes", flags=flag).train.batch == 12
+    assert problems("train.batch={4: 0}") == ["--set train.batch={4: 0}: train.batch.4: must be at least 1"]
+    assert problems("train.batch={3: 8}") == ["--set train.batch={3: 8}: train.batch.3: must be at least 4"]
+    assert problems("train.batch=x") == ["--set train.batch=x: must be a whole number"]
+    assert problems("train.batch={8: 6}", "train.accumulate=4") == [
+        "--set train.accumulate=4: train: batch 6 cannot be split into accumulate 4 equal parts"
+    ]
 
 
 def test_an_architectures_own_section(monkeypatch: pytest.MonkeyPatch) -> None:
