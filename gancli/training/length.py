@@ -16,9 +16,10 @@ FOREVER = 2**53
 
 def _total_images(config: TrainConfig, epoch: int) -> float | None:
     """Returns the length of a run in real images, or None where its length is given in steps."""
+    # Rounded, or 4.001 thousand would be a hair more than 4001 images, and a step more.
     if config.epochs is not None:
-        return config.epochs * epoch
-    return config.kimg * 1000 if config.kimg is not None else None
+        return round(config.epochs * epoch, 6)
+    return round(config.kimg * 1000, 6) if config.kimg is not None else None
 
 
 def finished_fraction(config: TrainConfig, epoch: int, *, step: int, images_shown: int) -> float:
