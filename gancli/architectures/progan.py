@@ -23,7 +23,7 @@ from itertools import pairwise
 from math import sqrt
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,19 +32,18 @@ from gancli.nn.losses import gradient_penalty
 from gancli.nn.progressive import (
     EqualizedConv2d,
     EqualizedLinear,
+    GrowingConfig,
     GrowingDiscriminator,
-    GrowthConfig,
     Stage,
     UpConv2d,
     class_weights,
     fade_reals,
     pixel_norm,
-    power_of_two,
     to_resolution,
     upsample,
     widths_by_depth,
 )
-from gancli.schema import AdamConfig, AidsConfig, ModelConfig, Section
+from gancli.schema import AidsConfig
 
 
 class FirstBlock(nn.Module):
@@ -107,32 +106,10 @@ class ProGAN(LatentModel):
     discriminators = ("discriminator",)
     uses_targets = False
 
-    class Config(ModelConfig):
-        class Optimizers(Section):
-            D: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-            G: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-
-        resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
-        latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
-        classes: int = Field(0, ge=0, description="number of classes (AC-GAN); 0: labels of the data are not used")
-        width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
-        max_width: int = Field(512, ge=1, description="most channels of a layer")
-        growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
-        stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
+    class Config(GrowingConfig):
         gradient_penalty: float = Field(10.0, ge=0, description="lambda, weight of the gradient penalty")
         drift: float = Field(1e-3, ge=0, description="weight of the squared scores of reals, which keeps them near 0")
         class_weight: float = Field(1.0, ge=0, description="weight of AC-GAN's terms")
-        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
-
-        @field_validator("resolution")
-        @classmethod
-        def _power_of_two(cls, value: int) -> int:
-            return power_of_two(value)
-
-        @model_validator(mode="after")
-        def _grows(self) -> ProGAN.Config:
-            self.growth.check(self.resolution)
-            return self
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from gancli.nn.losses import logistic_discriminator_loss, logistic_generator_los
 from gancli.nn.progressive import (
     EqualizedConv2d,
     EqualizedLinear,
+    GrowingConfig,
     GrowingDiscriminator,
     GrowthConfig,
     Stage,
@@ -32,12 +33,11 @@ from gancli.nn.progressive import (
     class_weights,
     fade_reals,
     pixel_norm,
-    power_of_two,
     to_resolution,
     upsample,
     widths_by_depth,
 )
-from gancli.schema import AdamConfig, AidsConfig, Flag, ModelConfig, Section
+from gancli.schema import AidsConfig, Flag
 
 
 class Mapping(nn.Module):
@@ -179,38 +179,17 @@ class StyleGAN(StyleModel):
     discriminators = ("discriminator",)
     uses_targets = False
 
-    class Config(ModelConfig):
-        class Optimizers(Section):
-            D: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-            G: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-
-        resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
-        latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
+    class Config(GrowingConfig):
         style_dim: int = Field(512, ge=1, description="W, components of a style, and units of the mapping network")
         mapping_layers: int = Field(8, ge=1, description="layers of the mapping network")
         mapping_lr: float = Field(0.01, gt=0, description="factor on the learning rate of the mapping network")
-        classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
-        width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
-        max_width: int = Field(512, ge=1, description="most channels of a layer")
         norm_eps: float = Field(1e-8, gt=0, description="added to the variance in AdaIN")
         bias_before_blur: Flag = Field(False, description="G: add a bias before the blur, as rosinality's code does")
         growth: GrowthConfig = Field(GrowthConfig(initial_resolution=8), description="when the networks grow")
-        stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
         r1_gamma: float = Field(10.0, ge=0, description="gamma; half of it weighs the squared gradients of R1")
         r1_every: int = Field(1, ge=1, description="lazy R1: steps from one R1 to the next, which weighs as much more")
         mixing: float = Field(0.9, ge=0, le=1, description="probability that a batch mixes the styles of two latents")
         mean_decay: float = Field(0.995, ge=0, lt=1, description="weight of the old mean of w at each batch")
-        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
-
-        @field_validator("resolution")
-        @classmethod
-        def _power_of_two(cls, value: int) -> int:
-            return power_of_two(value)
-
-        @model_validator(mode="after")
-        def _grows(self) -> StyleGAN.Config:
-            self.growth.check(self.resolution)
-            return self
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

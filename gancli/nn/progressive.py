@@ -12,11 +12,11 @@ from math import log2, prod, sqrt
 from typing import Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.schema import Section
+from gancli.schema import AdamConfig, ModelConfig, Section
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,33 @@ def power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("must be a power of two")
     return value
+
+
+class GrowingConfig(ModelConfig):
+    """Sizes, growth and optimizers that ProGAN and StyleGAN share."""
+
+    class Optimizers(Section):
+        D: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+        G: AdamConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+
+    resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
+    latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
+    classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
+    width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
+    max_width: int = Field(512, ge=1, description="most channels of a layer")
+    growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
+    stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
+    optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
+
+    @field_validator("resolution")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        return power_of_two(value)
+
+    @model_validator(mode="after")
+    def _grows(self) -> GrowingConfig:
+        self.growth.check(self.resolution)
+        return self
 
 
 def widths_by_depth(resolution: int, width: int, most: int) -> list[int]:
