@@ -71,6 +71,10 @@ Noise = Annotated[
         help="Noise of style models; random goes by the seed.  [default: const]",
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
+]
 Batch = Annotated[
     int | None,
     typer.Option("--batch", metavar="N", help="Images computed at a time.  [default: 64, fewer of large ones]"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Latents, Model, Noise
+from gancli.cli.options import AutoDevice, Batch, Cutoff, Format, Latents, Model, Noise
 
 
 def sample(
@@ -52,10 +52,7 @@ def sample(
             help="File (.png .jpg .webp: a grid; .npy), directory (a file each), or -.",
         ),
     ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
-    ] = None,
+    format_: Format = None,
     columns: Annotated[
         int | None, typer.Option("--columns", metavar="N", help="Columns of the grid.  [default: square]")
     ] = None,

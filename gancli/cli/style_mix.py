@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Model, Noise
+from gancli.cli.options import AutoDevice, Batch, Cutoff, Format, Model, Noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,7 @@ def style_mix(
             help="File (.png .jpg .webp: the grid; .npy), directory (a file each), or -.",
         ),
     ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
-    ] = None,
+    format_: Format = None,
     batch: Batch = None,
     device: AutoDevice = "auto",
 ) -> None:

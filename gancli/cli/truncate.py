@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Model, Noise
+from gancli.cli.options import AutoDevice, Batch, Cutoff, Format, Model, Noise
 
 WITH_STYLES = [1.0, 0.7, 0.5, 0.0, -1.0]
 WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
@@ -41,10 +41,7 @@ def truncate(
             help="File (.png .jpg .webp: the grid; .npy), directory (a file each), or -.",
         ),
     ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
-    ] = None,
+    format_: Format = None,
     batch: Batch = None,
     device: AutoDevice = "auto",
 ) -> None:

@@ -70,14 +70,6 @@ class GrowthConfig(Section):
         here = self.initial_resolution * 2**phase
         return Stage(here) if images <= stable else Stage(2 * here, (images - stable) / fade)
 
-    def check(self, resolution: int) -> None:
-        """Raises ``ValueError`` where networks of a resolution cannot grow this way; for validators."""
-        if self.initial_resolution > resolution:
-            raise ValueError(
-                f"growth begins at {self.initial_resolution} px (growth.initial_resolution), "
-                f"which is more than the resolution {resolution}"
-            )
-
 
 def power_of_two(value: int) -> int:
     """Returns the value; a validator for resolutions.
@@ -113,7 +105,11 @@ class GrowingConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _grows(self) -> GrowingConfig:
-        self.growth.check(self.resolution)
+        if self.growth.initial_resolution > self.resolution:
+            raise ValueError(
+                f"growth begins at {self.growth.initial_resolution} px (growth.initial_resolution), "
+                f"which is more than the resolution {self.resolution}"
+            )
         return self
 
 
