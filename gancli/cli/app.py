@@ -25,6 +25,7 @@ from typer.main import get_command
 from gancli import __version__, console
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
+from gancli.cli.evaluate import evaluate
 from gancli.cli.export import export
 from gancli.cli.import_ import import_
 from gancli.cli.interpolate import interpolate
@@ -47,7 +48,8 @@ LESS_MEMORY = {
     "or a smaller `--resolution`",
     "resume": "take less at a time: `--set train.accumulate=2`, or `--precision bf16`",
     **dict.fromkeys(
-        ("sample", "interpolate", "truncate", "style-mix"), "take fewer images at a time: a smaller `--batch`"
+        ("sample", "interpolate", "truncate", "style-mix", "evaluate"),
+        "take fewer images at a time: a smaller `--batch`",
     ),
     "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
@@ -101,6 +103,7 @@ _register(interpolate, "interpolate", "gancli interpolate photos --seeds 1,2,3 -
 _register(truncate, "truncate", "gancli truncate faces --seeds 0-5 --levels 1,0.7,0.5,0")
 _register(style_mix, "style-mix", "gancli style-mix faces --rows 0-3 --cols 4-9 -o mixed.png")
 _register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
+_register(evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000")
 _register(presets, "presets", "gancli presets dcgan-shapes")
 _register(models, "models", "gancli models photos")
 _register(data, "data", "gancli data photos/")

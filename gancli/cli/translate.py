@@ -134,7 +134,7 @@ def translate(
         raise GancliError(f"--precision {precision}: unknown", f"known are: {', '.join(AUTOCAST)}")
     chosen = choose_device(device)
     loaded, info = load_model(path, chosen)
-    translator, domain = _translator(loaded, info, model, to)
+    translator, domain = translator_towards(loaded, info, model, to)
     names = dict(zip(translator.domains, info.domains, strict=True))
     (source,) = (info.images[name] for internal, name in names.items() if internal != domain)
     kind = _format(target, format_, info.images[names[domain]].channels, side_by_side)
@@ -219,7 +219,7 @@ def translate(
         raise RunError(f"{len(failures)} of {len(plan.jobs)} images could not be translated")
 
 
-def _translator(loaded: Architecture, info: ModelInfo, model: str, to: str | None) -> tuple[Translator, str]:
+def translator_towards(loaded: Architecture, info: ModelInfo, model: str, to: str | None) -> tuple[Translator, str]:
     """Returns the model as a translator, and which of its domains ``--to`` means."""
     from gancli.architectures.base import Translator
     from gancli.errors import GancliError, nearest

@@ -1,0 +1,51 @@
+"""Conditional accuracy: how often a classifier sees the class that a conditional model was asked for.
+
+Used by Shmelkov, Schmid & Alahari 2018 (arXiv 1807.09499, "GAN-train and GAN-test", the latter).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gancli.errors import GancliError
+from gancli.metrics.base import Metric, Task, Values
+from gancli.metrics.images import Part
+
+
+class Accuracy(Metric):
+    name = "accuracy"
+    title = "share of images in which --classifier sees the class asked for; beside it, of the real images"
+    better = "higher"
+
+    def __init__(self, task: Task) -> None:
+        if task.classifier is None:
+            raise GancliError("accuracy needs a classifier", "--classifier FILE")
+        if not task.classes:
+            raise GancliError("accuracy: there are no classes", "leave accuracy out, or give data with classes")
+        self._classifier, self._device, self._classes = task.classifier, task.device, len(task.classes)
+        self._right = {"accuracy": 0, "accuracy_real": 0}
+        self._count = {"accuracy": 0, "accuracy_real": 0}
+
+    def see_made(self, part: Part, pair: Part | None) -> None:
+        self._judge("accuracy", part)
+
+    def see_real(self, part: Part) -> None:
+        self._judge("accuracy_real", part)
+
+    def _judge(self, side: str, part: Part) -> None:
+        if part.labels is None:
+            return
+        said = self._classifier(part.rgb().to(self._device))
+        logits: torch.Tensor = said.values if said.logits is None else said.logits
+        if logits.shape[1] != self._classes:
+            raise GancliError(
+                f"--classifier {self._classifier.name} knows {logits.shape[1]} classes, but there are {self._classes}"
+            )
+        self._right[side] += int((logits.argmax(dim=1).numpy() == part.labels).sum())
+        self._count[side] += len(part)
+
+    def values(self, task: Task, extractor: str) -> Values:
+        if not self._count["accuracy"]:
+            raise GancliError(f"accuracy: {task.made.images.name} has no classes", "leave accuracy out")
+        return {side: float(np.divide(self._right[side], count)) for side, count in self._count.items() if count}

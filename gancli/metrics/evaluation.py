@@ -1,0 +1,336 @@
+"""An evaluation from end to end: which images, which features, one pass over either side, and a report."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gancli import __version__, paths
+from gancli.errors import GancliError, nearest
+from gancli.metrics.accuracy import Accuracy
+from gancli.metrics.base import Metric, Side, Task, Values
+from gancli.metrics.coverage import Coverage
+from gancli.metrics.features import Extractor, load_extractor
+from gancli.metrics.fid import FID, ClassFID
+from gancli.metrics.images import ImageSet, Part, Stored
+from gancli.metrics.inception_score import InceptionScore
+from gancli.metrics.kid import KID
+from gancli.metrics.path_length import PathLength
+from gancli.metrics.precision_recall import PrecisionRecall
+from gancli.metrics.separability import Separability
+from gancli.metrics.statistics import Known, Spool, check_finite, moments
+from gancli.metrics.structural import MSSSIM, PSNR, SSIM
+from gancli.metrics.swd import SWD
+
+METRICS: dict[str, type[Metric]] = {
+    kind.name: kind
+    for kind in (
+        *(FID, KID, InceptionScore, PrecisionRecall, PathLength, SSIM, MSSSIM, PSNR, SWD, Separability),
+        *(ClassFID, Accuracy, Coverage),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, and how.
+
+    Attributes:
+        metrics: names, in the order of the report.
+        features: what ``--features`` names; empty: each metric takes its own.
+        weights: of these features.
+        classifier: what ``--classifier`` names.
+        stats: statistics of the real images, instead of these.
+        save_stats: where to write those of the real images.
+        seed, batch, device: as in ``Task``.
+    """
+
+    metrics: Sequence[str]
+    device: torch.device
+    features: str = ""
+    weights: Path | None = None
+    classifier: str = ""
+    stats: Path | None = None
+    save_stats: Path | None = None
+    seed: int = 0
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared with what.
+
+    Attributes:
+        made: the images to judge.
+        real: what they are compared with; None where statistics say all, or nothing is compared.
+        paired: whether image i of both sides shows the same thing.
+        classes: names of the classes of both sides.
+        about: what the report is to say of the images to judge.
+    """
+
+    made: ImageSet
+    real: Stored | None = None
+    paired: bool = False
+    classes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Values by metric and name, and the protocol that they came about by, as plain values."""
+
+    metrics: dict[str, Values]
+    protocol: dict[str, Any]
+
+
+def chosen_metrics(names: str) -> list[str]:
+    """Returns the metrics that ``fid,kid`` names.
+
+    Raises:
+        GancliError: one is unknown, or there is none.
+    """
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    for name in chosen:
+        if name not in METRICS:
+            raise GancliError(
+                f"--metrics {names}: there is no metric {name!r}",
+                nearest(name, METRICS) or f"known are: {', '.join(METRICS)}",
+            )
+    return chosen
+
+
+def evaluate(request: Request, comparison: Comparison, progress: Callable[[str, int], Any]) -> Report:
+    """Measures images against real ones.
+
+    Args:
+        request: what is to be measured.
+        comparison: of what.
+        progress: a context manager that shows how far some work is, ``console.progress``.
+
+    Raises:
+        GancliError: a metric cannot be measured of these images, or what it needs is not here.
+        RunError: a result is no number.
+    """
+    real = comparison.real
+    wanted = {name: request.features or METRICS[name].extractor for name in request.metrics}
+    wanted = {name: extractor if METRICS[name].extractor else "" for name, extractor in wanted.items()}
+    if real is None and request.stats is None:
+        for name in wanted:
+            if METRICS[name].needs_real:
+                raise GancliError(f"{name} compares with real images", "--data SOURCE, or --stats FILE")
+    extractors = {
+        name: load_extractor(name, request.device, request.weights) for name in dict.fromkeys(wanted.values()) if name
+    }
+    classifier = load_extractor(request.classifier, request.device) if request.classifier else None
+    task = Task(
+        Side(comparison.made),
+        None if real is None else Side(real),
+        known={},
+        paired=comparison.paired,
+        extractors=extractors,
+        classifier=classifier,
+        classes=comparison.classes,
+        seed=request.seed,
+        batch=request.batch,
+        device=request.device,
+        progress=progress,
+    )
+    metrics = {name: METRICS[name](task) for name in wanted}
+    _look_at_made(task, list(metrics.values()), real if comparison.paired else None)
+    _know_real(task, request, wanted, list(metrics.values()))
+    values = {}
+    for name, metric in metrics.items():
+        values[name] = check_finite(metric.values(task, wanted[name]))
+    return Report(values, _protocol(task, request, wanted, comparison.about))
+
+
+def _look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) -> None:
+    spools = {name: (Spool(), Spool()) for name in task.extractors}
+    labels: list[NDArray[np.int64]] = []
+    images = task.made.images
+    with task.progress(f"looking at {images.name}", len(images)) as bar:
+        for part, pair in _with_pairs(images, pairs, task.batch):
+            for metric in metrics:
+                metric.see_made(part, pair)
+            _extract(task, part, spools)
+            labels += [] if part.labels is None else [part.labels]
+            task.made.count += len(part)
+            bar.advance(len(part))
+    if not task.made.count:
+        raise GancliError(f"no image of {images.name} can be read")
+    for name, (features, logits) in spools.items():
+        task.made.features[name] = features.read()
+        if logits.read().size:
+            task.made.logits[name] = logits.read()
+    task.made.labels = np.concatenate(labels) if labels else None
+    _check_count(task.made)
+
+
+def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tuple[Part, Part | None]]:
+    """Yields parts of the images to judge, each with its pairs where there are some."""
+    if real is None:
+        for part in made.parts(size):
+            yield part, None
+        return
+    # One at a time: what cannot be read is missing on one side.
+    others = real.parts(1)
+    pair = next(others, None)
+    for part in made.parts(1):
+        while pair is not None and pair.places[0] < part.places[0]:
+            pair = next(others, None)
+        if pair is not None and pair.places[0] == part.places[0]:
+            yield part, pair
+
+
+def _extract(task: Task, part: Part, spools: Mapping[str, tuple[Spool, Spool]]) -> None:
+    if not spools:
+        return
+    images = part.rgb().to(task.device)
+    for name, (features, logits) in spools.items():
+        said = task.extractors[name](images)
+        features.add(said.values.numpy())
+        if said.logits is not None:
+            logits.add(said.logits.numpy())
+
+
+def _check_count(side: Side) -> None:
+    if side.count < 2:
+        raise GancliError(f"{side.images.name} has {side.count} image that can be read; metrics compare several")
+
+
+def _know_real(task: Task, request: Request, wanted: Mapping[str, str], metrics: Sequence[Metric]) -> None:
+    """Finds or makes the statistics of the real images, and shows these to metrics that want to see them."""
+    by_features = {
+        extractor: any(METRICS[name].keeps_features for name, its in wanted.items() if its == extractor)
+        for extractor in task.extractors
+        if any(METRICS[name].needs_real for name, its in wanted.items() if its == extractor)
+    }
+    if request.stats is not None:
+        if len(by_features) > 1:
+            raise GancliError(
+                f"--stats {request.stats} holds one kind of features, but the metrics need {' and '.join(by_features)}",
+                "--features NAME takes one for all",
+            )
+        for extractor in by_features:
+            task.known[extractor] = _fitting(Known.load(request.stats), task.extractors[extractor], request.stats)
+    if task.real is None:
+        return
+    real = task.real.images
+    assert isinstance(real, Stored)
+    files = {extractor: _cache(task.extractors[extractor], real, keeps) for extractor, keeps in by_features.items()}
+    missing = {}
+    for extractor, keeps in by_features.items():
+        if extractor in task.known:
+            continue
+        path = next(
+            (path for path in (files[extractor], _cache(task.extractors[extractor], real, True)) if path.is_file()),
+            None,
+        )
+        if path is None:
+            missing[extractor] = keeps
+        else:
+            task.known[extractor] = Known.load(path)
+    watching = [metric for metric in metrics if type(metric).see_real is not Metric.see_real]
+    if missing or watching:
+        _look_at_real(task, watching, missing)
+        for extractor in missing:
+            task.known[extractor].save(files[extractor])
+    elif task.known:
+        task.real.count = next(iter(task.known.values())).moments.images
+    if request.save_stats is not None:
+        if len(task.known) != 1:
+            raise GancliError(
+                "--save-stats writes the statistics of one kind of features, but "
+                + (f"here are {' and '.join(task.known)}" if task.known else "no metric needs any"),
+                "--features NAME, and a metric such as fid",
+            )
+        next(iter(task.known.values())).save(request.save_stats)
+
+
+def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool]) -> None:
+    assert task.real is not None
+    images = task.real.images
+    spools = {name: (Spool(), Spool()) for name in missing}
+    labels: list[NDArray[np.int64]] = []
+    with task.progress(f"looking at {images.name}", len(images)) as bar:
+        for part in images.parts(task.batch):
+            for metric in watching:
+                metric.see_real(part)
+            _extract(task, part, spools)
+            labels += [] if part.labels is None else [part.labels]
+            task.real.count += len(part)
+            bar.advance(len(part))
+    _check_count(task.real)
+    task.real.labels = np.concatenate(labels) if labels else None
+    for name, (spool, _) in spools.items():
+        features = spool.read()
+        kept = missing[name]
+        labelled = task.real.labels if kept and task.real.labels is not None else None
+        task.known[name] = Known(
+            moments(features), features if kept else None, labelled, {"features": task.extractors[name].key}
+        )
+
+
+def _cache(extractor: Extractor, images: Stored, keeps: bool) -> Path:
+    """Returns where the statistics of images are kept between evaluations."""
+    what = f"{extractor.key}\0{images.key}\0{'features' if keeps else 'moments'}"
+    return (
+        paths.home()
+        / "statistics"
+        / f"{hashlib.blake2b(what.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.npz"
+    )
+
+
+def _fitting(known: Known, extractor: Extractor, path: Path) -> Known:
+    """Returns statistics from a file if they are of these features.
+
+    Raises:
+        GancliError: the file says that they are of others.
+    """
+    features = known.protocol.get("features")
+    if features is not None and features != extractor.key:
+        raise GancliError(
+            f"--stats {path}: these statistics are of other features: {features}", f"here are {extractor.key}"
+        )
+    return known
+
+
+def _protocol(task: Task, request: Request, wanted: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Says how the numbers came about, as plain values."""
+    import torch_fidelity
+    import torchmetrics
+    import torchvision
+
+    def of(extractor: Extractor) -> dict[str, Any]:
+        return {"name": extractor.name, "preprocessing": extractor.preprocessing, "weights": extractor.weights}
+
+    real: dict[str, Any] | None = None
+    if task.real is not None:
+        real = {"name": task.real.images.name, "images": task.real.count or len(task.real.images)}
+    if request.stats is not None:
+        real = {**(real or {}), "statistics": str(request.stats)}
+    return {
+        "features": {name: of(task.extractors[extractor]) for name, extractor in wanted.items() if extractor},
+        "classifier": None if task.classifier is None else of(task.classifier),
+        "colour": "8 bits, sRGB; grey is repeated",
+        "made": {"name": task.made.images.name, "images": task.made.count, **about},
+        "real": real,
+        "seed": request.seed,
+        "device": str(request.device),
+        "versions": {
+            "gancli": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "torch-fidelity": torch_fidelity.__version__,
+            "torchmetrics": torchmetrics.__version__,
+        },
+    }

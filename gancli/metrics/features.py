@@ -1,0 +1,358 @@
+"""Networks that turn images into features, and where their weights come from.
+
+Weights are looked up in ``$GANCLI_HOME/features``, then where torch keeps its downloads, and downloaded into the former
+where there is a network. No pickle is run: checkpoints are read with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancli import paths
+from gancli.errors import GancliError, RunError, nearest
+
+TORCHVISION = "torchvision:"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights that its authors distribute.
+
+    Attributes:
+        file: its name.
+        url: where it can be downloaded.
+        sha256: of its content.
+    """
+
+    file: str
+    url: str
+    sha256: str
+
+
+INCEPTION = Weights(
+    "weights-inception-2015-12-05-6726825d.pth",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
+VGG16 = Weights(
+    "vgg16-397923af.pth",
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+)
+LPIPS = Weights(
+    "weights-vgg16-lpips.pth",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-vgg16-lpips.pth",
+    "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+)
+CLIP = Weights(
+    "ViT-B-32.pt",
+    "https://openaipublic.azureedge.net/clip/models/"
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+)
+
+
+class Features(NamedTuple):
+    """What a network says of N images.
+
+    Attributes:
+        values: float32 [N, D].
+        logits: float32 [N, K] of the classes that it was trained on, or None where it has none.
+    """
+
+    values: Tensor
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network that images go through, and how, as a report states it.
+
+    Attributes:
+        name: as in ``--features``.
+        network: uint8 [N, 3, H, W] on its device -> ``Features``.
+        preprocessing: what is done to the images first, in words.
+        weights: file names and SHA-256 of what it was loaded from.
+    """
+
+    name: str
+    network: Callable[[Tensor], Features]
+    preprocessing: str
+    weights: dict[str, str]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Features:
+        """Returns the features of images, uint8 [N, 3, H, W] on the extractor's device, on the CPU.
+
+        Raises:
+            RunError: they are not finite.
+        """
+        values, logits = self.network(images)
+        values, logits = values.float().cpu(), None if logits is None else logits.float().cpu()
+        if not values.isfinite().all() or (logits is not None and not logits.isfinite().all()):
+            raise RunError(f"features of {self.name} are infinite or no numbers", "is it the right file of weights?")
+        return Features(values, logits)
+
+    @property
+    def key(self) -> str:
+        """What decides the features of an image, for names of cached statistics."""
+        return f"{self.name} {self.preprocessing} {sorted(self.weights.items())}"
+
+
+NAMES = ("inception", "vgg16", "clip", "dinov2")
+"""Extractors of torch-fidelity that ``--features`` knows by name."""
+
+
+def load_extractor(name: str, device: torch.device, weights: Path | None = None) -> Extractor:
+    """Loads the network that ``--features`` names, with the weights that ``--weights`` names.
+
+    Args:
+        name: one of ``NAMES``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
+            images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
+        device: where it computes.
+        weights: a file of its weights, instead of the one that is distributed.
+
+    Raises:
+        GancliError: there is no such network, no such file, or no weights and no network to get them.
+    """
+    if name in NAMES:
+        return _of_torch_fidelity(name, device, weights)
+    if name.startswith(TORCHVISION):
+        return _of_torchvision(name.removeprefix(TORCHVISION), device, weights)
+    path = Path(name)
+    if not path.is_file():
+        known = f"known are: {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
+        raise GancliError(f"--features {name}: there is no such network or file", nearest(name, NAMES) or known)
+    if weights is not None:
+        raise GancliError(f"--weights {weights}: {name} has weights of its own", "leave --weights out")
+    return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
+
+
+def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features]:
+    """Loads a TorchScript (``torch.jit.save``) or ``torch.export`` file that says ``Features`` of images.
+
+    Raises:
+        GancliError: it is neither.
+    """
+    module: Any
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if path.suffix == ".pt2":
+                module = torch.export.load(path).module().to(device)
+            else:
+                module = torch.jit.load(path, map_location=device).eval()
+        except Exception as error:
+            raise GancliError(
+                f"{path} is no TorchScript or torch.export file: {str(error).strip().splitlines()[0]}",
+                "torch.jit.save(torch.jit.trace(network, images), 'features.pt') makes one",
+            ) from error
+
+    def network(images: Tensor) -> Features:
+        try:
+            said = module(images)
+        except Exception as error:
+            what = str(error).strip().splitlines()[-1]
+            raise GancliError(
+                f"{path} cannot take images {str(images.dtype).removeprefix('torch.')} {list(images.shape)}: {what}",
+                "it has to take uint8 [N, 3, H, W] of any N, H and W",
+            ) from error
+        values, logits = said if isinstance(said, tuple) else (said, None)
+        for value in (values, *([] if logits is None else [logits])):
+            if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(images):
+                raise GancliError(
+                    f"{path} returns no features [N, D] of images {list(images.shape)}",
+                    "it has to return features [N, D], or features and logits [N, K]",
+                )
+        return Features(values, logits)
+
+    return network
+
+
+def find_weights(wanted: Weights, what: str) -> Path:
+    """Returns a distributed file of weights, downloaded where that is necessary and possible.
+
+    Args:
+        wanted: the file.
+        what: what it is for, in words.
+
+    Raises:
+        GancliError: it is not there and cannot be downloaded.
+    """
+    place = paths.home() / "features" / wanted.file
+    for path in (place, Path(torch.hub.get_dir()) / "checkpoints" / wanted.file):
+        if path.is_file():
+            return path
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Written aside and renamed when its SHA-256 is right.
+        torch.hub.download_url_to_file(wanted.url, str(place), hash_prefix=wanted.sha256, progress=False)
+    except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+        raise GancliError(
+            f"the weights of {what} are not here and cannot be downloaded ({getattr(error, 'reason', error)}): "
+            f"{wanted.file}, SHA-256 {wanted.sha256}",
+            f"get {wanted.url}\nand put it at {place}; or --features torchvision:NAME --weights FILE",
+        ) from error
+    return place
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Reads a checkpoint of weights without running anything in it.
+
+    Raises:
+        GancliError: it cannot be read, or holds something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise GancliError(f"--weights {path}: {error.strerror or error}") from error
+    except Exception as error:
+        raise GancliError(f"{path} is no checkpoint that can be read without running code in it") from error
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise GancliError(f"{path} holds something else than the tensors of a network")
+    return state
+
+
+def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) -> Extractor:
+    from torch_fidelity.utils import create_feature_extractor
+
+    def create(
+        registered: str, layers: list[str], size: int, **options: Any
+    ) -> tuple[Callable[[Tensor], Features], str]:
+        made = create_feature_extractor(registered, layers, cuda=False, verbose=False, **options).to(device)
+        return lambda images: Features(*made(images)), f"bilinear to {size}x{size} as TensorFlow 1 has it"
+
+    if name == "dinov2":
+        if weights is not None:
+            raise GancliError(f"--weights {weights}: dinov2 finds its weights by itself", "leave --weights out")
+        hub = Path(torch.hub.get_dir())
+        try:
+            network, how = create("dinov2-vit-l-14", ["dinov2"], 224)
+        except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+            raise GancliError(
+                f"the code and weights of dinov2 are not here and cannot be downloaded ({error})",
+                f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, and its "
+                f"dinov2_vitl14_pretrain.pth at {hub / 'checkpoints'}",
+            ) from error
+        return Extractor(
+            name, network, how, {file.name: sha256(file) for file in hub.glob("checkpoints/dinov2_vitl14_*")}
+        )
+
+    wanted = {"inception": INCEPTION, "vgg16": VGG16, "clip": CLIP}[name]
+    path = weights or find_weights(wanted, f"the features {name}")
+    if name == "clip":
+        load_module(path, torch.device("cpu"))  # torch-fidelity reads it as TorchScript
+        network, how = create("clip-vit-b-32", ["clip"], 224, feature_extractor_weights_path=path)
+        return Extractor(name, network, how, {path.name: sha256(path)})
+    # torch-fidelity would unpickle whatever the file holds; it gets a copy of the tensors alone.
+    tensors = io.BytesIO()
+    torch.save(read_state(path), tensors)
+    tensors.seek(0)
+    registered, layers, size = {
+        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299),
+        "vgg16": ("vgg16", ["fc2_relu"], 224),
+    }[name]
+    try:
+        network, how = create(registered, layers, size, feature_extractor_weights_path=tensors)
+    except RuntimeError as error:
+        raise GancliError(f"{path} does not hold the weights of {name}: {_first_line(error)}") from error
+    return Extractor(name, network, how, {path.name: sha256(path)})
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+class _Penultimate(nn.Module):
+    """A classifier of torchvision -> what its last layer gets, and what it makes of it."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+        linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
+        # SqueezeNet classifies by a convolution.
+        last = linear[-1] if linear else [m for m in classifier.modules() if isinstance(m, nn.Conv2d)][-1]
+        last.register_forward_pre_hook(self._keep)
+        self.seen: Tensor | None = None
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.seen = inputs[0] if inputs[0].ndim == 2 else inputs[0].mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Features:
+        logits = self.classifier(x)
+        assert self.seen is not None
+        return Features(self.seen, logits)
+
+
+class _Pooled(nn.Module):
+    """Convolutions of torchvision -> their mean over all pixels."""
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> Features:
+        return Features(self.features(x).mean(dim=(2, 3)))
+
+
+def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Extractor:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise GancliError(
+            f"--features {TORCHVISION}{name}: torchvision has no such classifier",
+            nearest(name, known) or f"for instance {TORCHVISION}resnet50",
+        )
+    distributed = models.get_model_weights(name).DEFAULT
+    if weights is None:
+        file = distributed.url.rsplit("/", 1)[-1]
+        weights = find_weights(Weights(file, distributed.url, file.rpartition("-")[2].partition(".")[0]), name)
+    state = read_state(weights)
+    classifier = models.get_model(name, weights=None)
+    body = getattr(classifier, "features", None)
+    try:
+        if body is not None and state.keys() == body.state_dict().keys():
+            body.load_state_dict(state)
+            network: nn.Module = _Pooled(body)
+        else:
+            classifier.load_state_dict(state)
+            network = _Penultimate(classifier)
+    except RuntimeError as error:
+        raise GancliError(f"{weights} does not hold the weights of {name}: {_first_line(error)}") from error
+    network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    how = distributed.transforms()
+    (size,) = how.crop_size
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (how.mean, how.std))
+
+    def prepared(images: Tensor) -> Features:
+        x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+        said: Features = network(((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last))
+        return said
+
+    return Extractor(
+        f"{TORCHVISION}{name}",
+        prepared,
+        f"bilinear to {size}x{size}, antialiased, as ImageNet",
+        {weights.name: sha256(weights)},
+    )

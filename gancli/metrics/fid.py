@@ -1,0 +1,65 @@
+"""Fréchet distance of features (Heusel et al. 2017, arXiv 1706.08500, equation 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+from gancli.console import warn
+from gancli.errors import GancliError
+from gancli.metrics.base import Metric, Task, Values
+from gancli.metrics.statistics import Moments, moments
+
+
+def frechet(one: Moments, other: Moments) -> float:
+    """Returns |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two Gaussians."""
+    pair = [{"mu": side.mean, "sigma": side.covariance} for side in (one, other)]
+    return float(fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID])
+
+
+class FID(Metric):
+    name = "fid"
+    title = "Fréchet distance of features (Heusel et al. 2017)"
+    extractor = "inception"
+    keeps_features = False
+
+    def values(self, task: Task, extractor: str) -> Values:
+        known = task.known[extractor].moments
+        made = task.made.features[extractor]
+        if known.mean.shape[0] != made.shape[1]:
+            raise GancliError(
+                f"the statistics are of {known.mean.shape[0]} features, but {extractor} has {made.shape[1]}",
+                "they were made with other --features",
+            )
+        for count, what in ((len(made), "images to judge"), (known.images, "real images")):
+            if 0 < count <= made.shape[1]:
+                warn(
+                    f"fid: {count:,} {what} are too few for the covariance of {made.shape[1]:,} features: the distance "
+                    f"is too large, and compares only with others of as many images; take more than {made.shape[1]:,}"
+                )
+        return {"fid": frechet(moments(made), known)}
+
+
+class ClassFID(Metric):
+    name = "class-fid"
+    title = "Fréchet distance within each class, and its mean"
+    extractor = "inception"
+
+    def __init__(self, task: Task) -> None:
+        if not task.classes:
+            raise GancliError("class-fid: there are no classes to compare within", "leave class-fid out")
+
+    def values(self, task: Task, extractor: str) -> Values:
+        real, made = task.features(extractor, self.name), task.made.features[extractor]
+        classes = task.known[extractor].labels
+        assert classes is not None
+        assert task.made.labels is not None
+        distances = {}
+        for label, name in enumerate(task.classes):
+            sides = [features[labels == label] for features, labels in ((made, task.made.labels), (real, classes))]
+            if min(map(len, sides)) < 2:
+                raise GancliError(
+                    f"class-fid: there are less than two images of class {name} on one side", "more images, -n"
+                )
+            distances[f"class_fid[{name}]"] = frechet(*map(moments, sides))
+        return {"class_fid": float(np.mean(list(distances.values()))), **distances}

@@ -1,0 +1,128 @@
+"""Perceptual path length (Karras, Laine & Aila 2018, arXiv 1812.04948, section 4.1).
+
+How much an image changes, as LPIPS sees it, over a step of 1e-4 on the path between two random latents, divided by
+the square of the step. ``full`` steps from anywhere on the path, ``end`` from its beginning. Paths in z are great
+circles, in w straight. The lowest and the highest percent are left out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancli.architectures.base import StyleModel
+from gancli.errors import GancliError
+from gancli.generation.latents import Points
+from gancli.generation.paths import lerp, slerp
+from gancli.metrics.base import Metric, Task, Values
+from gancli.metrics.features import LPIPS, VGG16, find_weights, read_state
+from gancli.metrics.images import Sampled
+from gancli.seeding import derive
+
+EPSILON = 1e-4
+LARGEST = 256
+"""Side in pixels; larger images are reduced to it."""
+SPREAD = (1, 99)
+"""Percentiles between which distances count."""
+
+
+def load_lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns torch-fidelity's LPIPS: float [N, 3, H, W] in 0..255, twice -> [N, 1, 1].
+
+    Raises:
+        GancliError: its weights are not here and cannot be downloaded.
+    """
+    from torch_fidelity.utils import create_sample_similarity
+
+    found = {weights.file: find_weights(weights, "LPIPS, for ppl") for weights in (VGG16, LPIPS)}
+    before = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory(prefix="gancli-lpips-") as folder:
+        # torch-fidelity unpickles what it finds where torch keeps downloads; it finds copies of the tensors alone.
+        checkpoints = Path(folder) / "checkpoints"
+        checkpoints.mkdir()
+        for file, path in found.items():
+            torch.save(read_state(path), checkpoints / file)
+        torch.hub.set_dir(folder)
+        try:
+            measure = create_sample_similarity(
+                "lpips-vgg16", cuda=False, verbose=False, sample_similarity_resize=None, sample_similarity_dtype=None
+            )
+        finally:
+            torch.hub.set_dir(before)
+    distance: Callable[[Tensor, Tensor], Tensor] = measure.to(device)
+    return distance
+
+
+class PathLength(Metric):
+    name = "ppl"
+    title = "perceptual path length in z and w, full and end (Karras et al. 2018)"
+    needs_real = False
+
+    def __init__(self, task: Task) -> None:
+        if not isinstance(task.made.images, Sampled):
+            raise GancliError("ppl walks through the latents of a model, which there are none of", "leave ppl out")
+        self._lpips = load_lpips(task.device)
+
+    def values(self, task: Task, extractor: str) -> Values:
+        sampled = task.made.images
+        assert isinstance(sampled, Sampled)
+        spaces = ("z", "w") if isinstance(sampled.renderer.model, StyleModel) else ("z",)
+        found = {}
+        for space in spaces:
+            for sampling in ("full", "end"):
+                found[f"ppl_{space}_{sampling}"] = self._length(task, sampled, space, sampling)
+        return found
+
+    def _length(self, task: Task, sampled: Sampled, space: str, sampling: str) -> float:
+        distances = []
+        batch = max(1, task.batch // 2)
+        with task.progress(f"ppl in {space}, {sampling}", sampled.count) as bar:
+            for first in range(0, sampled.count, batch):
+                count = min(batch, sampled.count - first)
+                ends = [sampled.points(2 * (first + side * count), count) for side in (0, 1)]
+                generator = torch.Generator().manual_seed(derive(task.seed, "ppl", first))
+                t = torch.rand(count, generator=generator, dtype=torch.float64)
+                if sampling == "end":
+                    t = torch.zeros_like(t)
+                distances.append(self._distances(task, sampled, ends, t, space))
+                bar.advance(count)
+        lengths = np.concatenate(distances)
+        low, high = (
+            np.percentile(lengths, SPREAD[0], method="lower"),
+            np.percentile(lengths, SPREAD[1], method="higher"),
+        )
+        return float(lengths[(low <= lengths) & (lengths <= high)].mean())
+
+    def _distances(
+        self, task: Task, sampled: Sampled, ends: list[Points], t: Tensor, space: str
+    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        renderer = sampled.renderer
+        if space == "w":
+            ends = [renderer.styles(points) for points in ends]
+        a, b = (points.values.double().flatten(1) for points in ends)
+        blend = slerp if space == "z" else lerp
+        images = []
+        for step in (t, t + EPSILON):
+            values = blend(a, b, step).float().reshape(ends[0].values.shape)
+            # The class and the noise of the path's first end, at either step.
+            points = Points(values, ends[0].seeds, ends[0].labels, ends[0].space)
+            images.append(torch.cat(list(renderer.images(points))))
+        with torch.inference_mode():
+            one, other = (_prepared(part.to(task.device)) for part in images)
+            found = self._lpips(one, other).flatten() / EPSILON**2
+        lengths: np.ndarray[tuple[int], np.dtype[np.float64]] = found.double().cpu().numpy()
+        return lengths
+
+
+def _prepared(images: Tensor) -> Tensor:
+    """Float [N, C, H, W] in [-1, 1] -> [N, 3, h, w] in 0..255, h and w at most 256."""
+    images = (images + 1) * 127.5
+    images = images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+    factor = max(images.shape[2:]) // LARGEST
+    return F.avg_pool2d(images, factor) if factor > 1 else images

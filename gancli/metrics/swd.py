@@ -1,0 +1,151 @@
+"""Sliced Wasserstein distance of patches (Karras et al. 2017, arXiv 1710.10196, section 5).
+
+From every level of an image's Laplacian pyramid 128 patches of 7 x 7 pixels are drawn. Those of a level are
+normalised, projected onto random directions, and compared by the Wasserstein distance of each projection: the mean
+difference of the sorted values. Numbers are multiplied by 1000, as in the paper.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancli.console import warn
+from gancli.errors import GancliError
+from gancli.metrics.base import Metric, Task, Values
+from gancli.metrics.images import Part
+from gancli.metrics.statistics import Floats, Spool
+from gancli.seeding import derive
+
+IMAGES = 8192
+"""Most images of each side that are looked at, as in the authors' code."""
+PATCHES = 128
+"""Of each image and level."""
+PATCH = 7
+DIRECTIONS = 512
+AT_A_TIME = 32
+"""Directions whose projections are in memory at a time."""
+ROWS = 2**16
+SMALLEST = 16
+"""Side in pixels of the last level."""
+
+
+def _filter(images: Tensor, gain: float) -> Tensor:
+    """Smooths with [1, 4, 6, 4, 1] x [1, 4, 6, 4, 1] / 256, times ``gain``; images go on mirrored at their edges."""
+    side = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
+    channels = images.shape[1]
+    kernel = (gain / 256 * torch.outer(side, side)).expand(channels, 1, 5, 5)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=channels)
+
+
+def laplacian_pyramid(images: Tensor) -> list[Tensor]:
+    """Returns what each level adds to the next smaller one, largest first, and at the end the smallest image.
+
+    Args:
+        images: float [N, C, H, W]; halved until a side is odd or would be below 16 pixels.
+    """
+    levels = []
+    while min(images.shape[2:]) >= 2 * SMALLEST and not any(side % 2 for side in images.shape[2:]):
+        smaller = _filter(images, 1)[:, :, ::2, ::2]
+        spread = torch.zeros_like(images)
+        spread[:, :, ::2, ::2] = smaller
+        levels.append(images - _filter(spread, 4))
+        images = smaller
+    return [*levels, images]
+
+
+def patches(level: Tensor, generator: np.random.Generator) -> Floats:
+    """Draws 128 patches from each image [N, C, H, W]: float32 [N * 128, C * 49]."""
+    n, _, height, width = level.shape
+    image = np.repeat(np.arange(n), PATCHES)[:, None, None]
+    top, left = (generator.integers(0, side - PATCH + 1, n * PATCHES)[:, None, None] for side in (height, width))
+    window = np.arange(PATCH)
+    found: Floats = level.numpy()[image, :, top + window[:, None], left + window]  # [n * 128, 7, 7, C]
+    return np.ascontiguousarray(found.transpose(0, 3, 1, 2)).reshape(len(found), -1)
+
+
+def normaliser(rows: Floats, channels: int) -> tuple[Floats, Floats]:
+    """Returns what to subtract from rows [M, C * 49] and to divide them by, so that each channel is 0 +- 1 over all."""
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for first in range(0, len(rows), ROWS):
+        part = rows[first : first + ROWS].reshape(-1, channels, PATCH**2).astype(np.float64)
+        total += part.sum(axis=(0, 2))
+        squares += np.square(part).sum(axis=(0, 2))
+    count = len(rows) * PATCH**2
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    # A level where nothing varies has the same everywhere, whatever it is divided by.
+    deviation[deviation == 0] = 1
+    return tuple(np.repeat(values, PATCH**2).astype(np.float32) for values in (mean, deviation))  # type: ignore[return-value]
+
+
+def sliced_wasserstein(one: Floats, other: Floats, channels: int, seed: int) -> float:
+    """Returns the mean over random directions of the Wasserstein distance between two sets of patches of one size."""
+    width = one.shape[1]
+    generator = np.random.default_rng(seed)
+    directions = generator.standard_normal((width, DIRECTIONS)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=0)
+    scales = [normaliser(rows, channels) for rows in (one, other)]
+    distances = []
+    for first in range(0, DIRECTIONS, AT_A_TIME):
+        chosen = directions[:, first : first + AT_A_TIME]
+        sides: list[NDArray[np.float32]] = []
+        for rows, (mean, deviation) in zip((one, other), scales, strict=True):
+            projected = [
+                ((rows[start : start + ROWS] - mean) / deviation) @ chosen for start in range(0, len(rows), ROWS)
+            ]
+            sides.append(np.sort(np.concatenate(projected), axis=0))
+        distances.append(np.abs(sides[0] - sides[1]).mean())
+    return float(np.mean(distances))
+
+
+class SWD(Metric):
+    name = "swd"
+    title = "sliced Wasserstein distance of patches, x 1000, by level (Karras et al. 2017)"
+
+    def __init__(self, task: Task) -> None:
+        self._seed = task.seed
+        self._levels: dict[str, dict[int, Spool]] = {"made": {}, "real": {}}
+        self._seen = {"made": 0, "real": 0}
+        self._shape: tuple[int, ...] | None = None
+
+    def see_made(self, part: Part, pair: Part | None) -> None:
+        self._see("made", part)
+
+    def see_real(self, part: Part) -> None:
+        self._see("real", part)
+
+    def _see(self, side: str, part: Part) -> None:
+        pixels = part.pixels[: IMAGES - self._seen[side]]
+        if not len(pixels):
+            return
+        if self._shape is None:
+            self._shape = pixels.shape[1:]
+            if min(self._shape[:2]) < SMALLEST:
+                raise GancliError(f"swd needs images of {SMALLEST} pixels on each side at least", "leave swd out")
+        if pixels.shape[1:] != self._shape:
+            (height, width, _), (other_height, other_width, _) = self._shape, pixels.shape[1:]
+            raise GancliError(
+                f"swd compares images of one size, but there are {width}x{height} and {other_width}x{other_height}",
+                "leave swd out",
+            )
+        generator = np.random.default_rng(derive(self._seed, "patches", side, self._seen[side]))
+        images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+        for number, level in enumerate(laplacian_pyramid(images)):
+            self._levels[side].setdefault(number, Spool()).add(patches(level.contiguous(), generator))
+        self._seen[side] += len(pixels)
+
+    def values(self, task: Task, extractor: str) -> Values:
+        assert self._shape is not None
+        count = min(self._seen.values())
+        if count < IMAGES:
+            warn(f"swd: {count:,} images instead of {IMAGES:,}; it compares only with others of as many")
+        found = {}
+        for number in self._levels["made"]:
+            one, other = (self._levels[side][number].read()[: count * PATCHES] for side in ("made", "real"))
+            distance = sliced_wasserstein(one, other, self._shape[2], derive(self._seed, "directions", number))
+            found[f"swd_{self._shape[0] // 2**number}"] = 1000 * distance
+        return {"swd": float(np.mean(list(found.values()))), **found}
