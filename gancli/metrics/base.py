@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancli.errors import GancliError
 from gancli.metrics.features import Extractor
 from gancli.metrics.images import ImageSet, Part
 from gancli.metrics.statistics import Floats, Known
@@ -68,18 +67,10 @@ class Task:
     device: torch.device
     progress: Callable[[str, int], Any]
 
-    def features(self, extractor: str, metric: str) -> Floats:
-        """Returns the features of the real images one by one.
-
-        Raises:
-            GancliError: the statistics were read from a file that has only their moments.
-        """
+    def features(self, extractor: str) -> Floats:
+        """Returns the features of the real images one by one."""
         found = self.known[extractor].features
-        if found is None:
-            raise GancliError(
-                f"--stats holds mean and covariance only, but {metric} needs the features of every image",
-                f"--data SOURCE --save-stats FILE --metrics {metric} makes a file that has them",
-            )
+        assert found is not None  # metrics with keeps_features have them
         return found
 
 

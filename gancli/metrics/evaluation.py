@@ -143,13 +143,26 @@ def evaluate(request: Request, comparison: Comparison, progress: Callable[[str, 
         device=request.device,
         progress=progress,
     )
+    needed = _needed_features(wanted)
+    if request.stats is not None:
+        task.known = _from_file(request.stats, needed, task)
     metrics = {name: METRICS[name](task) for name in wanted}
     _look_at_made(task, list(metrics.values()), real if comparison.paired else None)
-    _know_real(task, request, wanted, list(metrics.values()))
-    values = {}
-    for name, metric in metrics.items():
-        values[name] = check_finite(metric.values(task, wanted[name]))
+    if real is not None:
+        _know_real(task, real, needed, list(metrics.values()))
+    if request.save_stats is not None:
+        _save(task, request.save_stats)
+    values = {name: check_finite(metric.values(task, wanted[name])) for name, metric in metrics.items()}
     return Report(values, _protocol(task, request, wanted, comparison.about))
+
+
+def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:
+    """Returns which features of the real images are needed, and whether of each image and not only their moments."""
+    needed: dict[str, bool] = {}
+    for name, extractor in wanted.items():
+        if extractor and METRICS[name].needs_real:
+            needed[extractor] = needed.get(extractor, False) or METRICS[name].keeps_features
+    return needed
 
 
 def _look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) -> None:
@@ -206,58 +219,61 @@ def _check_count(side: Side) -> None:
         raise GancliError(f"{side.images.name} has {side.count} image that can be read; metrics compare several")
 
 
-def _know_real(task: Task, request: Request, wanted: Mapping[str, str], metrics: Sequence[Metric]) -> None:
+def _know_real(task: Task, real: Stored, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
     """Finds or makes the statistics of the real images, and shows these to metrics that want to see them."""
-    by_features = {
-        extractor: any(METRICS[name].keeps_features for name, its in wanted.items() if its == extractor)
-        for extractor in task.extractors
-        if any(METRICS[name].needs_real for name, its in wanted.items() if its == extractor)
-    }
-    if request.stats is not None:
-        if len(by_features) > 1:
-            raise GancliError(
-                f"--stats {request.stats} holds one kind of features, but the metrics need {' and '.join(by_features)}",
-                "--features NAME takes one for all",
-            )
-        for extractor in by_features:
-            task.known[extractor] = _fitting(Known.load(request.stats), task.extractors[extractor], request.stats)
-    if task.real is None:
-        return
-    real = task.real.images
-    assert isinstance(real, Stored)
-    files = {extractor: _cache(task.extractors[extractor], real, keeps) for extractor, keeps in by_features.items()}
+    assert task.real is not None
     missing = {}
-    for extractor, keeps in by_features.items():
-        if extractor in task.known:
-            continue
-        path = next(
-            (path for path in (files[extractor], _cache(task.extractors[extractor], real, True)) if path.is_file()),
-            None,
-        )
-        if path is None:
-            missing[extractor] = keeps
+    for extractor, keeps in needed.items():
+        # What holds the features has the moments, too.
+        places = [_cache(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            missing[extractor] = places[0]
         else:
-            task.known[extractor] = Known.load(path)
+            task.known[extractor] = Known.load(found)
+            task.real.count = task.known[extractor].moments.images
     watching = [metric for metric in metrics if type(metric).see_real is not Metric.see_real]
     if missing or watching:
-        _look_at_real(task, watching, missing)
-        for extractor in missing:
-            task.known[extractor].save(files[extractor])
-    elif task.known:
-        task.real.count = next(iter(task.known.values())).moments.images
-    if request.save_stats is not None:
-        if len(task.known) != 1:
+        _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing})
+    for extractor, path in missing.items():
+        task.known[extractor].save(path)
+
+
+def _from_file(path: Path, needed: Mapping[str, bool], task: Task) -> dict[str, Known]:
+    """Returns the statistics that ``--stats`` names, if they are of the features that are needed."""
+    known = Known.load(path)
+    if len(needed) > 1:
+        raise GancliError(
+            f"--stats {path} holds one kind of features, but the metrics need {' and '.join(needed)}",
+            "--features NAME takes one for all",
+        )
+    for extractor, keeps in needed.items():
+        features, here = known.protocol.get("features"), task.extractors[extractor].key
+        if features not in (None, here):
+            raise GancliError(f"--stats {path}: these statistics are of other features: {features}", f"here are {here}")
+        if keeps and known.features is None:
             raise GancliError(
-                "--save-stats writes the statistics of one kind of features, but "
-                + (f"here are {' and '.join(task.known)}" if task.known else "no metric needs any"),
-                "--features NAME, and a metric such as fid",
+                f"--stats {path} holds mean and covariance only, but the features of every image are needed",
+                "only fid does without them",
             )
-        next(iter(task.known.values())).save(request.save_stats)
+    return dict.fromkeys(needed, known)
+
+
+def _save(task: Task, path: Path) -> None:
+    """Writes the statistics of the real images to the file that ``--save-stats`` names."""
+    if len(task.known) != 1:
+        raise GancliError(
+            "--save-stats writes the statistics of one kind of features, but "
+            + (f"here are {' and '.join(task.known)}" if task.known else "no metric needs any"),
+            "--features NAME, and a metric such as fid",
+        )
+    next(iter(task.known.values())).save(path)
 
 
 def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool]) -> None:
     assert task.real is not None
     images = task.real.images
+    task.real.count = 0
     spools = {name: (Spool(), Spool()) for name in missing}
     labels: list[NDArray[np.int64]] = []
     with task.progress(f"looking at {images.name}", len(images)) as bar:
@@ -287,20 +303,6 @@ def _cache(extractor: Extractor, images: Stored, keeps: bool) -> Path:
         / "statistics"
         / f"{hashlib.blake2b(what.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.npz"
     )
-
-
-def _fitting(known: Known, extractor: Extractor, path: Path) -> Known:
-    """Returns statistics from a file if they are of these features.
-
-    Raises:
-        GancliError: the file says that they are of others.
-    """
-    features = known.protocol.get("features")
-    if features is not None and features != extractor.key:
-        raise GancliError(
-            f"--stats {path}: these statistics are of other features: {features}", f"here are {extractor.key}"
-        )
-    return known
 
 
 def _protocol(task: Task, request: Request, wanted: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, Any]:

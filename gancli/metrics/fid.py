@@ -50,7 +50,7 @@ class ClassFID(Metric):
             raise GancliError("class-fid: there are no classes to compare within", "leave class-fid out")
 
     def values(self, task: Task, extractor: str) -> Values:
-        real, made = task.features(extractor, self.name), task.made.features[extractor]
+        real, made = task.features(extractor), task.made.features[extractor]
         classes = task.known[extractor].labels
         assert classes is not None
         assert task.made.labels is not None

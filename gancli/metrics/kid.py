@@ -18,7 +18,7 @@ class KID(Metric):
     extractor = "inception"
 
     def values(self, task: Task, extractor: str) -> Values:
-        made, real = task.made.features[extractor], task.features(extractor, self.name)
+        made, real = task.made.features[extractor], task.features(extractor)
         size = min(SUBSET, len(made), len(real))
         if size < 2:
             raise GancliError("kid needs two images on each side")

@@ -20,7 +20,7 @@ class PrecisionRecall(Metric):
     extractor = "vgg16"
 
     def values(self, task: Task, extractor: str) -> Values:
-        made, real = task.made.features[extractor], task.features(extractor, self.name)
+        made, real = task.made.features[extractor], task.features(extractor)
         if min(len(made), len(real)) <= NEIGHBOURS:
             raise GancliError(f"prc needs more than {NEIGHBOURS} images on each side")
         found = prc_features_to_metric(

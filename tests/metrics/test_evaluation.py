@@ -1,0 +1,296 @@
+"""Evaluations of folders through the command line: the numbers of torch-fidelity, whatever the batch and the order."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch_fidelity
+from tiny import WIDTH, Tiny, folder, script
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from gancli.cli.app import run
+
+
+class Registered(FeatureExtractorBase):  # type: ignore[misc]
+    """The same network as an extractor of torch-fidelity."""
+
+    def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
+        super().__init__(name, features_list)
+        self.network = Tiny()
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return "features", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "features"
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        said = dict(zip(("features", "logits"), self.network(images), strict=True))
+        return tuple(said[name] for name in self.features_list)
+
+
+torch_fidelity.register_feature_extractor("tiny", Registered)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    script(tmp_path / "tiny.pt")
+    folder(tmp_path / "made", 40, 1)
+    folder(tmp_path / "real", 50, 2, level=0.8)
+    return tmp_path
+
+
+def evaluate(capfd: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
+    """Runs the command with --json and returns the report."""
+    found = run(["evaluate", *words, "--json"])
+    out, err = capfd.readouterr()
+    assert found == code, err
+    assert "Traceback" not in err
+    report: dict[str, Any] = json.loads(out) if code == 0 else {"err": err}
+    return report
+
+
+def flat(report: dict[str, Any]) -> dict[str, float]:
+    return {name: value for values in report["metrics"].values() for name, value in values.items()}
+
+
+ALL = ("--metrics", "fid,kid,is,prc", "--features", "tiny.pt", "--seed", "2020")
+
+
+def test_the_numbers_are_those_of_torch_fidelity(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    theirs = torch_fidelity.calculate_metrics(
+        input1="made",
+        input2="real",
+        feature_extractor="tiny",
+        cuda=False,
+        fid=True,
+        kid=True,
+        isc=True,
+        prc=True,
+        kid_subset_size=40,
+        cache=False,
+        verbose=False,
+        save_cpu_ram=True,
+    )
+    ours = flat(evaluate(capfd, "made", "--data", "real", *ALL))
+    pairs = {
+        "fid": "frechet_inception_distance",
+        "kid": "kernel_inception_distance_mean",
+        "kid_std": "kernel_inception_distance_std",
+        "is": "inception_score_mean",
+        "is_std": "inception_score_std",
+        "precision": "precision",
+        "recall": "recall",
+    }
+    for name, key in pairs.items():
+        assert ours[name] == pytest.approx(theirs[key], rel=1e-6, abs=1e-9), name
+    assert ours["kid_x100"] == pytest.approx(100 * ours["kid"])
+    assert ours["fid"] > 0.001
+    assert ours["is"] > 1.0005
+
+
+def test_neither_batch_nor_order_nor_cache_changes_anything(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = flat(evaluate(capfd, "made", "--data", "real", *ALL))
+    again = flat(evaluate(capfd, "made", "--data", "real", *ALL, "--batch", "7"))
+    assert again == pytest.approx(first, rel=1e-5)
+    names = sorted(path.name for path in (here / "made").iterdir())
+    (here / "turned").mkdir()
+    for name, other in zip(names, reversed(names), strict=True):
+        shutil.copy(here / "made" / name, here / "turned" / other)
+    turned = flat(evaluate(capfd, "turned", "--data", "real", *ALL))
+    for name in ("fid", "precision", "recall"):
+        assert turned[name] == pytest.approx(first[name], rel=1e-5)
+
+
+def test_a_set_is_no_distance_from_itself_and_far_from_another(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ("--metrics", "fid,kid,prc,swd", "--features", "tiny.pt")
+    same, other = (flat(evaluate(capfd, "real", "--data", data, *words)) for data in ("real", "made"))
+    assert abs(same["fid"]) < 1e-6
+    assert -0.02 < same["kid"] < 0  # unbiased: without the distance of each image from itself
+    assert (same["precision"], same["recall"]) == (1, 1)
+    assert same["swd"] < 60  # both draw patches of their own
+    assert other["fid"] > 1e-3
+    assert other["swd"] > 1.5 * same["swd"]
+
+
+def test_statistics_are_kept_saved_and_read(here: Path, capfd: pytest.CaptureFixture[str], gancli_home: Path) -> None:
+    words = ("--metrics", "fid,kid", "--features", "tiny.pt")
+    first = evaluate(capfd, "made", "--data", "real", *words, "--save-stats", "real.npz")
+    (kept,) = (gancli_home / "statistics").iterdir()
+    stamp = kept.stat().st_mtime_ns
+    again = evaluate(capfd, "made", "--data", "real", *words)
+    assert kept.stat().st_mtime_ns == stamp
+    assert again == first
+    loaded = evaluate(capfd, "made", "--stats", "real.npz", *words)
+    assert loaded["metrics"] == first["metrics"]
+    assert loaded["protocol"]["real"] == {"statistics": "real.npz"}
+    with np.load(here / "real.npz") as file:
+        assert file["mu"].shape == (WIDTH,)
+        assert file["features"].shape == (50, WIDTH)
+        np.testing.assert_allclose(file["sigma"], np.cov(file["features"], rowvar=False), rtol=1e-6)
+        # As other programs write them.
+        np.savez(here / "moments.npz", mu=file["mu"], sigma=file["sigma"])
+    fid = evaluate(capfd, "made", "--stats", "moments.npz", "--metrics", "fid", "--features", "tiny.pt")
+    assert flat(fid)["fid"] == pytest.approx(flat(first)["fid"], rel=1e-12)
+    err = evaluate(capfd, "made", "--stats", "moments.npz", *words, code=2)["err"]
+    assert "the features of every image are needed" in " ".join(err.split())
+
+    (here / "real/000.png").unlink()  # other images, other statistics
+    assert evaluate(capfd, "made", "--data", "real", *words)["metrics"] != first["metrics"]
+    assert len(list((gancli_home / "statistics").iterdir())) == 2
+
+
+def test_the_report_says_how_it_came_about(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    report = evaluate(capfd, "made", "--data", "real", *ALL, "-n", "30", "-o", "out/report.json")
+    assert json.loads((here / "out/report.json").read_text()) == report
+    protocol = report["protocol"]
+    assert protocol["made"]["images"] == 30
+    assert protocol["real"] == {"name": "real", "images": 30}
+    assert protocol["seed"] == 2020
+    assert protocol["features"]["fid"]["weights"].keys() == {"tiny.pt"}
+    assert len(protocol["features"]["fid"]["weights"]["tiny.pt"]) == 64
+    assert protocol["versions"]["torch-fidelity"] == torch_fidelity.__version__
+
+    assert run(["evaluate", "made", "--data", "real", "--metrics", "fid", "--features", "tiny.pt"]) == 0
+    out, err = capfd.readouterr()
+    header, row = out.splitlines()
+    assert header.split() == ["metric", "value", "better"]
+    assert row.split()[0] == "fid"
+    assert row.split()[2] == "lower"
+    assert "40 images of made; against 50 of real" in err
+
+
+def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "made", "--data", "real", "--metrics", "fid,psnr", "--features", "tiny.pt", "--json"]
+    (here / "real/040.png").unlink()
+    shutil.copytree(here / "made", here / "whole")
+    (here / "made/005.png").write_text("no picture")
+    (here / "real/006.png").write_text("no picture")
+    assert run(words) == 0
+    out, err = capfd.readouterr()
+    report = json.loads(out)
+    assert report["protocol"]["made"]["images"] == 38  # neither is one half of a pair left alone
+    for name in ("made/005.png", "real/006.png"):
+        assert f"left out: {name}" in err
+    for name in ("005.png", "006.png"):
+        (here / "whole" / name).unlink()
+        (here / "real" / name).unlink()
+    words[1] = "whole"
+    assert run(words) == 0
+    assert json.loads(capfd.readouterr().out)["metrics"]["psnr"] == pytest.approx(report["metrics"]["psnr"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["made", "--data", "real", "--metrics", "fud"], "there is no metric 'fud'"),
+        (["made", "--data", "real", "--features", "nothing.pt"], "there is no such network or file"),
+        (["made", "--data", "real", "--features", "torchvision:resnet51"], "torchvision has no such classifier"),
+        (["made", "--data", "real", "--features", "tiny.pt", "--weights", "x.pth"], "has weights of its own"),
+        (["made", "--data", "real", "--weights", "x.pth"], "of which network?"),
+        (["made", "--features", "tiny.pt"], "fid compares with real images"),
+        (["made", "--data", "nowhere"], "does not exist"),
+        (["made", "--data", "empty"], "empty is empty"),
+        (["empty", "--data", "real"], "empty is empty"),
+        (["made", "--data", "real", "--metrics", "ppl"], "walks through the latents of a model"),
+        (["made", "--data", "real", "--metrics", "coverage"], "modes of the built-in shapes"),
+        (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
+        (["made", "--data", "real", "--trunc", "1"], "it is no model"),
+        (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 1"),
+        (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
+        (["made", "--stats", "tiny.pt", "--features", "tiny.pt"], "holds no statistics"),
+        (["made", "--stats", "other.npz", "--features", "tiny.pt", "--metrics", "fid"], "of 3 features, but tiny.pt has 6"),
+        (["made", "--data", "real", "--features", "made/000.png"], "is no TorchScript or torch.export file"),
+        (["made", "--data", "real", "--features", "bad.pt"], "returns no features"),
+        (["made", "--data", "real", "--metrics", "ssim", "-n", "3", "--features", "tiny.pt"], "no image of made"),
+    ],
+)
+def test_wrong_input_is_said_in_words(
+    here: Path, words: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "empty").mkdir()
+    np.savez(here / "other.npz", mu=np.zeros(3), sigma=np.eye(3))
+    if "bad.pt" in words:
+        script(here / "bad.pt", torch.nn.Flatten(0))
+    if "ssim" in words:
+        for path in (here / "real").iterdir():
+            path.rename(path.with_name(f"x{path.name}"))
+    assert message in " ".join(evaluate(capfd, *words, code=2)["err"].split())
+
+
+def test_weights_that_are_nowhere_are_named_with_their_place(
+    here: Path, gancli_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from urllib.error import URLError
+
+    def no_network(*args: Any, **kwargs: Any) -> None:
+        raise URLError("no network here")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(here / "hub"))
+    err = evaluate(capfd, "made", "--data", "real", code=2)["err"]
+    assert "weights-inception-2015-12-05-6726825d.pth" in err
+    assert "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2" in err
+    assert str(gancli_home / "features") in err
+    # Anything may lie there: it is read without running code in it.
+    (gancli_home / "features").mkdir(exist_ok=True)
+    (gancli_home / "features/weights-inception-2015-12-05-6726825d.pth").write_bytes(b"cos\nsystem\n(S'touch x'\ntR.")
+    assert "without running code" in evaluate(capfd, "made", "--data", "real", code=2)["err"]
+    assert not (here / "x").exists()
+
+
+def test_torchvision_networks_take_weights_of_their_convolutions_or_all(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    network = squeezenet1_1(weights=None)
+    torch.save(network.state_dict(), here / "all.pth")
+    torch.save(network.features.state_dict(), here / "features.pth")
+    (made, real) = (folder(here / f"few{seed}", 4, seed) for seed in (3, 4))
+    words = (str(made), "--data", str(real), "--metrics", "kid", "--features", "torchvision:squeezenet1_1")
+    whole, part = (flat(evaluate(capfd, *words, "--weights", f"{name}.pth")) for name in ("all", "features"))
+    assert whole == pytest.approx(part, rel=1e-6)
+    torch.save({"a": torch.zeros(1)}, here / "other.pth")
+    err = evaluate(capfd, *words, "--weights", "other.pth", code=2)["err"]
+    assert "does not hold the weights of squeezenet1_1" in err
+
+
+@pytest.mark.slow
+def test_inception_is_that_of_torch_fidelity(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    torch.manual_seed(0)
+    torch.save({}, here / "none.pth")
+    with pytest.MonkeyPatch.context() as patch:  # it is never built without weights
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = FeatureExtractorInceptionV3("", ["2048"], feature_extractor_weights_path=str(here / "none.pth"))
+    torch.save(network.state_dict(), here / "random.pth")
+    theirs = torch_fidelity.calculate_metrics(
+        input1="made",
+        input2="real",
+        feature_extractor_weights_path=str(here / "random.pth"),
+        cuda=False,
+        kid=True,
+        isc=True,
+        fid=True,
+        kid_subset_size=40,
+        cache=False,
+        verbose=False,
+        save_cpu_ram=True,
+    )
+    words = ("--metrics", "kid,is,fid", "--features", "inception", "--weights", "random.pth", "--seed", "2020")
+    ours = flat(evaluate(capfd, "made", "--data", "real", *words))
+    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6, abs=1e-9)
+    assert ours["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
