@@ -350,7 +350,7 @@ class TrainingDisplay:
         left = "-"
         status = [f"{number(self._images / max(now - self._begin, 1e-9))} images/s"]
         if self._records:
-            last = self._records[-1]
+            last = next((each for each in reversed(self._records) if "images_per_s" in each), self._records[-1])
             status = self._rates(last)
             if "epoch" in last:
                 status.insert(0, f"epoch {last['epoch']:.2f}")

@@ -188,6 +188,16 @@ class TurnConfig(Section):
         return self
 
 
+class EvaluateConfig(Section):
+    """What is measured of the model while it trains; the best checkpoint by it is kept."""
+
+    metric: str = Field("fid", description="metric, as `gancli evaluate` knows it; the first of its values counts")
+    every: int = Field(5000, ge=1, description="steps between two evaluations")
+    images: int = Field(5000, ge=2, description="most images of either side")
+    features: str | None = Field(None, description="network of the features; by default the metric's own")
+    weights: str | None = Field(None, description="file of its weights")
+
+
 class AidsConfig(Section):
     """Training aids for the discriminator (Salimans et al. 2016; Sønderby et al. 2016)."""
 
@@ -221,6 +231,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     turns: dict[str, TurnConfig] = Field({}, description="by player, for instance {D: {every: 2}}")
     aids: AidsConfig = AidsConfig()
+    evaluate: EvaluateConfig | None = Field(None, description="measure the model on the way; null: do not")
     init_from: str | None = Field(None, description="model file whose weights the run begins with")
     log_every: int = Field(50, ge=1, description="steps per line of the log")
     sample_every: int = Field(500, ge=1, description="steps between two sample grids")

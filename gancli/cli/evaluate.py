@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Cutoff, Json, complete_model
+from gancli.cli.options import AutoDevice, Cutoff, Features, Json, Weights, complete_model
 
 if TYPE_CHECKING:
-    from gancli.data.source import Source
-    from gancli.metrics.evaluation import Comparison, Report, Request
-    from gancli.metrics.images import Stored
-    from gancli.modelfile import ModelInfo
+    from gancli.metrics.comparison import Comparison
+    from gancli.metrics.evaluation import Report, Request
 
-MOST = 50_000
-"""Images that are sampled where there are as many real ones, as the papers do."""
 NAMED = 10
 """Unreadable images that are named."""
 
@@ -66,18 +62,8 @@ def evaluate(
         float | None, typer.Option("--trunc", metavar="T", help="Truncate, as sample does.  [default: not at all]")
     ] = None,
     cutoff: Cutoff = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="NAME",
-            help="inception, vgg16, clip, dinov2, torchvision:NAME, or a TorchScript or torch.export file.  "
-            "[default: inception; vgg16 for prc]",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Weights of --features, from a file.")
-    ] = None,
+    features: Features = None,
+    weights: Weights = None,
     classifier: Annotated[
         str | None,
         typer.Option("--classifier", metavar="NAME", help="For accuracy and separability; named as --features is."),
@@ -116,23 +102,21 @@ def evaluate(
     for option, value in (("-n", n), ("--batch", batch)):
         if value is not None and value < 1:
             raise GancliError(f"{option} {value}: must be at least 1")
-    if not 0 <= seed <= LARGEST - (n or MOST):
-        raise GancliError(f"--seed {seed}: must lie between 0 and 2^63 - 1")
     if split not in (None, "train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "train, test or all")
     if data is not None and stats is not None and save_stats is not None:
         raise GancliError("--stats and --save-stats cannot go together", "leave out one of them")
-    if weights is not None and features is None:
-        raise GancliError(f"--weights {weights}: of which network?", "--features torchvision:NAME")
     given = _are_images(model)
     for option, needed in (("--to", to), ("--trunc", trunc), ("--cutoff", cutoff)):
         if given and needed is not None:
             raise GancliError(f"{option} {needed}: {model} holds images, it is no model", f"leave {option} out")
 
     from gancli.devices import choose_device
-    from gancli.metrics.evaluation import Request, chosen_metrics
-    from gancli.metrics.evaluation import evaluate as measure
+    from gancli.metrics.comparison import MOST, of_files
+    from gancli.metrics.evaluation import METRICS, Evaluation, Request, chosen_metrics
 
+    if not 0 <= seed <= LARGEST - 2 * (n or MOST):  # a path has two ends
+        raise GancliError(f"--seed {seed}: must lie between 0 and 2^63 - 1")
     request = Request(
         metrics=chosen_metrics(metrics),
         features=features or "",
@@ -144,9 +128,12 @@ def evaluate(
         batch=batch,
         device=choose_device(device),
     )
-    wanted = Wanted(model, data, split, n, to, trunc, cutoff)
-    comparison = _of_files(wanted, request) if given else _of_model(wanted, request)
-    report = measure(request, comparison, console.progress)
+    if given:
+        paired = any(METRICS[name].needs_pairs for name in request.metrics)
+        comparison = of_files(model, data, split or "train", n, seed, paired=paired)
+    else:
+        comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff), request)
+    report = Evaluation(request, comparison, console.progress).run()
     _warn_of_bad(comparison)
     text = json.dumps({"metrics": report.metrics, "protocol": report.protocol}, indent=1, ensure_ascii=False)
     if output is not None:
@@ -187,71 +174,44 @@ def _are_images(argument: str) -> bool:
         return False
 
 
-def _of_files(wanted: Wanted, request: Request) -> Comparison:
-    """Compares two sets of files, as they are."""
-    from gancli.architectures.base import DataNeeds
-    from gancli.data.source import open_source
-    from gancli.metrics.evaluation import METRICS, Comparison
-    from gancli.metrics.images import by_name
-
-    source = open_source(wanted.model, "all", needs=DataNeeds())
-    made = _stored(source, channels=3)
-    about = {"kind": source.layout}
-    if wanted.data is None:
-        return Comparison(made.some(wanted.n, request.seed), about=about)
-    known = open_source(wanted.data, wanted.split or "train", needs=DataNeeds())
-    real = _stored(known, channels=3)
-    # What is drawn is drawn at the size of what it is compared with.
-    first = next(made.parts(1), None)
-    real.side = None if first is None else first.pixels.shape[1]
-    paired = any(METRICS[name].needs_pairs for name in request.metrics)
-    if paired:
-        made, real = by_name(made, real)
-    classes = known.classes if known.classes == source.classes else ()
-    return Comparison(made.some(wanted.n, request.seed), real.some(wanted.n, request.seed), paired, classes, about)
-
-
-def _stored(source: Source, domain: str | None = None, **how: Any) -> Stored:
-    """Returns the images of a source, or of one of its domains."""
-    import numpy as np
-
+def of_model(wanted: Wanted, request: Request) -> Comparison:
+    """Compares a model's images with real ones."""
+    from gancli.architectures.base import LatentModel, StyleModel, Translator
+    from gancli.cli.latent import open_model
+    from gancli.cli.options import wrong_model
+    from gancli.cli.translate import translator_towards
+    from gancli.config import validate_model
+    from gancli.data.source import NAMES, check, open_source
     from gancli.errors import GancliError
-    from gancli.metrics.images import Stored
-
-    if domain is None and len(source.domains) > 1:
-        raise GancliError(
-            f"{source.location} holds {' and '.join(source.domains)}, but one set of images is compared with another",
-            "give the folder of one of them",
-        )
-    domain = domain or next(iter(source.domains))
-    name = source.location if len(source.domains) == 1 else f"{source.location} ({domain})"
-    labels = source.labels.astype(np.int64) if source.labels is not None and source.labels.ndim == 1 else None
-    prepared = f" {vars(how['preparation'])}" if "preparation" in how else ""
-    return Stored(name, f"{source.fingerprint} {domain}{prepared}", source.domains[domain], labels=labels, **how)
-
-
-def _prepared(source: Source, domain: str | None, info: ModelInfo, image: str) -> Stored:
-    """Returns images of a source as they were resized for training, but never cropped at random."""
-    from gancli.data.cache import Preparation
+    from gancli.metrics.comparison import of_latents, of_translator
+    from gancli.metrics.evaluation import METRICS
+    from gancli.metrics.features import sha256
+    from gancli.modelfile import find_model, load_model, read_info
+    from gancli.registry import load_architecture
     from gancli.schema import DataConfig
 
-    config = DataConfig.model_validate(info.config["data"])
-    whole = config.model_copy(update={"load_size": None, "crop": "center"})
-    size = info.images[image]
-    preparation = Preparation.of((size.channels, size.height, size.width), whole)
-    return _stored(source, domain, channels=size.channels, preparation=preparation)
-
-
-def _of_model(wanted: Wanted, request: Request) -> Comparison:
-    """Compares a model's images with real ones."""
-    from gancli.architectures.base import Translator
-    from gancli.metrics.features import sha256
-    from gancli.modelfile import find_model, read_info
-    from gancli.registry import load_architecture
-
-    path = find_model(wanted.model)
+    name, path = wanted.model, find_model(wanted.model)
     info = read_info(path)
-    translates = issubclass(load_architecture(info.architecture), Translator)
+    kind = load_architecture(info.architecture)
+    translates = issubclass(kind, Translator)
+    if translates and not (wanted.trunc is None and wanted.cutoff is None):
+        raise GancliError(f"--trunc and --cutoff: a {info.architecture} has no latents", "leave them out")
+    if not translates and wanted.to is not None:
+        raise GancliError(f"--to {wanted.to}: a {info.architecture} does not translate", "leave --to out")
+    source = None
+    if translates or (request.stats is None and any(METRICS[metric].needs_real for metric in request.metrics)):
+        location = wanted.data or str(info.config["data"]["source"])
+        if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
+            raise GancliError(f"there is nothing to compare {name} with", "--data SOURCE")
+        needs = kind.data_needs(validate_model(info.architecture, info.config["model"]))
+        source = open_source(location, wanted.split or "train", needs=needs)
+        if translates and wanted.split is None and source.has_test:
+            source = open_source(location, "test", needs=needs)
+        reason = check(source, needs)
+        if reason is not None:
+            raise GancliError(f"{location} cannot be compared with what {name} makes: {reason}")
+    data = DataConfig.model_validate(info.config["data"])
+    shapes = [(size.channels, size.height, size.width) for size in (info.images[domain] for domain in info.domains)]
     about = {
         "kind": info.architecture,
         "model": path.name,
@@ -260,76 +220,39 @@ def _of_model(wanted: Wanted, request: Request) -> Comparison:
         "truncation": wanted.trunc,
         "cutoff": wanted.cutoff,
     }
-    return replace((_of_translator if translates else _of_latents)(wanted, request, path, info), about=about)
-
-
-def _open(wanted: Wanted, info: ModelInfo, *, prefers_test: bool = False) -> Source:
-    """Opens the real images that a model is compared with: those of ``--data``, or of its training by name."""
-    from gancli.config import validate_model
-    from gancli.data.source import NAMES, check, open_source
-    from gancli.errors import GancliError
-    from gancli.registry import load_architecture
-
-    location = wanted.data or str(info.config["data"]["source"])
-    if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
-        raise GancliError(f"there is nothing to compare {wanted.model} with", "--data SOURCE")
-    needs = load_architecture(info.architecture).data_needs(validate_model(info.architecture, info.config["model"]))
-    source = open_source(location, wanted.split or "train", needs=needs)
-    if prefers_test and wanted.split is None and source.has_test:
-        source = open_source(location, "test", needs=needs)
-    reason = check(source, needs)
-    if reason is not None:
-        raise GancliError(f"{location} cannot be compared with what {wanted.model} makes: {reason}")
-    return source
-
-
-def _of_latents(wanted: Wanted, request: Request, path: Path, info: ModelInfo) -> Comparison:
-    from gancli.architectures.base import StyleModel
-    from gancli.cli.latent import open_model
-    from gancli.errors import GancliError
-    from gancli.metrics.evaluation import METRICS, Comparison
-    from gancli.metrics.images import Sampled
-    from gancli.registry import load_architecture
-
-    if wanted.to is not None:
-        raise GancliError(f"--to {wanted.to}: a {info.architecture} does not translate", "leave --to out")
+    if translates:
+        assert source is not None
+        model, _ = load_model(path, request.device)
+        translator, to = translator_towards(model, info, name, wanted.to)
+        by_domain = dict(zip(translator.domains, shapes, strict=True))
+        comparison = of_translator(
+            name, translator, to, source, data, by_domain, request.device, n=wanted.n, seed=request.seed
+        )
+        return replace(comparison, about=about)
+    if not issubclass(kind, LatentModel):
+        model, _ = load_model(path, request.device)
+        raise wrong_model(name, model, info, "makes no images")
     opened = open_model(
-        wanted.model,
+        name,
         path,
         str(request.device),
         batch=request.batch,
         trunc=wanted.trunc,
         cutoff=wanted.cutoff,
-        noise="random" if issubclass(load_architecture(info.architecture), StyleModel) else None,
+        noise="random" if issubclass(kind, StyleModel) else None,
     )
-    real = None
-    if request.stats is None and any(METRICS[name].needs_real for name in request.metrics):
-        real = _prepared(_open(wanted, info), None, info, next(iter(info.images))).some(wanted.n, request.seed)
-    count = wanted.n or min(MOST, len(real) if real else MOST)
-    made = Sampled(wanted.model, opened.renderer, count, request.seed, opened.level)
-    return Comparison(made, real, classes=tuple(opened.classes))
-
-
-def _of_translator(wanted: Wanted, request: Request, path: Path, info: ModelInfo) -> Comparison:
-    from gancli.cli.translate import translator_towards
-    from gancli.errors import GancliError
-    from gancli.metrics.evaluation import Comparison
-    from gancli.metrics.images import Translated
-    from gancli.modelfile import load_model
-
-    if wanted.trunc is not None or wanted.cutoff is not None:
-        raise GancliError(f"--trunc and --cutoff: a {info.architecture} has no latents", "leave them out")
-    model, _ = load_model(path, request.device)
-    translator, domain = translator_towards(model, info, wanted.model, wanted.to)
-    source = _open(wanted, info, prefers_test=True)
-    names = dict(zip(translator.domains, info.domains, strict=True))
-    found = dict(zip(translator.domains, source.domains, strict=True))
-    (other,) = (each for each in translator.domains if each != domain)
-    inputs, real = (
-        _prepared(source, found[side], info, names[side]).some(wanted.n, request.seed) for side in (other, domain)
+    comparison = of_latents(
+        name,
+        opened.renderer,
+        source,
+        data,
+        shapes[0],
+        n=wanted.n,
+        seed=request.seed,
+        threshold=opened.level,
+        classes=opened.classes,
     )
-    made = Translated(f"{wanted.model} to {names[domain]}", translator, domain, inputs, request.device, request.seed)
-    return Comparison(made, real, source.paired)
+    return replace(comparison, about=about)
 
 
 def _warn_of_bad(comparison: Comparison) -> None:

@@ -82,6 +82,18 @@ Batch = Annotated[
 AutoDevice = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
 
 
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="NAME",
+        help="inception, vgg16, clip, dinov2, torchvision:NAME, or a TorchScript or torch.export file.  "
+        "[default: inception; vgg16 for prc]",
+    ),
+]
+Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of --features, from a file.")]
+
+
 def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) -> GancliError:
     """Returns the error of a command that needs another kind of model; the hint has the commands that this one knows.
 

@@ -55,6 +55,14 @@ def train(
         typer.Option("--on-bad-image", metavar="skip|error", help="What to do with an unreadable image."),
     ] = None,
     keep: Keep = None,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(
+            "--eval",
+            metavar="METRIC:N",
+            help="Measure every N steps, and keep the best in best/: fid:5000; --set train.evaluate... says how.",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool | None,
         typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
@@ -83,6 +91,7 @@ def train(
     if name is not None and out is not None:
         raise GancliError("--name and --out both say where the run goes", "give one of them")
     weights = str(find_model(init_from).resolve()) if init_from is not None else None
+    metric, every = _evaluation(evaluate)
     flags = {
         "data.source": (data, "--data"),
         "data.on_bad_image": (on_bad_image, "--on-bad-image"),
@@ -99,6 +108,8 @@ def train(
         "train.compile": (compile_, "--compile" if compile_ else "--no-compile"),
         "train.workers": (workers, "--workers"),
         "train.keep": (keep, "--keep"),
+        "train.evaluate.metric": (metric, "--eval"),
+        "train.evaluate.every": (every, "--eval"),
         "train.tensorboard": (tensorboard, "--tensorboard" if tensorboard else "--no-tensorboard"),
     }
     resolved = configuration.resolve(
@@ -130,6 +141,18 @@ def train(
         typer.echo(run.path)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)
+
+
+def _evaluation(text: str | None) -> tuple[str | None, int | None]:
+    """Returns the metric and the steps of ``--eval fid:5000``."""
+    from gancli.errors import GancliError
+
+    if text is None:
+        return None, None
+    metric, _, every = text.rpartition(":")
+    if not metric or not every.isdecimal():
+        raise GancliError(f"--eval {text}: must be a metric and a number of steps", "--eval fid:5000")
+    return metric, int(every)
 
 
 def _print_plan(config: RunConfig) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Format, Model, Noise
+from gancli.cli.options import AutoDevice, Batch, Cutoff, Features, Format, Model, Noise, Weights
+
+if TYPE_CHECKING:
+    import torch
 
 WITH_STYLES = [1.0, 0.7, 0.5, 0.0, -1.0]
 WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
@@ -42,6 +47,19 @@ def truncate(
         ),
     ] = None,
     format_: Format = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics", metavar="LIST", help="Also print a table of metrics by level: prc,fid, as evaluate has them."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="SOURCE", help="For --metrics: the real images.  [default: the model's]"),
+    ] = None,
+    n: Annotated[int | None, typer.Option("-n", metavar="N", help="For --metrics: most images of either side.")] = None,
+    features: Features = None,
+    weights: Weights = None,
     batch: Batch = None,
     device: AutoDevice = "auto",
 ) -> None:
@@ -50,6 +68,8 @@ def truncate(
     Less variety, better images: a row for each seed, a column for each level. For a style model a level is psi: styles
     go towards their mean, which 0 is, and beyond it, to the opposite of each image at -1. Other models draw latent
     values again that are above the level or below its negative. A .npy holds the images row by row.
+
+    --metrics prc shows what is won and lost in numbers: precision and recall at every level.
     """
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
     from gancli.errors import GancliError
@@ -62,6 +82,10 @@ def truncate(
         chosen = None if levels is None else [float(level) for level in levels.split(",")]
     except ValueError as error:
         raise GancliError(f"--levels {levels}: must be numbers between commas", "--levels 1,0.7,0.5") from error
+    if metrics is None:
+        for option, value in (("--data", data), ("-n", n), ("--features", features), ("--weights", weights)):
+            if value is not None:
+                raise GancliError(f"{option} {value} says what to measure, but not which metric", "--metrics prc")
     path = find_model(model)
     target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
     check_output(target, "truncate", model)
@@ -70,6 +94,7 @@ def truncate(
 
     import torch
 
+    from gancli import console
     from gancli.architectures.base import StyleModel
     from gancli.generation.latents import Points, latents_of_seeds
 
@@ -90,4 +115,41 @@ def truncate(
         points.space,
     )
     names = [f"{name}-trunc{level:g}" for name in names for level in chosen]
+    if metrics is None:
+        write_images(target, names, opened.renderer.images(cells), count, "truncating")
+        return
+    measured = _measure(model, chosen, cutoff, metrics, data, n, features, weights, batch, opened.renderer.device)
     write_images(target, names, opened.renderer.images(cells), count, "truncating")
+    console.table(
+        ["level", *measured[0]],
+        [
+            [f"{level:g}", *(f"{value:.6g}" for value in values.values())]
+            for level, values in zip(chosen, measured, strict=True)
+        ],
+    )
+
+
+def _measure(
+    model: str,
+    levels: Sequence[float],
+    cutoff: int | None,
+    metrics: str,
+    data: str | None,
+    n: int | None,
+    features: str | None,
+    weights: Path | None,
+    batch: int | None,
+    device: torch.device,
+) -> list[dict[str, float]]:
+    """Returns the values of metrics by name, for each level of truncation."""
+    from gancli import console
+    from gancli.cli.evaluate import Wanted, of_model
+    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics
+
+    request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)
+    measured = []
+    for level in levels:
+        comparison = of_model(Wanted(model, data, None, n, None, level, cutoff), request)
+        report = Evaluation(request, comparison, console.progress).run()
+        measured.append({name: value for values in report.metrics.values() for name, value in values.items()})
+    return measured

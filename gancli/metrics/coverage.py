@@ -16,7 +16,6 @@ class Coverage(Metric):
     name = "coverage"
     title = f"of the built-in shapes: share recognised, how many of the {MODES} modes, how evenly (1: all alike)"
     better = "higher"
-    needs_real = False
 
     def __init__(self, task: Task) -> None:
         location = "" if task.real is None else task.real.images.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gancli import __version__, paths
 from gancli.errors import GancliError, nearest
 from gancli.metrics.accuracy import Accuracy
 from gancli.metrics.base import Metric, Side, Task, Values
+from gancli.metrics.comparison import Comparison
 from gancli.metrics.coverage import Coverage
 from gancli.metrics.features import Extractor, load_extractor
 from gancli.metrics.fid import FID, ClassFID
@@ -65,25 +66,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What is compared with what.
-
-    Attributes:
-        made: the images to judge.
-        real: what they are compared with; None where statistics say all, or nothing is compared.
-        paired: whether image i of both sides shows the same thing.
-        classes: names of the classes of both sides.
-        about: what the report is to say of the images to judge.
-    """
-
-    made: ImageSet
-    real: Stored | None = None
-    paired: bool = False
-    classes: tuple[str, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Report:
     """Values by metric and name, and the protocol that they came about by, as plain values."""
 
@@ -107,7 +89,7 @@ def chosen_metrics(names: str) -> list[str]:
     return chosen
 
 
-def evaluate(request: Request, comparison: Comparison, progress: Callable[[str, int], Any]) -> Report:
+class Evaluation:
     """Measures images against real ones.
 
     Args:
@@ -116,44 +98,56 @@ def evaluate(request: Request, comparison: Comparison, progress: Callable[[str, 
         progress: a context manager that shows how far some work is, ``console.progress``.
 
     Raises:
-        GancliError: a metric cannot be measured of these images, or what it needs is not here.
-        RunError: a result is no number.
+        GancliError: a metric cannot be measured of these images, or what it needs is not here. No image has been made
+            or read by then.
     """
-    real = comparison.real
-    wanted = {name: request.features or METRICS[name].extractor for name in request.metrics}
-    wanted = {name: extractor if METRICS[name].extractor else "" for name, extractor in wanted.items()}
-    if real is None and request.stats is None:
-        for name in wanted:
-            if METRICS[name].needs_real:
+
+    def __init__(self, request: Request, comparison: Comparison, progress: Callable[[str, int], Any]) -> None:
+        self.request, self.comparison = request, comparison
+        if request.weights is not None and not request.features:
+            raise GancliError(f"--weights {request.weights}: of which network?", "--features torchvision:NAME")
+        self.wanted = {
+            name: (request.features or METRICS[name].extractor) if METRICS[name].extractor else ""
+            for name in request.metrics
+        }
+        real = comparison.real
+        for name in self.wanted:
+            if METRICS[name].needs_real and real is None and request.stats is None:
                 raise GancliError(f"{name} compares with real images", "--data SOURCE, or --stats FILE")
-    extractors = {
-        name: load_extractor(name, request.device, request.weights) for name in dict.fromkeys(wanted.values()) if name
-    }
-    classifier = load_extractor(request.classifier, request.device) if request.classifier else None
-    task = Task(
-        Side(comparison.made),
-        None if real is None else Side(real),
-        known={},
-        paired=comparison.paired,
-        extractors=extractors,
-        classifier=classifier,
-        classes=comparison.classes,
-        seed=request.seed,
-        batch=request.batch,
-        device=request.device,
-        progress=progress,
-    )
-    needed = _needed_features(wanted)
-    if request.stats is not None:
-        task.known = _from_file(request.stats, needed, task)
-    metrics = {name: METRICS[name](task) for name in wanted}
-    _look_at_made(task, list(metrics.values()), real if comparison.paired else None)
-    if real is not None:
-        _know_real(task, real, needed, list(metrics.values()))
-    if request.save_stats is not None:
-        _save(task, request.save_stats)
-    values = {name: check_finite(metric.values(task, wanted[name])) for name, metric in metrics.items()}
-    return Report(values, _protocol(task, request, wanted, comparison.about))
+        extractors = dict.fromkeys(name for name in self.wanted.values() if name)
+        self.task = Task(
+            Side(comparison.made),
+            None if real is None else Side(real),
+            known={},
+            paired=comparison.paired,
+            extractors={name: load_extractor(name, request.device, request.weights) for name in extractors},
+            classifier=load_extractor(request.classifier, request.device) if request.classifier else None,
+            classes=comparison.classes,
+            seed=request.seed,
+            batch=request.batch,
+            device=request.device,
+            progress=progress,
+        )
+        self.needed = _needed_features(self.wanted)
+        if request.stats is not None:
+            self.task.known = _from_file(request.stats, self.needed, self.task)
+        self.metrics = {name: METRICS[name](self.task) for name in self.wanted}
+
+    def run(self) -> Report:
+        """Looks at all images, once.
+
+        Raises:
+            GancliError: the images do not suit a metric.
+            RunError: a result is no number.
+        """
+        task, metrics, real = self.task, list(self.metrics.values()), self.comparison.real
+        _look_at_made(task, metrics, real if self.comparison.paired else None)
+        if real is not None:
+            _know_real(task, real, self.needed, metrics)
+        if self.request.save_stats is not None:
+            _save(task, self.request.save_stats)
+        values = {name: check_finite(metric.values(task, self.wanted[name])) for name, metric in self.metrics.items()}
+        return Report(values, _protocol(task, self.request, self.wanted, self.comparison.about))
 
 
 def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:

@@ -29,7 +29,16 @@ def write(directory: Path, step: int, files: Mapping[str, bytes], *, keep: int) 
         files: content by file name.
         keep: checkpoints that remain, this one included; at least 1.
     """
-    aside = directory / f".{step}.writing"
+    final = directory / str(step)
+    write_directory(final, files)
+    for old in steps(directory)[:-keep]:
+        _remove(directory / str(old))
+    return final
+
+
+def write_directory(final: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a directory that is complete and checked, or not there; one that is there already gives way to it."""
+    aside = final.with_name(f".{final.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
@@ -37,16 +46,12 @@ def write(directory: Path, step: int, files: Mapping[str, bytes], *, keep: int) 
         for name, content in {**files, SUMS: sums.encode()}.items():
             write_synced(aside / name, content)
         sync_directory(aside)
-        final = directory / str(step)
-        if final.exists():  # a run that was resumed from an older checkpoint comes by here again
+        if final.exists():
             _remove(final)
         aside.rename(final)
-        sync_directory(directory)
+        sync_directory(final.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    for old in steps(directory)[:-keep]:
-        _remove(directory / str(old))
-    return final
 
 
 def _remove(path: Path) -> None:

@@ -25,7 +25,7 @@ LONGEST_NAME = 200
 
 
 class RunDirectory:
-    """``runs/<name>/``: config.yaml, log.jsonl, samples/, checkpoints/<step>/, model.safetensors."""
+    """``runs/<name>/``: config.yaml, log.jsonl, samples/, checkpoints/<step>/, best/, model.safetensors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,6 +33,7 @@ class RunDirectory:
         self.log = path / "log.jsonl"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
+        self.best = path / "best"
         self.model = path / IN_RUN
         self.tensorboard = path / "tensorboard"
         self._lock: TextIO | None = None
@@ -143,6 +144,10 @@ class RunDirectory:
             if good:
                 kept.append(line)
         replace_file(self.log, b"".join(kept))
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Returns the lines of ``log.jsonl``, oldest first."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         with self.log.open("a", encoding="utf-8") as file:

@@ -25,7 +25,7 @@ from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps, portions
 from gancli.training.rundir import RunDirectory
-from gancli.training.trainer import Outcome, Trainer, Watched, mismatches
+from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched, mismatches
 from gancli.training.update import network_names
 
 BAD_SHOWN = 10
@@ -42,6 +42,7 @@ class Session:
     architecture: Architecture
     pipeline: Pipeline
     watched: Watched | None
+    evaluator: Evaluator | None
 
 
 def prepare(config: RunConfig, *, begins: bool) -> Session:
@@ -86,7 +87,12 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
         warn(f"{len(pipeline.bad)} images cannot be used and are left out:{shown}{more}")
-    return Session(config, device, architecture, pipeline, watched)
+    evaluator = None
+    if config.train.evaluate is not None and leader:
+        from gancli.training.evaluator import make_evaluator
+
+        evaluator = make_evaluator(config.train.evaluate, config, architecture, source, device)
+    return Session(config, device, architecture, pipeline, watched, evaluator)
 
 
 def open_training_source(config: RunConfig) -> Source:
@@ -161,7 +167,9 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         if session.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        trainer = Trainer(session.architecture, session.config, session.pipeline, session.device, session.watched)
+        trainer = Trainer(
+            session.architecture, session.config, session.pipeline, session.device, session.watched, session.evaluator
+        )
         restore(trainer, run, leader=leader)
         steps = session.config.train.steps
         if steps is not None and steps < trainer.step:
@@ -228,6 +236,7 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     distributed.barrier()  # everybody has read before anything is moved
     if leader:
         checkpoint.clean(run.checkpoints)
+        checkpoint.clean(run.path)
         for step in checkpoint.steps(run.checkpoints):
             if step > trainer.step:
                 checkpoint.set_aside(run.checkpoints / str(step))

@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -65,6 +65,19 @@ class Watched:
     tested: Batch | None
 
 
+@dataclass(frozen=True)
+class Evaluator:
+    """What is measured of the model on the way.
+
+    Attributes:
+        better: ``"lower"`` or ``"higher"``, by which the best checkpoint is chosen; empty: none is.
+        measure: returns values by name, the first of which counts, of the networks as they are then.
+    """
+
+    better: str
+    measure: Callable[[], dict[str, float]]
+
+
 class Trainer:
     """Trains one architecture in one run directory.
 
@@ -79,8 +92,10 @@ class Trainer:
         pipeline: Pipeline,
         device: torch.device,
         watched: Watched | None = None,
+        evaluator: Evaluator | None = None,
     ) -> None:
         self.config = config
+        self.evaluator = evaluator
         self.watched = watched
         self.train = config.train
         self.pipeline = pipeline
@@ -135,6 +150,8 @@ class Trainer:
                 with clock.paused():
                     if self.step % self.train.sample_every == 0 or finished:
                         self._write_samples(run, display, events, final=finished)
+                    if self.train.evaluate is not None and (self.step % self.train.evaluate.every == 0 or finished):
+                        self._evaluate(run, display, events)
                     if self.step % self.train.checkpoint_every == 0 or finished:
                         self._save(run, logged_at)
                         saved_at = self.step
@@ -285,6 +302,22 @@ class Trainer:
                     events.add_scalar(name, value, self.step)
         if final:
             display.message(f"samples {path}")
+
+    def _evaluate(self, run: RunDirectory, display: TrainingDisplay | None, events: Any) -> None:
+        if self.evaluator is not None and display is not None:
+            with self._for_sampling():
+                values = self.evaluator.measure()
+            first = next(iter(values))
+            sign = {"lower": -1, "higher": 1}.get(self.evaluator.better)
+            before = [float(record[first]) for record in run.read_log() if first in record]
+            run.append_log({"step": self.step, **values})
+            display.record({"step": self.step, **values})
+            if events is not None:
+                for name, value in values.items():
+                    events.add_scalar(name, value, self.step)
+            if sign is not None and all(sign * values[first] > sign * value for value in before):
+                checkpoint.write_directory(run.best, self.files())
+        distributed.barrier()
 
     def _previewed(self, model: Translator, shown: Batch) -> list[dict[str, Tensor]]:
         # No more images at a time than training takes.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tiny import script
 
 from gancli.cli.app import run
 
@@ -93,3 +95,22 @@ def test_wrong_input(here: Path, name: str, arguments: list[str], said: str, cap
     assert (out, list(here.iterdir())) == ("", [here / "runs"])
     assert err.startswith("error: ")
     assert said in err
+
+
+def test_metrics_by_level_say_what_is_won_and_lost(here: Path, named: None, capfd: pytest.CaptureFixture[str]) -> None:
+    script(here / "tiny.pt")
+    words = ["--data", "shapes", "-n", "40", "--features", "tiny.pt", "--levels", "1,0.5,0"]
+    assert run(["truncate", "stylegan", "--metrics", "prc,fid", *words, "-o", "grid.png"]) == 0
+    path, header, *rows = capfd.readouterr().out.splitlines()
+    assert path == "grid.png"
+    assert header.split() == ["level", "precision", "recall", "fid"]
+    assert [row.split()[0] for row in rows] == ["1", "0.5", "0"]
+    values = [[float(cell) for cell in row.split()[1:]] for row in rows]
+    # What truncate says of a level is what evaluate says.
+    asked = ["evaluate", "stylegan", "--metrics", "prc,fid", *words[:-2], "--trunc", "0.5", "--json"]
+    assert run(asked) == 0
+    found = json.loads(capfd.readouterr().out)["metrics"]
+    assert values[1] == pytest.approx([*found["prc"].values(), *found["fid"].values()], rel=1e-4)
+    assert values[0] != values[1] != values[2]
+    assert run(["truncate", "stylegan", "-n", "3", "-o", "grid.png"]) == 2
+    assert "-n 3 says what to measure, but not which metric" in capfd.readouterr().err

@@ -208,7 +208,10 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 1"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
         (["made", "--stats", "tiny.pt", "--features", "tiny.pt"], "holds no statistics"),
-        (["made", "--stats", "other.npz", "--features", "tiny.pt", "--metrics", "fid"], "of 3 features, but tiny.pt has 6"),
+        (
+            ["made", "--stats", "other.npz", "--features", "tiny.pt", "--metrics", "fid"],
+            "of 3 features, but tiny.pt has 6",
+        ),
         (["made", "--data", "real", "--features", "made/000.png"], "is no TorchScript or torch.export file"),
         (["made", "--data", "real", "--features", "bad.pt"], "returns no features"),
         (["made", "--data", "real", "--metrics", "ssim", "-n", "3", "--features", "tiny.pt"], "no image of made"),
