@@ -26,6 +26,8 @@ from torchvision.transforms import functional as transforms
 
 from gancli import config as configuration
 from gancli.data.source import open_source
+from gancli.metrics.fid import frechet
+from gancli.metrics.statistics import Moments, moments
 
 PRESET = "dcgan-mnist"
 SAMPLES = 10_000
@@ -51,18 +53,8 @@ def digits(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def moments(features: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    values = torch.cat([features(part / 2 + 0.5) for part in images.split(500)]).double()
-    return values.mean(0), values.T.cov()
-
-
-def frechet(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Heusel et al. 2017, equation 6)."""
-    (mean_1, cov_1), (mean_2, cov_2) = one, other
-    values, vectors = torch.linalg.eigh(cov_1)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_2 @ root).clamp(min=0).sqrt().sum()
-    return float((mean_1 - mean_2).square().sum() + cov_1.trace() + cov_2.trace() - 2 * cross)
+def moments_of(features: nn.Module, images: Tensor) -> Moments:
+    return moments(torch.cat([features(part / 2 + 0.5) for part in images.split(500)]).numpy())
 
 
 def gancli_samples(data: str, seed: int, epochs: float, cwd: Path) -> Tensor:
@@ -108,13 +100,14 @@ def main() -> None:
     features, classifier = lenet(arguments.data / "features" / "mnist_lenet5_csinva.pth")
     with torch.inference_mode():
         accuracy = float((classifier(test / 2 + 0.5).argmax(1) == labels).float().mean())
-    real = moments(features, test)
+    real = moments_of(features, test)
     print(f"{PRESET}, {arguments.epochs:g} epochs of {len(images):,} images, {torch.get_num_threads()} threads")
     print(f"LeNet-5: {accuracy:.2%} of the test images right")
     print(
-        f"Fréchet distance to the test images: training images {frechet(moments(features, images), real):.2f}, ", end=""
+        f"Fréchet distance to the test images: training images {frechet(moments_of(features, images), real):.2f}, ",
+        end="",
     )
-    print(f"uniform noise {frechet(moments(features, torch.rand_like(test) * 2 - 1), real):.0f}", flush=True)
+    print(f"uniform noise {frechet(moments_of(features, torch.rand_like(test) * 2 - 1), real):.0f}", flush=True)
 
     with tempfile.TemporaryDirectory() as scratch:
         cwd = Path(scratch)
@@ -136,7 +129,7 @@ def main() -> None:
             with ThreadPoolExecutor(1) as pool:  # which waits for the command line while the plain loop runs
                 ours = pool.submit(gancli_samples, data, seed, arguments.epochs, cwd)
                 plain = plain_samples(images, seed, arguments.epochs)
-            row = [frechet(moments(features, x), real) for x in (ours.result(), plain["train"], plain["eval"])]
+            row = [frechet(moments_of(features, x), real) for x in (ours.result(), plain["train"], plain["eval"])]
             rows.append(row)
             name = "mnist" if data == "mnist" else "idx folder"
             print(f"{seed:4}  {name:12} {row[0]:8.2f} {row[1]:13.2f} {row[2]:12.2f}", flush=True)

@@ -1,0 +1,176 @@
+"""What metrics say of real data, and what they cost: ``python benchmarks/evaluation.py --data ../shared/data``.
+
+Digits, in the features of a LeNet-5: the Fréchet distance of test and training images has to be far below that of a
+DCGAN's samples, that far below noise, and three checkpoints of one run have to come in their order. Pictures, in the
+features of MobileNetV2: one half of some paintings has to be nearer to the other half than to photographs. Then the
+images per second that go through a network, by batch size, and where the time of an evaluation goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from mnist_frechet import lenet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancli.architectures.base import DataNeeds
+from gancli.data.source import open_source
+from gancli.generation.latents import Renderer
+from gancli.metrics.comparison import Comparison, prepared, stored
+from gancli.metrics.evaluation import Evaluation, Request
+from gancli.metrics.features import load_extractor
+from gancli.metrics.images import ImageSet, Part, Sampled
+from gancli.modelfile import load_model
+from gancli.schema import DataConfig
+
+CPU = torch.device("cpu")
+DIGITS = 10_000
+STEPS = (100, 300, 900)
+
+
+class Digits(nn.Module):
+    """uint8 [N, 3, H, W] -> the 84 features of a LeNet-5 and its logits; it was trained on 32 px, grey, in [0, 1]."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        _, classifier = lenet(weights)
+        self.features, self.last = classifier[:-1], classifier[-1]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        grey = images[:, :1].float() / 255
+        features = self.features(F.interpolate(grey, (32, 32), mode="bilinear"))
+        return features, self.last(features)
+
+
+class Noise:
+    """Images of uniform noise."""
+
+    name = "uniform noise"
+
+    def __len__(self) -> int:
+        return DIGITS
+
+    def parts(self, size: int) -> Iterator[Part]:
+        generator = np.random.default_rng(0)
+        for first in range(0, DIGITS, size):
+            count = min(size, DIGITS - first)
+            yield Part(np.arange(first, first + count), generator.integers(0, 256, (count, 32, 32, 1), np.uint8))
+
+
+def silent(description: str, total: int) -> Any:
+    return nullcontext(SimpleNamespace(advance=lambda n=1: None))
+
+
+def measure(metrics: str, made: ImageSet, real: Any, features: str, weights: Path | None = None) -> dict[str, float]:
+    request = Request(metrics.split(","), CPU, features, weights)
+    report = Evaluation(request, Comparison(made, real), silent).run()
+    return {name: value for values in report.metrics.values() for name, value in values.items()}
+
+
+def digits(data: Path, scratch: Path) -> None:
+    torch.jit.save(torch.jit.trace(Digits(data / "features/mnist_lenet5_csinva.pth"), _some_images(2, 32)), "lenet.pt")
+    folder = str(data / "mnist")
+    train = ["train", "dcgan-mnist", "--data", folder, "--steps", str(STEPS[-1]), "--name", "digits"]
+    train += ["--set", "train.checkpoint_every=100", "--set", "train.keep=9"]
+    subprocess.run([sys.executable, "-m", "gancli", *train], check=True, stdout=subprocess.DEVNULL)
+    shape = (1, 32, 32)
+    test, learnt = (prepared(open_source(folder, part), None, DataConfig(), shape) for part in ("test", "train"))
+    made: list[ImageSet] = [learnt.some(DIGITS, 0)]
+    for step in STEPS:
+        model, _ = load_model(scratch / f"runs/digits/checkpoints/{step}/model.safetensors", CPU)
+        made.append(Sampled(f"dcgan-mnist after {step} steps", Renderer(model, CPU), DIGITS))
+    print(
+        f"{'digits against 10,000 test images':38} {'fid':>8} {'kid x100':>9} {'precision':>10} {'recall':>7}",
+        flush=True,
+    )
+    for images in (*made, Noise()):
+        found = measure("fid,kid,prc", images, test, "lenet.pt")
+        name = "training images" if images is made[0] else images.name
+        print(
+            f"{name:38} {found['fid']:8.2f} {found['kid_x100']:9.2f} {found['precision']:10.3f} {found['recall']:7.3f}",
+            flush=True,
+        )
+
+
+def pictures(data: Path) -> None:
+    weights = data / "features/mobilenet_v2_features_imagenet.pth"
+
+    def folder(name: str) -> Any:
+        return stored(open_source(str(data / name), needs=DataNeeds()), channels=3)
+
+    monet, photos = folder("monet2photo/trainA"), folder("monet2photo/trainB")
+    halves = [monet.only(monet.chosen[first::2], f"half {first}") for first in (0, 1)]
+    pairs = {
+        "Monet, one half against the other": (halves[0], halves[1]),
+        "Monet against photographs": (halves[0], photos.some(50, 0)),
+        "facades: labels against photographs": (folder("facades/label"), folder("facades/photo")),
+    }
+    print(f"\n{'50 pictures against 50':38} {'fid':>8} {'kid x100':>9} {'swd':>9}")
+    for name, (made, real) in pairs.items():
+        found = measure("fid,kid,swd", made, real, "torchvision:mobilenet_v2", weights)
+        print(f"{name:38} {found['fid']:8.2f} {found['kid_x100']:9.2f} {found['swd']:9.1f}", flush=True)
+
+
+def _some_images(count: int, side: int) -> Tensor:
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+
+
+def cost(data: Path) -> None:
+    extractor = load_extractor("torchvision:mobilenet_v2", CPU, data / "features/mobilenet_v2_features_imagenet.pth")
+    print("\nimages/s through MobileNetV2 at 224 px, images of 256 px")
+    for batch in (1, 4, 16, 64):
+        images = _some_images(batch, 256)
+        extractor(images)
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() - begun < 5:
+            extractor(images)
+            count += batch
+        print(f"batch {batch:3}: {count / (time.perf_counter() - begun):6.1f}", flush=True)
+    images = _some_images(16, 256)
+    begun = time.perf_counter()
+    for _ in range(10):
+        F.interpolate(images.float(), (224, 224), mode="bilinear", antialias=True)
+    resized = time.perf_counter() - begun
+    begun = time.perf_counter()
+    for _ in range(10):
+        extractor(images)
+    print(f"of that resizing: {resized / (time.perf_counter() - begun):.0%}")
+    horses = stored(open_source(str(data / "horses"), needs=DataNeeds()), channels=3)
+    begun = time.perf_counter()
+    count = sum(len(part) for part in horses.parts(16))
+    print(f"decoding PNG files of 256 px: {count / (time.perf_counter() - begun):.0f} images/s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with mnist/, monet2photo/, features/, ...")
+    parser.add_argument("--only", choices=("digits", "pictures", "cost"))
+    arguments = parser.parse_args()
+    data = arguments.data.resolve()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        os.environ["GANCLI_HOME"] = str(Path(scratch) / "home")
+        if arguments.only in (None, "digits"):
+            digits(data, Path(scratch))
+        if arguments.only in (None, "pictures"):
+            pictures(data)
+        if arguments.only in (None, "cost"):
+            cost(data)
+
+
+if __name__ == "__main__":
+    main()
