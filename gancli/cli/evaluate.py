@@ -106,6 +106,14 @@ def evaluate(
         raise GancliError(f"--split {split}: unknown", "train, test or all")
     if data is not None and stats is not None and save_stats is not None:
         raise GancliError("--stats and --save-stats cannot go together", "leave out one of them")
+    for option, file in (("-o", output), ("--save-stats", save_stats)):
+        if file is not None:  # before hours of work, which would be lost
+            if file.is_dir():
+                raise GancliError(
+                    f"{option} {file}: is a folder, not a file",
+                    f"{option} {file / 'report'}{'.json' if option == '-o' else '.npz'}",
+                )
+            file.parent.mkdir(parents=True, exist_ok=True)
     given = _are_images(model)
     for option, needed in (("--to", to), ("--trunc", trunc), ("--cutoff", cutoff)):
         if given and needed is not None:
@@ -139,7 +147,6 @@ def evaluate(
     if output is not None:
         from gancli.files import replace_file
 
-        output.parent.mkdir(parents=True, exist_ok=True)
         replace_file(output, f"{text}\n".encode())
     if as_json:
         typer.echo(text)

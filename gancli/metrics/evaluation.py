@@ -230,6 +230,7 @@ def _know_real(task: Task, real: Stored, needed: Mapping[str, bool], metrics: Se
     if missing or watching:
         _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing})
     for extractor, path in missing.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         task.known[extractor].save(path)
 
 

@@ -93,7 +93,6 @@ class Known:
             arrays["features"] = self.features
         if self.labels is not None:
             arrays["labels"] = self.labels
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 

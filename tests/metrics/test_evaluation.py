@@ -205,6 +205,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "--metrics", "coverage"], "modes of the built-in shapes"),
         (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
         (["made", "--data", "real", "--trunc", "1"], "it is no model"),
+        (["made", "--data", "real", "-o", "real"], "-o real: is a folder, not a file"),
         (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 1"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
         (["made", "--stats", "tiny.pt", "--features", "tiny.pt"], "holds no statistics"),
