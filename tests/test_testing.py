@@ -51,8 +51,11 @@ def test_presets_are_counted() -> None:
 def test_every_preset_builds_and_steps(name: str) -> None:
     architecture = configuration.resolve(name).architecture
     translates = issubclass(registry.load_architecture(architecture), Translator)
-    # A tenth of a second each; nothing in the translators' networks but their size depends on the resolution.
-    smaller = ["model.resolution=64", "train.batch=1", "train.accumulate=1"] if translates else ["train.batch=4"]
+    # A tenth of a second each; nothing in the translators' networks but their size depends on resolution and widths.
+    smaller = ["train.batch=4"]
+    if translates:
+        smaller = ["model.resolution=64", "train.batch=1", "train.accumulate=1"]
+        smaller += ["model.generator_width=16", "model.discriminator_width=16"]
     if architecture in ("progan", "stylegan"):
         # At 4 px every layer is in use.
         smaller += ["model.resolution=4", "model.growth.initial_resolution=4", "model.width=32"]

@@ -11,32 +11,31 @@ from pathlib import Path
 import pytest
 
 from gancli.cli import doctor
+from gancli.cli.app import run
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def rows(out: str) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(out)}
+
+
+def with_broken(tmp_path: Path, name: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``gancli doctor`` where a module that runs ``code`` stands before the real one."""
+    (tmp_path / f"{name}.py").write_text(code)
     return subprocess.run(
-        [sys.executable, "-m", "gancli", "doctor", *words],
+        [sys.executable, "-m", "gancli", "doctor", "--json"],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[2])])},
     )
 
 
-def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
-    return {check["name"]: check for check in json.loads(done.stdout)}
-
-
-def without(tmp_path: Path, name: str, code: str) -> str:
-    """Puts a module that runs ``code`` before the real one and returns the PYTHONPATH."""
-    (tmp_path / f"{name}.py").write_text(code)
-    return os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[2])])
-
-
-def test_table_and_json_tell_the_same() -> None:
-    told = rows(run("--json"))
-    table = run()
-    assert table.stderr == ""
-    lines = table.stdout.splitlines()
+def test_table_and_json_tell_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["doctor", "--json"])
+    told = rows(capfd.readouterr().out)
+    code = run(["doctor"])
+    out, err = capfd.readouterr()
+    assert err == ""
+    lines = out.splitlines()
     assert lines[0].split()[:3] == ["state", "what", "found"]
     assert len(lines) == 1 + len(told)
     for line, check in zip(lines[1:], told.values(), strict=True):
@@ -44,14 +43,14 @@ def test_table_and_json_tell_the_same() -> None:
         assert check["name"] in line
     assert {"python", "gancli", "torch", "torchvision", "cpu", "torch.compile", "memory"} <= set(told)
     assert {check["state"] for check in told.values()} <= {"ok", "warning", "problem"}
-    assert table.returncode == int(any(check["state"] == "problem" for check in told.values()))
+    assert code == int(any(check["state"] == "problem" for check in told.values()))
 
 
 def test_broken_torch_is_a_row(tmp_path: Path) -> None:
-    done = run("--json", PYTHONPATH=without(tmp_path, "torch", "raise OSError('libcudart.so.13:\\n not found')"))
+    done = with_broken(tmp_path, "torch", "raise OSError('libcudart.so.13:\\n not found')")
     assert done.returncode == 1
     assert done.stderr == ""
-    told = rows(done)
+    told = rows(done.stdout)
     assert told["torch"]["state"] == "problem"
     assert told["torch"]["found"] == "cannot be imported: OSError: libcudart.so.13: not found"
     assert "pip install" in told["torch"]["hint"]
@@ -61,7 +60,7 @@ def test_broken_torch_is_a_row(tmp_path: Path) -> None:
 
 def test_torchvision_that_does_not_fit_is_a_row(tmp_path: Path) -> None:
     code = "raise RuntimeError('operator torchvision::nms does not exist')"
-    told = rows(run("--json", PYTHONPATH=without(tmp_path, "torchvision", code)))
+    told = rows(with_broken(tmp_path, "torchvision", code).stdout)
     assert told["torch"]["state"] == "ok"
     assert told["torchvision"]["state"] == "problem"
 
@@ -77,11 +76,13 @@ def test_places(tmp_path: Path) -> None:
     assert (bad.state, bad.hint) == ("problem", "set GANCLI_HOME to a directory of yours")
 
 
-def test_home_that_is_a_file_fails(tmp_path: Path) -> None:
+def test_home_that_is_a_file_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "home").write_text("")
-    done = run("--json", GANCLI_HOME=str(tmp_path / "home"))
-    assert done.returncode == 1
-    assert rows(done)["model directory"]["state"] == "problem"
+    monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "home"))
+    assert run(["doctor", "--json"]) == 1
+    assert rows(capfd.readouterr().out)["model directory"]["state"] == "problem"
 
 
 def test_compilation_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

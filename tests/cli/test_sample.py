@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from streams import full_disk
 
 from gancli import config
 from gancli.cli.app import run
@@ -94,17 +95,19 @@ def test_truncation_changes_the_images_and_a_large_one_does_not(here: Path, trai
     assert not np.array_equal(free, tight)
 
 
-def process(*arguments: str, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def process(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "gancli", *arguments]
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
 
 
-def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(here: Path, trained: str) -> None:
+def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(
+    here: Path, trained: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     out, err = process("sample", trained, "-n", "16", "-o", "-").communicate(timeout=120)
     assert Image.open(io.BytesIO(out)).size == (4 * 34 - 2, 4 * 34 - 2)
     assert err == b""
-    out, _ = process("sample", trained, "-n", "2", "-o", "-", "--format", "npy").communicate(timeout=120)
-    assert np.load(io.BytesIO(out)).shape == (2, 3, 32, 32)
+    assert run(["sample", trained, "-n", "2", "-o", "-", "--format", "npy"]) == 0
+    assert np.load(io.BytesIO(capfdbinary.readouterr().out)).shape == (2, 3, 32, 32)
     reading, writing = os.pipe()
     closed = process("sample", trained, "-n", "400", "-o", "-", "--format", "npy", stdout=writing)
     os.close(writing)
@@ -114,13 +117,12 @@ def test_a_pipe_gets_the_bytes_and_a_closed_one_is_quiet(here: Path, trained: st
     assert closed.returncode == 141
 
 
-def test_a_full_disk_is_said_in_words(here: Path, trained: str) -> None:
-    with Path("/dev/full").open("wb") as full:
-        failed = process("sample", trained, "-n", "400", "-o", "-", "--format", "npy", stdout=full.fileno())
-        _, err = failed.communicate(timeout=120)
-    assert failed.returncode == 1
-    assert err.startswith(b"error: no space left")
-    assert b"Traceback" not in err
+def test_a_full_disk_is_said_in_words(trained: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with full_disk():
+        assert run(["sample", trained, "-n", "400", "-o", "-", "--format", "npy"]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("error: no space left")
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

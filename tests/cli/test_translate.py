@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from streams import closed_pipe, full_disk
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture
@@ -146,19 +147,21 @@ def test_lists_of_paths(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def process(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, "-m", "gancli", "translate", *arguments], **{**pipes, **options})
+    return subprocess.Popen([sys.executable, "-m", "gancli", "translate", *arguments], **pipes, **options)
 
 
-def test_pipes(there: Path) -> None:
+def test_pipes(there: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     out, err = process("m", "-", "-o", "-").communicate(Path("photos/10.jpg").read_bytes(), timeout=120)
     assert err == b""
     assert Image.open(io.BytesIO(out)).size == (40, 28)
-    out, err = process("m", "--from-file", "-", "-o", "out/").communicate(b"photos/10.jpg\nphotos/2.png", timeout=120)
-    assert (out, err) == (b"out/10.png\nout/2.png\n", b"")
-    failed = process("m", "-", "-o", "-")
-    out, err = failed.communicate(b"no image", timeout=120)
-    assert (failed.returncode, out) == (1, b"")
-    assert b"stdin: this is no image" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"photos/10.jpg\nphotos/2.png")))
+    assert run(["translate", "m", "--from-file", "-", "-o", "out/"]) == 0
+    assert capfd.readouterr() == ("out/10.png\nout/2.png\n", "")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no image")))
+    assert run(["translate", "m", "-", "-o", "-"]) == 1
+    said, error = capfd.readouterr()
+    assert said == ""
+    assert "stdin: this is no image" in error
 
 
 def test_two_inputs_with_one_output_and_inputs_that_are_outputs(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -504,18 +507,16 @@ def test_wrong_input(there: Path, arguments: list[str], said: str, capfd: pytest
     assert new_files(there) == before
 
 
-def test_a_full_disk_and_a_closed_pipe(there: Path) -> None:
-    with Path("/dev/full").open("wb") as full:
-        failed = process("m", "photos/2.png", "-o", "-", stdout=full)
-        _, err = failed.communicate(timeout=120)
-    assert failed.returncode == 1
-    assert err.startswith(b"error: no space left")
-    reading, writing = os.pipe()
-    closed = process("m", "photos", stdout=writing)
-    os.close(writing)
-    os.close(reading)
-    _, err = closed.communicate(timeout=120)
-    assert (closed.returncode, err) == (141, b"")
+def test_a_full_disk(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with full_disk():
+        assert run(["translate", "m", "photos/2.png", "-o", "-"]) == 1
+    assert capfd.readouterr().err.startswith("error: no space left")
+
+
+def test_a_closed_pipe(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with closed_pipe():
+        assert run(["translate", "m", "photos"]) == 141
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,11 +46,20 @@ def load(tree: Path) -> ModuleType:
     return module
 
 
+@cache
+def part(name: str) -> str:
+    """What tools/docs.py makes of the code; once, since it builds every architecture."""
+    text: str = load(ROOT).PARTS[name]()
+    return text
+
+
 def docs(tree: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
     """Runs tools/docs.py and returns what it leaves with; None is success."""
     monkeypatch.setattr(sys, "argv", ["docs.py", *words])
+    module = load(tree)
+    monkeypatch.setattr(module, "PARTS", {name: partial(part, name) for name in module.PARTS})
     try:
-        load(tree).main()
+        module.main()
     except SystemExit as left:
         return left.code
     return None

@@ -1,21 +1,25 @@
-"""A run that is killed goes on as if nothing had happened: same bytes in the model file, same numbers in the log."""
+"""A run that is killed goes on as if nothing had happened: same bytes in the model file, same numbers in the log.
+
+What is killed, sent a signal or locked out is a process of its own; what only has to finish runs in this one, where
+torch is imported already.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
+from gancli.cli.app import run
 from gancli.data.source import open_source
 from gancli.modelfile import load_tensors, read_info
 
@@ -48,16 +52,30 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-def gancli(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "gancli", *arguments],
-        cwd=cwd,
-        env={**os.environ, "GANCLI_HOME": str(cwd / "home"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+Gancli = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def gancli(capfd: pytest.CaptureFixture[str]) -> Gancli:
+    """A function that runs ``gancli`` in this process and returns what it writes to stdout and stderr."""
+
+    def call(*words: str, code: int = 0) -> tuple[str, str]:
+        capfd.readouterr()
+        assert run(words) == code
+        return capfd.readouterr()
+
+    return call
+
+
+def process(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gancli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
@@ -66,8 +84,24 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return out, err
 
 
-def photos(cwd: Path) -> None:
-    folder = cwd / "photos"
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kill_at(path: Path, *words: str) -> None:
+    """Runs ``gancli`` in a process of its own, which is killed as soon as there is ``path``."""
+    victim = process(*words)
+    wait_for(path.exists, victim)
+    victim.kill()
+    victim.communicate()
+
+
+def photos() -> None:
+    folder = Path("photos")
     if not folder.exists():
         shapes = open_source("shapes").domains["image"]
         folder.mkdir()
@@ -75,11 +109,10 @@ def photos(cwd: Path) -> None:
             Image.fromarray(shapes.read(index, 3, 36 + index % 3)).save(folder / f"{index}.png")
 
 
-def train(cwd: Path, name: str, *extra: str, steps: int = STEPS) -> subprocess.Popen[str]:
-    photos(cwd)
-    return gancli(
-        *("train", "dcgan-shapes", "--data", "photos", "--steps", str(steps), "--name", name, *TINY, *extra), cwd=cwd
-    )
+def train(name: str, *extra: str, steps: int = STEPS) -> list[str]:
+    """The words of a training; also draws what it trains on."""
+    photos()
+    return ["train", "dcgan-shapes", "--data", "photos", "--steps", str(steps), "--name", name, *TINY, *extra]
 
 
 def log(run: Path) -> list[dict[str, float]]:
@@ -94,33 +127,19 @@ def same(one: Path, other: Path) -> None:
     assert last.read_bytes() == (other / "samples" / last.name).read_bytes()
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 SLOW = ("bf16", "fp16", "2 workers")
 
 
 @pytest.mark.parametrize("variant", [pytest.param(v, marks=pytest.mark.slow) if v in SLOW else v for v in VARIANTS])
-def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, variant: str) -> None:
+def test_killed_and_resumed_equals_never_stopped(gancli: Gancli, variant: str) -> None:
     extra = VARIANTS[variant]
-    finish(train(tmp_path, "whole", *extra))
-    process = train(tmp_path, "cut", *extra)
-    run = tmp_path / "runs/cut"
-    wait_for((run / "checkpoints/4").is_dir, process)
-    process.kill()
-    process.communicate()
-    process = gancli("resume", "cut", cwd=tmp_path)
-    wait_for((run / "checkpoints/8").is_dir, process)
-    process.kill()
-    process.communicate()
-    finish(gancli("resume", "cut", cwd=tmp_path))
-    same(tmp_path / "runs/whole", run)
-    steps = [line["step"] for line in log(run)]
+    gancli(*train("whole", *extra))
+    cut = Path("runs/cut")
+    kill_at(cut / "checkpoints/4", *train("cut", *extra))
+    kill_at(cut / "checkpoints/8", "resume", "cut")
+    gancli("resume", "cut")
+    same(Path("runs/whole"), cut)
+    steps = [line["step"] for line in log(cut)]
     assert steps == [5, 10, 12]
 
 
@@ -134,34 +153,29 @@ GROWING = {
 
 
 @pytest.mark.parametrize("architecture", ["stylegan", pytest.param("progan", marks=pytest.mark.slow)])
-def test_growing_networks_go_on_where_they_were_in_a_fade(tmp_path: Path, architecture: str) -> None:
-    def grow(name: str, *extra: str) -> subprocess.Popen[str]:
-        return gancli(
+def test_growing_networks_go_on_where_they_were_in_a_fade(gancli: Gancli, architecture: str) -> None:
+    def grow(name: str) -> list[str]:
+        return [
             *("train", f"{architecture}-shapes", "--data", "photos", "--steps", "16", "--name", name),
             *("--set", "model.resolution=16", "--set", "model.width=16", "--set", "model.latent_dim=8"),
             *("--set", "model.growth={initial_resolution: 4, stable_kimg: 0.016, fade_kimg: 0.024}"),
             *("--set", "train.batch={4: 8, 8: 4, 16: 2}", "--set", "train.log_every=1", "--set", "train.samples=4"),
             *("--set", "train.checkpoint_every=5", "--set", "train.sample_every=100"),
             *GROWING[architecture],
-            *extra,
-            cwd=tmp_path,
-        )
+        ]
 
-    photos(tmp_path)
-    finish(grow("whole"))
-    process = grow("cut")
-    run = tmp_path / "runs/cut"
-    wait_for((run / "checkpoints/5").is_dir, process)
-    process.kill()
-    process.communicate()
-    finish(gancli("resume", "cut", cwd=tmp_path))
-    same(tmp_path / "runs/whole", run)
-    stages = [(line["resolution"], line["alpha"]) for line in log(run)]
+    photos()
+    gancli(*grow("whole"))
+    cut = Path("runs/cut")
+    kill_at(cut / "checkpoints/5", *grow("cut"))
+    gancli("resume", "cut")
+    same(Path("runs/whole"), cut)
+    stages = [(line["resolution"], line["alpha"]) for line in log(cut)]
     # 8 images a step at 4 px and 4 at 8 px; a line says where the next step stands. The kill came within the fade.
     assert stages[:7] == [(4, 1), (4, 1), *((8, round(images / 24, 4)) for images in (8, 12, 16, 20)), (8, 1)]
     assert stages[10:13] == [(8, 1), (16, round(4 / 24, 4)), (16, round(6 / 24, 4))]
     # Adam has forgotten what was before: of the layers at 4 px too it has seen no more than the last phase.
-    moments = load_tensors(run / "checkpoints/16/optimizers.safetensors")
+    moments = load_tensors(cut / "checkpoints/16/optimizers.safetensors")
     counts = {key: int(value) for key, value in moments.items() if key.startswith("G/") and key.endswith("/step")}
     assert counts
     assert set(counts.values()) == {16 - 12}
@@ -175,12 +189,12 @@ TRANSLATORS = {
 }
 
 
-def two_domains(cwd: Path) -> None:
+def two_domains() -> None:
     """Writes 9 images of either domain to train on and 3 to test, of unequal proportions."""
     source = open_source("shapes:domains", "test")
     for images, side in zip(source.domains.values(), "AB", strict=True):
         for part, first, last in (("train", 0, 9), ("test", 9, 12)):
-            folder = cwd / f"plain2striped/{part}{side}"
+            folder = Path(f"plain2striped/{part}{side}")
             folder.mkdir(parents=True)
             for index in range(first, last):
                 whole = Image.fromarray(images.read(index, 3, 40))
@@ -197,16 +211,13 @@ def translator(preset: str, *extra: str) -> list[str]:
 
 
 @pytest.mark.parametrize("preset", TRANSLATORS)
-def test_translators_go_on_with_their_pools_their_noise_and_their_previews(tmp_path: Path, preset: str) -> None:
-    two_domains(tmp_path)
-    finish(gancli(*translator(preset, "--name", "whole"), cwd=tmp_path))
-    process = gancli(*translator(preset, "--name", "cut"), cwd=tmp_path)
-    whole, cut = tmp_path / "runs/whole", tmp_path / "runs/cut"
-    wait_for((cut / "checkpoints/8").is_dir, process)
-    process.kill()
-    process.communicate()
-    (tmp_path / "plain2striped").rename(tmp_path / "moved")  # the domains keep their names
-    finish(gancli("resume", "cut", "--set", "data.source=moved", cwd=tmp_path))
+def test_translators_go_on_with_their_pools_their_noise_and_their_previews(gancli: Gancli, preset: str) -> None:
+    two_domains()
+    gancli(*translator(preset, "--name", "whole"))
+    whole, cut = Path("runs/whole"), Path("runs/cut")
+    kill_at(cut / "checkpoints/8", *translator(preset, "--name", "cut"))
+    Path("plain2striped").rename("moved")  # the domains keep their names
+    gancli("resume", "cut", "--set", "data.source=moved")
     assert read_info(cut / "model.safetensors").domains == ["plain", "striped"]
     assert log(whole) == log(cut)
     rest = (whole / "checkpoints/12/rest.safetensors").read_bytes()
@@ -225,36 +236,28 @@ def test_translators_go_on_with_their_pools_their_noise_and_their_previews(tmp_p
         assert picture.size == ((3 * 34 - 2, 100) if preset == "pix2pix" else (2 * (4 * 34 - 2) + 8, 100))
 
 
-def test_unpaired_images_of_the_same_names_need_not_have_the_same_proportions(tmp_path: Path) -> None:
-    two_domains(tmp_path)
+def test_unpaired_images_of_the_same_names_need_not_have_the_same_proportions(gancli: Gancli) -> None:
+    two_domains()
     for side in "AB":
-        shutil.rmtree(tmp_path / f"plain2striped/test{side}")
+        shutil.rmtree(f"plain2striped/test{side}")
     cover = ("--set", "data.resize=cover")
-    _, err = finish(gancli(*translator("cyclegan", *cover), cwd=tmp_path))
+    _, err = gancli(*translator("cyclegan", *cover))
     assert "left out" not in err
-    _, err = finish(gancli(*translator("pix2pix", *cover), cwd=tmp_path), 2)
+    _, err = gancli(*translator("pix2pix", *cover), code=2)
     assert "but its partner" in " ".join(err.split())
 
 
 @pytest.mark.slow
-def test_every_process_goes_on_with_its_own_pool(tmp_path: Path) -> None:
-    two_domains(tmp_path)
+def test_every_process_goes_on_with_its_own_pool() -> None:
+    two_domains()
 
     def torchrun(*words: str) -> None:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        environment = {**os.environ, "GANCLI_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [*command, "-m", "gancli", *words],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = subprocess.run([*command, "-m", "gancli", *words], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
 
     torchrun(*translator("cyclegan", "--name", "whole"))
-    whole, cut = tmp_path / "runs/whole", tmp_path / "runs/cut"
+    whole, cut = Path("runs/whole"), Path("runs/cut")
     pools = [(whole / f"checkpoints/8/{name}.safetensors").read_bytes() for name in ("rest", "rest-1")]
     assert pools[0] != pools[1]
     shutil.copytree(whole, cut)
@@ -266,145 +269,140 @@ def test_every_process_goes_on_with_its_own_pool(tmp_path: Path) -> None:
         assert (cut / path).read_bytes() == (whole / path).read_bytes()
 
 
-def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:
-    finish(train(tmp_path, "whole", steps=3))
-    process = train(tmp_path, "cut", steps=3)
-    wait_for((tmp_path / "runs/cut/config.yaml").exists, process)
-    process.kill()
-    process.communicate()
-    finish(gancli("resume", "cut", cwd=tmp_path))
-    same(tmp_path / "runs/whole", tmp_path / "runs/cut")
+def test_killed_before_the_first_checkpoint(gancli: Gancli) -> None:
+    gancli(*train("whole", steps=3))
+    kill_at(Path("runs/cut/config.yaml"), *train("cut", steps=3))
+    out, _ = finish(process("resume", "cut"))
+    assert out == "runs/cut\n"
+    same(Path("runs/whole"), Path("runs/cut"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_write_a_checkpoint_and_leave(tmp_path: Path, number: int, code: int) -> None:
-    process = train(tmp_path, "run", "--workers", "1", steps=100_000)
-    run = tmp_path / "runs/run"
-    wait_for(lambda: (run / "log.jsonl").exists(), process)
-    process.send_signal(number)
-    out, err = finish(process, code)
+def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, code: int) -> None:
+    stopped = process(*train("run", "--workers", "1", steps=100_000))
+    root = Path("runs/run")
+    wait_for((root / "log.jsonl").exists, stopped)
+    stopped.send_signal(number)
+    out, err = finish(stopped, code)
     assert out == "runs/run\n"
     assert "gancli resume runs/run" in err
     assert "Traceback" not in err
-    (newest,) = sorted(int(path.name) for path in (run / "checkpoints").iterdir())[-1:]
-    assert newest >= log(run)[-1]["step"]
-    out, _ = finish(gancli("resume", "run", "--steps", str(newest + 2), cwd=tmp_path))
+    (newest,) = sorted(int(path.name) for path in (root / "checkpoints").iterdir())[-1:]
+    assert newest >= log(root)[-1]["step"]
+    out, _ = gancli("resume", "run", "--steps", str(newest + 2))
     assert out == "runs/run\n"
-    assert log(run)[-1]["step"] == newest + 2
+    assert log(root)[-1]["step"] == newest + 2
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path) -> None:
-    finish(train(tmp_path, "whole"))
-    finish(train(tmp_path, "hurt"))
-    run = tmp_path / "runs/hurt"
-    newest = run / "checkpoints/12/optimizers.safetensors"
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(gancli: Gancli) -> None:
+    gancli(*train("whole"))
+    hurt = Path("runs/hurt")
+    shutil.copytree("runs/whole", hurt)
+    newest = hurt / "checkpoints/12/optimizers.safetensors"
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
-    _, err = finish(gancli("resume", "hurt", cwd=tmp_path))
+    _, err = gancli("resume", "hurt")
     assert "checkpoints/12 is damaged" in err
-    same(tmp_path / "runs/whole", run)
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["12", "12.damaged", "8"]
+    same(Path("runs/whole"), hurt)
+    assert sorted(path.name for path in (hurt / "checkpoints").iterdir()) == ["12", "12.damaged", "8"]
 
 
-def test_a_finished_run_is_prolonged_and_a_running_one_is_locked(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run", steps=3))
-    run = tmp_path / "runs/run"
-    model = (run / "model.safetensors").read_bytes()
-    (run / "model.safetensors").unlink()  # as if killed between the checkpoint and this file
-    out, _ = finish(gancli("resume", "run", cwd=tmp_path))
+def test_a_finished_run_is_prolonged_and_a_running_one_is_locked(gancli: Gancli) -> None:
+    gancli(*train("run", steps=3))
+    root = Path("runs/run")
+    model = (root / "model.safetensors").read_bytes()
+    (root / "model.safetensors").unlink()  # as if killed between the checkpoint and this file
+    out, _ = gancli("resume", "run")
     assert out == "runs/run\n"
-    assert (run / "model.safetensors").read_bytes() == model
-    process = gancli("resume", "run", "--steps", "100000", cwd=tmp_path)
-    wait_for(lambda: len(log(run)) > 1, process)
-    _, err = finish(gancli("resume", "run", cwd=tmp_path), 2)
-    assert f"is being trained by process {process.pid}" in err
-    process.kill()
-    process.communicate()
+    assert (root / "model.safetensors").read_bytes() == model
+    running = process("resume", "run", "--steps", "100000")
+    wait_for(lambda: len(log(root)) > 1, running)
+    _, err = gancli("resume", "run", code=2)
+    assert f"is being trained by process {running.pid}" in err
+    running.kill()
+    running.communicate()
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run", steps=4))
-    run = tmp_path / "runs/run"
-    good = (run / "model.safetensors").read_bytes()
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(gancli: Gancli) -> None:
+    gancli(*train("run", steps=4))
+    root = Path("runs/run")
+    good = (root / "model.safetensors").read_bytes()
     # The weights are broken by step 5, and a checkpoint falls due before any loss shows it.
     broken = ["--set", "model.optimizers.D.lr=1e39", "--set", "train.checkpoint_every=1"]
-    _, err = finish(gancli("resume", "run", "--steps", "30", *broken, cwd=tmp_path), 1)
+    _, err = gancli("resume", "run", "--steps", "30", *broken, code=1)
     assert "error: " in err
     assert "infinite or no number" in err or "became" in err
     assert "checkpoints/4" in err
     assert "hint: gancli resume runs/run --set model.optimizers.D.lr=" in err
-    assert (run / "model.safetensors").read_bytes() == good
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["4"]
+    assert (root / "model.safetensors").read_bytes() == good
+    assert [path.name for path in (root / "checkpoints").iterdir()] == ["4"]
 
 
-def test_data_that_have_changed_are_noticed_and_their_place_can_be_changed(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run", steps=2))
-    (tmp_path / "photos/0.png").unlink()
-    (tmp_path / "photos").rename(tmp_path / "moved")
-    _, err = finish(gancli("resume", "run", "--steps", "3", cwd=tmp_path), 2)
+def test_data_that_have_changed_are_noticed_and_their_place_can_be_changed(gancli: Gancli) -> None:
+    gancli(*train("run", steps=2))
+    Path("photos/0.png").unlink()
+    Path("photos").rename("moved")
+    _, err = gancli("resume", "run", "--steps", "3", code=2)
     assert "photos" in err
-    _, err = finish(gancli("resume", "run", "--steps", "3", "--set", "data.source=moved", cwd=tmp_path))
+    _, err = gancli("resume", "run", "--steps", "3", "--set", "data.source=moved")
     assert "warning: the data have changed: 44 images now, 45 before" in err
-    assert log(tmp_path / "runs/run")[-1]["step"] == 3
+    assert log(Path("runs/run"))[-1]["step"] == 3
 
 
-def test_where_no_checkpoint_can_be_read_nothing_is_touched(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run"))
-    run = tmp_path / "runs/run"
+def test_where_no_checkpoint_can_be_read_nothing_is_touched(gancli: Gancli) -> None:
+    gancli(*train("run"))
+    root = Path("runs/run")
     for step in (8, 12):
-        (run / f"checkpoints/{step}/state.json").unlink()
-    before = {path.name: path.read_bytes() for path in run.iterdir() if path.suffix}
-    _, err = finish(gancli("resume", "run", cwd=tmp_path), 2)
+        (root / f"checkpoints/{step}/state.json").unlink()
+    before = {path.name: path.read_bytes() for path in root.iterdir() if path.suffix}
+    _, err = gancli("resume", "run", code=2)
     assert "checkpoints/12 is damaged: state.json is missing" in err
     assert "--init-from runs/run/model.safetensors" in err
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.suffix} == before
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["12", "8"]
+    assert {path.name: path.read_bytes() for path in root.iterdir() if path.suffix} == before
+    assert sorted(path.name for path in (root / "checkpoints").iterdir()) == ["12", "8"]
 
 
-def test_weights_to_begin_with_survive_a_kill_before_the_first_checkpoint(tmp_path: Path) -> None:
-    finish(train(tmp_path, "first", steps=4))
+def test_weights_to_begin_with_survive_a_kill_before_the_first_checkpoint(gancli: Gancli) -> None:
+    gancli(*train("first", steps=4))
     extra = ("--init-from", "first", "--seed", "1")
-    finish(train(tmp_path, "whole", *extra, steps=4))
-    finish(train(tmp_path, "plain", "--seed", "1", steps=4))
-    process = train(tmp_path, "cut", *extra, steps=4)
-    wait_for((tmp_path / "runs/cut/config.yaml").exists, process)
-    process.kill()
-    process.communicate()
-    finish(gancli("resume", "cut", cwd=tmp_path))
-    same(tmp_path / "runs/whole", tmp_path / "runs/cut")
-    whole, plain = ((tmp_path / f"runs/{name}/model.safetensors").read_bytes() for name in ("whole", "plain"))
+    gancli(*train("whole", *extra, steps=4))
+    gancli(*train("plain", "--seed", "1", steps=4))
+    kill_at(Path("runs/cut/config.yaml"), *train("cut", *extra, steps=4))
+    gancli("resume", "cut")
+    same(Path("runs/whole"), Path("runs/cut"))
+    whole, plain = (Path(f"runs/{name}/model.safetensors").read_bytes() for name in ("whole", "plain"))
     assert whole != plain
 
 
 @pytest.mark.slow
-def test_precision_and_averaging_can_be_changed_on_the_way(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run", "--set", "train.average=null", steps=2))
+def test_precision_and_averaging_can_be_changed_on_the_way(gancli: Gancli) -> None:
+    gancli(*train("run", "--set", "train.average=null", steps=2))
     for steps, *sets in (
         (4, "train.precision=fp16", "train.average={decay: 0.9}"),
         (6, "train.precision=bf16", "train.average=null"),
         (8, "train.average={decay: 0.9}"),
     ):
         options = [word for item in sets for word in ("--set", item)]
-        finish(gancli("resume", "run", "--steps", str(steps), *options, cwd=tmp_path))
-    assert log(tmp_path / "runs/run")[-1]["step"] == 8
+        gancli("resume", "run", "--steps", str(steps), *options)
+    assert log(Path("runs/run"))[-1]["step"] == 8
 
 
-def test_going_on_without_averages_goes_on_from_the_raw_weights(tmp_path: Path) -> None:
+def test_going_on_without_averages_goes_on_from_the_raw_weights(gancli: Gancli) -> None:
     options = ("--set", "train.average={decay: 0.99}", "--set", "train.log_every=1")
-    finish(train(tmp_path, "with", *options, steps=4))
-    finish(train(tmp_path, "without", "--set", "train.average=null", "--set", "train.log_every=1", steps=4))
+    gancli(*train("with", *options, steps=4))
+    gancli(*train("without", "--set", "train.average=null", "--set", "train.log_every=1", steps=4))
     for name in ("with", "without"):  # schedules follow the length, so both become longer alike
-        finish(gancli("resume", name, "--steps", "5", "--set", "train.average=null", cwd=tmp_path))
-    assert (tmp_path / "runs/with/model.safetensors").stat().st_size > 0
-    assert log(tmp_path / "runs/with")[-1] == log(tmp_path / "runs/without")[-1]
+        gancli("resume", name, "--steps", "5", "--set", "train.average=null")
+    assert Path("runs/with/model.safetensors").stat().st_size > 0
+    assert log(Path("runs/with"))[-1] == log(Path("runs/without"))[-1]
 
 
-def test_a_finished_run_cannot_end_earlier(tmp_path: Path) -> None:
-    finish(train(tmp_path, "run", steps=4))
-    config = (tmp_path / "runs/run/config.yaml").read_bytes()
-    _, err = finish(gancli("resume", "run", "--steps", "3", cwd=tmp_path), 2)
+def test_a_finished_run_cannot_end_earlier(gancli: Gancli) -> None:
+    gancli(*train("run", steps=4))
+    config = Path("runs/run/config.yaml").read_bytes()
+    _, err = gancli("resume", "run", "--steps", "3", code=2)
     assert "has 4 steps already" in err
-    assert (tmp_path / "runs/run/config.yaml").read_bytes() == config
-    _, err = finish(gancli("resume", "run", cwd=tmp_path))
+    assert Path("runs/run/config.yaml").read_bytes() == config
+    _, err = gancli("resume", "run")
     assert "is finished; make it longer: gancli resume runs/run --steps 8" in err
