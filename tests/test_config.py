@@ -457,8 +457,8 @@ def test_yaml_is_laid_out_for_people() -> None:
 
 def test_numbers_by_resolution() -> None:
     resolved = config.resolve("progan-shapes", sets=["train.batch.16=8", "model.optimizers.D.lr={4: 1e-3, 8: 2e-3}"])
-    assert resolved.train.batch == {4: 64, 16: 8}
-    assert [at_resolution(resolved.train.batch, resolution) for resolution in (4, 8, 16, 64)] == [64, 64, 8, 8]
+    assert resolved.train.batch == {4: 32, 16: 8}
+    assert [at_resolution(resolved.train.batch, resolution) for resolution in (4, 8, 16, 64)] == [32, 32, 8, 8]
     assert at_resolution({8: 3, 16: 5}, 4) == 3
     assert yaml.safe_load(config.to_yaml(resolved))["model"]["optimizers"]["D"]["lr"] == {4: 1e-3, 8: 2e-3}
     flag = {"train.batch": (12, "--batch")}

@@ -122,8 +122,8 @@ def test_marks_that_are_wrong(
 
 
 COMMANDS = (
-    *("train", "resume", "sample", "interpolate", "truncate", "style-mix", "translate", "presets", "models", "data"),
-    *("import", "export", "doctor"),
+    *("train", "resume", "sample", "interpolate", "truncate", "style-mix", "translate", "evaluate", "presets"),
+    *("models", "data", "import", "export", "doctor"),
 )
 
 
@@ -152,7 +152,7 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     assert re.findall("^## model, for (.*)$", page, re.MULTILINE) == registry.architecture_names()
     others = re.compile(r"^## model, for (?!dcgan$).*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     table = {row[0].strip("`"): row[1:] for row in rows(others.sub("", page))}
-    resolved = config.resolve("dcgan-shapes")
+    resolved = config.resolve("dcgan-shapes", sets=["train.evaluate={}"])
 
     def leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
         found = []
@@ -167,7 +167,7 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     sections = {key.rpartition(".")[0] for key in table} | {"train.turns"}
     assert table.keys() - set(keys) - sections == {f"train.turns.*.{key}" for key in ("every", "above", "below")}
 
-    defaults = config.resolve("dcgan", sets=["train.average={}", "model={}"]).to_dict()
+    defaults = config.resolve("dcgan", sets=["train.average={}", "train.evaluate={}", "model={}"]).to_dict()
     compared = 0
     for key in keys:
         section, _, rest = key.partition(".")
