@@ -205,15 +205,16 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         raise GancliError(f"--trunc and --cutoff: a {info.architecture} has no latents", "leave them out")
     if not translates and wanted.to is not None:
         raise GancliError(f"--to {wanted.to}: a {info.architecture} does not translate", "leave --to out")
-    source = None
+    source, split = None, wanted.split or "train"
     if translates or (request.stats is None and any(METRICS[metric].needs_real for metric in request.metrics)):
         location = wanted.data or str(info.config["data"]["source"])
         if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
             raise GancliError(f"there is nothing to compare {name} with", "--data SOURCE")
         needs = kind.data_needs(validate_model(info.architecture, info.config["model"]))
-        source = open_source(location, wanted.split or "train", needs=needs)
+        source = open_source(location, split, needs=needs)
         if translates and wanted.split is None and source.has_test:
-            source = open_source(location, "test", needs=needs)
+            split = "test"
+            source = open_source(location, split, needs=needs)
         reason = check(source, needs)
         if reason is not None:
             raise GancliError(f"{location} cannot be compared with what {name} makes: {reason}")
@@ -235,7 +236,7 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         comparison = of_translator(
             name, translator, to, source, data, by_domain, request.device, n=wanted.n, seed=request.seed
         )
-        return replace(comparison, about=about)
+        return replace(comparison, about=about, split=split)
     if not issubclass(kind, LatentModel):
         model, _ = load_model(path, request.device)
         raise wrong_model(name, model, info, "makes no images")
@@ -259,7 +260,7 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         threshold=opened.level,
         classes=opened.classes,
     )
-    return replace(comparison, about=about)
+    return replace(comparison, about=about, split=split)
 
 
 def _warn_of_bad(comparison: Comparison) -> None:

@@ -33,6 +33,7 @@ class Comparison:
         paired: whether image i of both sides shows the same thing.
         classes: names of the classes of both sides.
         about: what the report is to say of the images to judge.
+        split: part of the data that the real images are of.
     """
 
     made: ImageSet
@@ -40,6 +41,7 @@ class Comparison:
     paired: bool = False
     classes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    split: str = "train"
 
 
 def of_files(location: str, data: str | None, split: str, n: int | None, seed: int, *, paired: bool) -> Comparison:
@@ -69,7 +71,7 @@ def of_files(location: str, data: str | None, split: str, n: int | None, seed: i
     if paired:
         made, real = by_name(made, real)
     classes = known.classes if known.classes == source.classes else ()
-    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about)
+    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about, split)
 
 
 def of_latents(
