@@ -147,7 +147,7 @@ class Evaluation:
         if self.request.save_stats is not None:
             _save(task, self.request.save_stats)
         values = {name: check_finite(metric.values(task, self.wanted[name])) for name, metric in self.metrics.items()}
-        return Report(values, _protocol(task, self.request, self.wanted, self.comparison.about))
+        return Report(values, _protocol(task, self.request, self.wanted, self.comparison))
 
 
 def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:
@@ -300,7 +300,7 @@ def _cache(extractor: Extractor, images: Stored, keeps: bool) -> Path:
     )
 
 
-def _protocol(task: Task, request: Request, wanted: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, Any]:
+def _protocol(task: Task, request: Request, wanted: Mapping[str, str], comparison: Comparison) -> dict[str, Any]:
     """Says how the numbers came about, as plain values."""
     import torch_fidelity
     import torchmetrics
@@ -311,14 +311,15 @@ def _protocol(task: Task, request: Request, wanted: Mapping[str, str], about: Ma
 
     real: dict[str, Any] | None = None
     if task.real is not None:
-        real = {"name": task.real.images.name, "images": task.real.count or len(task.real.images)}
+        count = task.real.count or len(task.real.images)
+        real = {"name": task.real.images.name, "split": comparison.split, "images": count}
     if request.stats is not None:
         real = {**(real or {}), "statistics": str(request.stats)}
     return {
         "features": {name: of(task.extractors[extractor]) for name, extractor in wanted.items() if extractor},
         "classifier": None if task.classifier is None else of(task.classifier),
         "colour": "8 bits, sRGB; grey is repeated",
-        "made": {"name": task.made.images.name, "images": task.made.count, **about},
+        "made": {"name": task.made.images.name, "images": task.made.count, **comparison.about},
         "real": real,
         "seed": request.seed,
         "device": str(request.device),

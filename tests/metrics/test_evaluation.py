@@ -154,7 +154,7 @@ def test_the_report_says_how_it_came_about(here: Path, capfd: pytest.CaptureFixt
     assert json.loads((here / "out/report.json").read_text()) == report
     protocol = report["protocol"]
     assert protocol["made"]["images"] == 30
-    assert protocol["real"] == {"name": "real", "images": 30}
+    assert protocol["real"] == {"name": "real", "split": "train", "images": 30}
     assert protocol["seed"] == 2020
     assert protocol["features"]["fid"]["weights"].keys() == {"tiny.pt"}
     assert len(protocol["features"]["fid"]["weights"]["tiny.pt"]) == 64
