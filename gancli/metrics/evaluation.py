@@ -187,14 +187,25 @@ def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tupl
         for part in made.parts(size):
             yield part, None
         return
-    # One at a time: what cannot be read is missing on one side.
-    others = real.parts(1)
-    pair = next(others, None)
-    for part in made.parts(1):
-        while pair is not None and pair.places[0] < part.places[0]:
-            pair = next(others, None)
-        if pair is not None and pair.places[0] == part.places[0]:
-            yield part, pair
+    others, waiting = real.parts(size), dict[int, NDArray[np.uint8]]()
+    reached = -1
+    for part in made.parts(size):
+        while reached < part.places[-1] and (other := next(others, None)) is not None:
+            waiting |= zip(other.places.tolist(), other.pixels, strict=True)
+            reached = int(other.places[-1])
+        # What cannot be read is missing on one side.
+        both = [row for row, place in enumerate(part.places.tolist()) if place in waiting]
+        pairs = [waiting[int(place)] for place in part.places[both]]
+        waiting = {place: pixels for place, pixels in waiting.items() if place > part.places[-1]}
+        for pair in pairs:
+            if pair.shape != part.pixels.shape[1:]:
+                (height, width), (other_height, other_width) = part.pixels.shape[1:3], pair.shape[:2]
+                raise GancliError(
+                    f"an image of {made.name} has {width}x{height} pixels, but its pair {other_width}x{other_height}"
+                )
+        if both:
+            places, labels = part.places[both], None if part.labels is None else part.labels[both]
+            yield Part(places, part.pixels[both], labels), Part(places, np.stack(pairs))
 
 
 def _extract(task: Task, part: Part, spools: Mapping[str, tuple[Spool, Spool]]) -> None:

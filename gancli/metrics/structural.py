@@ -72,11 +72,6 @@ class _Paired(Metric):
 
     def see_made(self, part: Part, pair: Part | None) -> None:
         assert pair is not None
-        if part.pixels.shape != pair.pixels.shape:
-            (height, width), (other_height, other_width) = part.pixels.shape[1:3], pair.pixels.shape[1:3]
-            raise GancliError(
-                f"{self.name}: an image has {width}x{height} pixels, but its pair {other_width}x{other_height}"
-            )
         found = self.measure(part.rgb().float(), pair.rgb().float())
         self._total += float(found.sum(dtype=torch.float64))
         self._count += len(part)

@@ -90,7 +90,7 @@ class Update:
         self.meter = Meter(device)
         self.step = 0
         self.images_shown = 0
-        self._thawed: str | None = None
+        self._thawed: str | None = ""  # no player, but not none of them either: all weights are as they were made
 
     def begin(self, step: int, images_shown: int, fraction: float, stage: Stage) -> None:
         """Prepares one training step at a ``stage`` of growth; ``fraction`` of the run lies before it."""
@@ -114,8 +114,9 @@ class Update:
         mover = self.players[player]
         if self._rests(mover):
             # The loss is measured all the same: it decides when the player returns, and may stash what others need.
-            with torch.no_grad():
-                self._losses(player, loss_function, batch, record, learn=False)
+            # All networks are frozen, but gradients by images stay possible: penalties are made of them.
+            self._thaw(None)
+            self._losses(player, loss_function, batch, record, learn=False)
             return
         self._thaw(player)
         mover.optimizer.zero_grad(set_to_none=True)
@@ -161,13 +162,11 @@ class Update:
         loss = float(player.loss)  # a host sync, only for those who ask for bounds
         return (turn.above is not None and loss <= turn.above) or (turn.below is not None and loss >= turn.below)
 
-    def _thaw(self, player: str) -> None:
+    def _thaw(self, player: str | None) -> None:
         if self._thawed != player:
-            for other in self.players.values():
+            for name, other in self.players.items():
                 for network in other.networks:
-                    network.requires_grad_(False)
-            for network in self.players[player].networks:
-                network.requires_grad_(True)
+                    network.requires_grad_(name == player)
             self._thawed = player
 
     @contextmanager

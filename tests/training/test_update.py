@@ -13,7 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gancli.architectures.base import Batch, Loss
 from gancli.architectures.dcgan import DCGAN
 from gancli.nn.progressive import Stage
+from gancli.registry import load_architecture
 from gancli.schema import AveragingConfig, TrainConfig, TurnConfig
+from gancli.testing import random_batches
 from gancli.training.averaging import Averaging
 from gancli.training.update import Update, make_players, network_names
 
@@ -240,3 +242,22 @@ def test_networks_that_nobody_moves_are_frozen() -> None:
     make_players(model, TrainConfig(steps=1), CPU)
     assert not any(parameter.requires_grad for parameter in model.features.parameters())
     assert network_names(model) == ["generator", "discriminator"]
+
+
+@pytest.mark.parametrize(("architecture", "sets"), [("progan", {}), ("stylegan", {}), ("stylegan", {"r1_every": 2})])
+def test_a_resting_player_measures_its_penalty_and_stays_as_it_is(architecture: str, sets: dict[str, int]) -> None:
+    kind = load_architecture(architecture)
+    sizes = {"resolution": 16, "width": 32, "max_width": 8, "latent_dim": 8, **sets}
+    torch.manual_seed(0)
+    model = kind(kind.Config(**sizes, **({"style_dim": 8} if architecture == "stylegan" else {}))).train()
+    config = TrainConfig(steps=100, batch=4, turns={"D": TurnConfig(every=4)})
+    update = Update(make_players(model, config, CPU), config, CPU)
+    data = random_batches(kind, model.config, 4)  # type: ignore[arg-type]
+    for step in (1, 2):
+        before = weights(model)  # type: ignore[arg-type]
+        update.begin(step, 4 * step, 0.0, model.stage)
+        model.training_step(data, update)
+        assert "discriminator" not in changed(before, model)  # type: ignore[arg-type]
+        assert changed(before, model)  # type: ignore[arg-type]
+    penalty = update.meter.read()["gp" if architecture == "progan" else "R1"]
+    assert penalty > 0
