@@ -399,6 +399,8 @@ def _merge(below: _Node, above: _Node) -> _Node:
         return below
     if not isinstance(above.value, dict):
         return above
+    if above.value and not above.implied and all(str(key).isdecimal() for key in above.value):
+        return above  # a table by resolution is one schedule, as a list is one value
     children = dict(below.value)
     for key, node in above.value.items():
         children[key] = _merge(children[key], node) if key in children else node

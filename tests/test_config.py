@@ -621,3 +621,10 @@ def test_an_option_that_the_architecture_has_no_use_for() -> None:
     assert config.resolve("pix2pix", flags={"model.direction": ("BtoA", "--direction")}).model.direction == "BtoA"
     with pytest.raises(GancliError, match="--direction AtoB: this architecture has no direction"):
         config.resolve("dcgan", flags={"model.direction": ("AtoB", "--direction")})
+
+
+def test_a_table_by_resolution_is_replaced_as_a_whole() -> None:
+    whole = config.resolve("progan-shapes", sets=["train.batch={4: 16, 32: 8}"])
+    assert whole.train.batch == {4: 16, 32: 8}
+    row = config.resolve("progan-shapes", sets=["train.batch={4: 16, 32: 8}", "train.batch.32=4"])
+    assert row.train.batch == {4: 16, 32: 4}

@@ -97,6 +97,8 @@ def interpolate(
     the way back to the first, too, which does not come again at the end. --grid 3x2 plays six paths, the first through
     the first sixth of the seeds, and so on.
 
+    With --noise random every frame has noise of its own.
+
     In a .mp4 (H.264) or .webp small images are enlarged by a whole factor, to 256 pixels or more. A .png or .jpg has
     the frames side by side, a row for each path. A .npy holds float32 [N, C, H, W] in [-1, 1], of one path. A strip, a
     .gif and a .webp take more memory the more frames there are; the others do not.
@@ -104,7 +106,7 @@ def interpolate(
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, output_file, write_images
     from gancli.console import progress, result, warn
     from gancli.errors import GancliError
-    from gancli.generation.seeds import parse_seeds
+    from gancli.generation.seeds import MOST, parse_seeds
     from gancli.generation.targets import MOVING, choose_target
     from gancli.modelfile import find_model
 
@@ -112,6 +114,8 @@ def interpolate(
     if match is None:
         raise GancliError(f"--grid {grid}: must be columns x rows", "--grid 3x2")
     columns, cells = int(match[1]), int(match[1]) * int(match[2])
+    if 2 * cells > MOST:
+        raise GancliError(f"--grid {grid}: its paths go through more than {MOST:,} seeds", "--grid 3x2")
     for option, value in (("--frames", frames), ("--fps", fps)):
         if value is not None and value < 1:
             raise GancliError(f"{option} {value}: must be at least 1")

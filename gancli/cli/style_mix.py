@@ -73,6 +73,7 @@ def style_mix(
 
     import torch
 
+    from gancli import console
     from gancli.architectures.base import StyleModel
     from gancli.generation.latents import Points
 
@@ -82,6 +83,10 @@ def style_mix(
     bands = {
         text: parse_layers(text, count) for text in styles or [name for name in NAMED if named_layers(name, count)]
     }
+    stage = opened.model.stage
+    idle = [text for text, layers in bands.items() if min(layers) >= 2 * stage.depth]
+    if idle:
+        console.note(f"the model has grown to {stage.resolution} px so far: {' and '.join(idle)} change nothing yet")
     points, names = choose_points(opened, row_seeds + column_seeds, class_)
     points = opened.renderer.styles(points)
     ws = points.values if points.values.ndim == 3 else points.values[:, None].expand(-1, count, -1)  # [N, L, W]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +14,13 @@ import torch
 from torch import Tensor
 
 from gancli.architectures.base import LatentModel, StyleModel
+from gancli.console import note
 from gancli.errors import GancliError
 from gancli.seeding import derive
 
 NoiseKind = Literal["const", "random", "none"]
 Space = Literal["z", "w"]
+WORDS: dict[Space, str] = {"z": "latents", "w": "styles"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> 
         values = np.load(path, allow_pickle=False)
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, tokenize.TokenError) as error:
         raise GancliError(f"{path} is not a .npy file of numbers", "numpy.save('z.npy', z)") from error
     if not isinstance(values, np.ndarray):
         raise GancliError(f"{path} holds an archive, not one array", "numpy.save('z.npy', z)")
@@ -96,9 +100,13 @@ def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> 
         # Of latents and styles of the same shape, one is enough to say.
         expected = " or ".join(dict.fromkeys(f"[N, {', '.join(map(str, shape))}]" for _, shape in shapes))
         raise GancliError(f"{path} holds {values.dtype} {list(values.shape)}, but this model takes float {expected}")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise GancliError(f"{path} holds numbers that are not finite")
-    return torch.from_numpy(values.astype(np.float32)), found[0]
+        raise GancliError(f"{path} holds numbers that are not finite, or too large for float32")
+    if len(set(found)) > 1:
+        note(f"{path} could hold latents or styles, and is taken for {WORDS[found[0]]}; styles: --space w")
+    return torch.from_numpy(values), found[0]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gancli.errors import GancliError
-from gancli.generation.writers import as_rgb, check_size
+from gancli.generation.writers import LARGEST_SIDE, as_rgb, check_size
 
 SHORT_SIDE = 256
 """Least height and width of a film in pixels: players show smaller ones as a stamp, or not at all."""
@@ -86,7 +86,7 @@ def _gif_frames(frames: Iterable[NDArray[np.uint8]], fps: int) -> Iterator[Image
 def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Makes a frame [H, W, C] large enough and of even sizes."""
     height, width, _ = frame.shape
-    factor = -(-SHORT_SIDE // min(height, width))
+    factor = max(1, min(-(-SHORT_SIDE // min(height, width)), LARGEST_SIDE["mp4"] // max(height, width)))
     frame = frame.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.pad(frame, ((0, height * factor % 2), (0, width * factor % 2), (0, 0)), mode="edge")
 

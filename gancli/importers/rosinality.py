@@ -57,7 +57,6 @@ def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Cont
         raise GancliError(f"model.classes is {model.classes}, but the official code knows no classes", "leave it out")
     state = _generator(architecture, found)
     tensors = state.tensors
-    blocks = sum(re.fullmatch(r"generator\.to_rgb\.\d+\.conv\.bias", key) is not None for key in tensors)
     noise = [
         (int(match[1]), tensor)
         for key, tensor in tensors.items()
@@ -83,7 +82,8 @@ def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Cont
         "latent_dim": tensors["style.1.linear.weight_orig"].shape[1],
         "style_dim": tensors["style.1.linear.weight_orig"].shape[0],
         "mapping_layers": sum(key.startswith("style.") and key.endswith(".weight_orig") for key in tensors),
-        "width": max((tensor.numel() for block, tensor in noise if block == blocks - 1), default=1) * 2**blocks,
+        # A layer of one channel has it since it cannot have less: it does not tell of how many.
+        "width": max((tensor.numel() * 2 ** (block + 1) for block, tensor in noise if tensor.numel() > 1), default=1),
         "max_width": tensors["generator.progression.0.conv1.input"].shape[1],
         "norm_eps": EPS,
         "bias_before_blur": True,

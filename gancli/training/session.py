@@ -171,14 +171,18 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
             session.architecture, session.config, session.pipeline, session.device, session.watched, session.evaluator
         )
         restore(trainer, run, leader=leader)
-        steps = session.config.train.steps
-        if steps is not None and steps < trainer.step:
-            raise GancliError(f"{run.path} has {trainer.step:,} steps already, so it cannot end after {steps:,}")
+        train = session.config.train
+        if train.steps is not None and train.steps < trainer.step:
+            raise GancliError(f"{run.path} has {trainer.step:,} steps already, so it cannot end after {train.steps:,}")
+        if train.kimg is not None and train.kimg * 1000 + max(train.batches()) <= trainer.images_shown:
+            shown = trainer.images_shown / 1000
+            raise GancliError(f"{run.path} has shown {shown:g} kimg already, so it cannot end after {train.kimg:g}")
         if leader:
             run.save_config(session.config)
         if trainer.fraction() >= 1:
             if leader:
-                note(f"{run.path} is finished; make it longer: gancli resume {quoted} --steps {2 * trainer.step}")
+                longer = f"--steps {2 * trainer.step}" if train.kimg is None else f"--set train.kimg={2 * train.kimg:g}"
+                note(f"{run.path} is finished; make it longer: gancli resume {quoted} {longer}")
             return Outcome(trainer.step, None)
         with (
             TrainingDisplay(

@@ -441,7 +441,7 @@ class Trainer:
         """
         state = json.loads(files[STATE])
         model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
-        wrong = mismatches(self.architecture.state_dict(), model | rest)
+        wrong = mismatches(self.architecture.state_dict(), model | rest, whole=True)
         if wrong:
             raise GancliError(
                 f"the checkpoint does not fit the configuration of the run:\n{wrong}",
@@ -522,14 +522,19 @@ def _to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
 
 
-def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8) -> str:
-    """Returns a line for each tensor of ``given`` that is not in ``own``, or in another shape; "" if all fit."""
+def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
+    """Returns a line for each tensor of ``given`` that is not in ``own``, or in another shape; "" if all fit.
+
+    With ``whole``, a tensor of ``own`` that ``given`` lacks is a line as well.
+    """
     lines = [
         f"  {name}: {list(tensor.shape)}, here "
         + (str(list(own[name].shape)) if name in own else "there is no such tensor")
         for name, tensor in given.items()
         if name not in own or own[name].shape != tensor.shape
     ]
+    if whole:
+        lines += [f"  {name}: missing, here {list(tensor.shape)}" for name, tensor in own.items() if name not in given]
     if len(lines) > shown:
         lines[shown:] = [f"  and {len(lines) - shown} more"]
     return "\n".join(lines)

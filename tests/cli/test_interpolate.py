@@ -222,6 +222,7 @@ def test_what_fails_leaves_the_old_file(here: Path, kind: str, monkeypatch: pyte
         ("dcgan", ["--seeds", "0-4", "--grid", "2x1"], "5 seeds cannot be shared among 2 paths"),
         ("dcgan", ["--grid", "2"], "--grid 2: must be columns x rows"),
         ("dcgan", ["--grid", "0x2"], "--grid 0x2"),
+        ("dcgan", ["--grid", "9999x9999"], "--grid 9999x9999: its paths go through more than 1,000,000 seeds"),
         ("dcgan", ["--grid", "2x1", "-o", "x.npy"], "--grid 2x1"),
         ("dcgan", ["--frames", "0"], "--frames 0"),
         ("dcgan", ["--fps", "0"], "--fps 0"),

@@ -139,6 +139,8 @@ def test_a_full_disk_is_said_in_words(trained: str, capfd: pytest.CaptureFixture
         (["--latents", "wrong.npy"], "[N, 8]"),
         (["--latents", "text.npy"], "text.npy"),
         (["--latents", "nan.npy"], "not finite"),
+        (["--latents", "large.npy"], "too large for float32"),
+        (["--latents", "zip.npy"], "zip.npy is not a .npy file"),
         (["--latents", "wrong.npy", "--trunc", "0.5"], "--trunc"),
         (["-o", "x.tiff"], ".tiff"),
         (["-o", "no/dir/x.png"], "no/dir"),
@@ -154,7 +156,9 @@ def test_wrong_input(
 ) -> None:
     np.save("wrong.npy", np.zeros((2, 9), np.float32))
     np.save("nan.npy", np.full((2, 8), np.nan, np.float32))
+    np.save("large.npy", np.full((2, 8), 1e300))
     Path("text.npy").write_text("no array")
+    Path("zip.npy").write_bytes(b"PK\x03\x04 and no more")
     before = outputs(here)
     assert run(["sample", trained, *arguments]) == 2
     out, err = capfd.readouterr()

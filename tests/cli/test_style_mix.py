@@ -108,6 +108,15 @@ def test_wrong_input(here: Path, arguments: list[str], said: str, capfd: pytest.
     assert said in err
 
 
+def test_layers_that_have_not_grown_yet_are_said_to_change_nothing(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--set", "model.width=16", "--set", "model.resolution=16", "--set", "train.samples=2"]
+    assert run(["train", "stylegan-shapes", "--data", "shapes", "--steps", "1", "--out", "young", *sizes]) == 0
+    assert run(["style-mix", "young", "--rows", "0", "--cols", "1", "-o", "x.png"]) == 0
+    assert "grown to 8 px so far: fine change nothing yet" in " ".join(capfd.readouterr().err.split())
+
+
 @pytest.mark.parametrize("name", ["dcgan", "progan"])
 def test_a_model_without_styles_is_said_to_have_other_commands(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["style-mix", name, "--rows", "0", "--cols", "1"]) == 2

@@ -20,7 +20,7 @@ from gancli.architectures.stylegan import StyleGAN
 from gancli.cli.app import run
 from gancli.errors import GancliError
 from gancli.importers import find_files, import_checkpoint
-from gancli.modelfile import ModelInfo, describe, load_model, to_bytes
+from gancli.modelfile import ModelInfo, describe, load_model, read_info, to_bytes
 
 CPU = torch.device("cpu")
 GOLDEN: dict[str, Any] = json.loads(official.STYLEGAN.read_text())
@@ -243,6 +243,20 @@ def test_what_gancli_trained(
     with torch.no_grad():
         image = model.synthesize(model.truncate(w), "none")
     torch.testing.assert_close(back.synthesize(model.truncate(w), "none"), image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("width", "most"), [(256, 64), (64, 32), (16, 4)])
+def test_small_widths_are_told_from_what_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, most: int, gancli_home: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--set", f"model.width={width}", "--set", f"model.max_width={most}", "--set", "train.samples=1"]
+    grown = ["--set", "model.growth={initial_resolution: 32}", "--batch", "2"]
+    assert run(["train", "stylegan-shapes", "--data", "shapes", "--steps", "1", "--out", "small", *sizes, *grown]) == 0
+    assert run(["export", "small", "-o", "small.model"]) == 0
+    assert run(["import", "stylegan", "small.model", "--resolution", "32"]) == 0
+    config = read_info(gancli_home / "models/small.safetensors").config["model"]
+    assert (config["width"], config["max_width"]) == (width, most)
 
 
 def test_what_the_official_code_cannot_do(

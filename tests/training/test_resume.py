@@ -183,6 +183,20 @@ def test_growing_networks_go_on_where_they_were_in_a_fade(gancli: Gancli, archit
     assert not unused  # the output at 4 px is no part of a fade from 8 to 16 px
 
 
+def test_a_growing_run_cannot_be_shortened_or_get_other_networks(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--kimg", "0.1", "--name", "run", "--set", "model.width=16", "--set", "train.samples=1"]
+    assert run(["train", "stylegan-shapes", "--data", "shapes", *words]) == 0
+    before = Path("runs/run/config.yaml").read_bytes()
+    for change, said in (
+        ("model.resolution=64", "the checkpoint does not fit the configuration of the run"),
+        ("train.kimg=0.03", "has shown 0.128 kimg already, so it cannot end after 0.03"),
+    ):
+        capfd.readouterr()
+        assert run(["resume", "run", "--set", change]) == 2
+        assert said in " ".join(capfd.readouterr().err.split())
+        assert Path("runs/run/config.yaml").read_bytes() == before
+
+
 TRANSLATORS = {
     "cyclegan": ["--set", "model.blocks=1", "--set", "model.pool_size=3"],
     "pix2pix": ["--set", "model.receptive_field=16"],
