@@ -20,7 +20,6 @@ from gancli.seeding import derive
 
 NoiseKind = Literal["const", "random", "none"]
 Space = Literal["z", "w"]
-WORDS: dict[Space, str] = {"z": "latents", "w": "styles"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> 
     if not np.isfinite(values).all():
         raise GancliError(f"{path} holds numbers that are not finite, or too large for float32")
     if len(set(found)) > 1:
-        note(f"{path} could hold latents or styles, and is taken for {WORDS[found[0]]}; styles: --space w")
+        note(f"{path} could hold latents or styles, and is taken for latents; styles: --space w")
     return torch.from_numpy(values), found[0]
 
 
