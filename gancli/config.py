@@ -399,7 +399,7 @@ def _merge(below: _Node, above: _Node) -> _Node:
         return below
     if not isinstance(above.value, dict):
         return above
-    if above.value and not above.implied and all(str(key).isdecimal() for key in above.value):
+    if not above.implied and all(str(key).isdecimal() for key in (*below.value, *above.value)):
         return above  # a table by resolution is one schedule, as a list is one value
     children = dict(below.value)
     for key, node in above.value.items():
