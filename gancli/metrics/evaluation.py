@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,25 +160,43 @@ def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:
 
 
 def _look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) -> None:
-    spools = {name: (Spool(), Spool()) for name in task.extractors}
+    made = task.made
+
+    def see(part: Part, pair: Part | None) -> None:
+        for metric in metrics:
+            metric.see_made(part, pair)
+
+    for name, (features, logits) in _look(
+        task, made, _with_pairs(made.images, pairs, task.batch), see, task.extractors
+    ).items():
+        made.features[name] = features.read()
+        if logits.read().size:
+            made.logits[name] = logits.read()
+
+
+def _look(
+    task: Task,
+    side: Side,
+    parts: Iterable[tuple[Part, Part | None]],
+    see: Callable[[Part, Part | None], None],
+    extractors: Iterable[str],
+) -> dict[str, tuple[Spool, Spool]]:
+    """Shows the images of a side to ``see``, and returns their features and logits by extractor."""
+    spools = {name: (Spool(), Spool()) for name in extractors}
     labels: list[NDArray[np.int64]] = []
-    images = task.made.images
-    with task.progress(f"looking at {images.name}", len(images)) as bar:
-        for part, pair in _with_pairs(images, pairs, task.batch):
-            for metric in metrics:
-                metric.see_made(part, pair)
+    side.count = 0
+    with task.progress(f"looking at {side.images.name}", len(side.images)) as bar:
+        for part, pair in parts:
+            see(part, pair)
             _extract(task, part, spools)
             labels += [] if part.labels is None else [part.labels]
-            task.made.count += len(part)
+            side.count += len(part)
             bar.advance(len(part))
-    if not task.made.count:
-        raise GancliError(f"no image of {images.name} can be read")
-    for name, (features, logits) in spools.items():
-        task.made.features[name] = features.read()
-        if logits.read().size:
-            task.made.logits[name] = logits.read()
-    task.made.labels = np.concatenate(labels) if labels else None
-    _check_count(task.made)
+    if not side.count:
+        raise GancliError(f"no image of {side.images.name} can be read")
+    _check_count(side)
+    side.labels = np.concatenate(labels) if labels else None
+    return spools
 
 
 def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tuple[Part, Part | None]]:
@@ -229,6 +247,8 @@ def _know_real(task: Task, real: Stored, needed: Mapping[str, bool], metrics: Se
     assert task.real is not None
     missing = {}
     for extractor, keeps in needed.items():
+        if extractor in task.known:  # --stats said them
+            continue
         # What holds the features has the moments, too.
         places = [_cache(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
         found = next((path for path in places if path.is_file()), None)
@@ -277,27 +297,21 @@ def _save(task: Task, path: Path) -> None:
 
 
 def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool]) -> None:
-    assert task.real is not None
-    images = task.real.images
-    task.real.count = 0
-    spools = {name: (Spool(), Spool()) for name in missing}
-    labels: list[NDArray[np.int64]] = []
-    with task.progress(f"looking at {images.name}", len(images)) as bar:
-        for part in images.parts(task.batch):
-            for metric in watching:
-                metric.see_real(part)
-            _extract(task, part, spools)
-            labels += [] if part.labels is None else [part.labels]
-            task.real.count += len(part)
-            bar.advance(len(part))
-    _check_count(task.real)
-    task.real.labels = np.concatenate(labels) if labels else None
-    for name, (spool, _) in spools.items():
-        features = spool.read()
-        kept = missing[name]
-        labelled = task.real.labels if kept and task.real.labels is not None else None
+    real = task.real
+    assert real is not None
+
+    def see(part: Part, pair: Part | None) -> None:
+        for metric in watching:
+            metric.see_real(part)
+
+    parts = ((part, None) for part in real.images.parts(task.batch))
+    for name, (spool, _) in _look(task, real, parts, see, missing).items():
+        features, kept = spool.read(), missing[name]
         task.known[name] = Known(
-            moments(features), features if kept else None, labelled, {"features": task.extractors[name].key}
+            moments(features),
+            features if kept else None,
+            real.labels if kept else None,
+            {"features": task.extractors[name].key},
         )
 
 

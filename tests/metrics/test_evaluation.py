@@ -133,6 +133,8 @@ def test_statistics_are_kept_saved_and_read(here: Path, capfd: pytest.CaptureFix
     loaded = evaluate(capfd, "made", "--stats", "real.npz", *words)
     assert loaded["metrics"] == first["metrics"]
     assert loaded["protocol"]["real"] == {"statistics": "real.npz"}
+    both = evaluate(capfd, "made", "--data", "made", "--stats", "real.npz", *words)
+    assert both["metrics"] == first["metrics"]  # what the file says counts, and not the data beside it
     with np.load(here / "real.npz") as file:
         assert file["mu"].shape == (WIDTH,)
         assert file["features"].shape == (50, WIDTH)
