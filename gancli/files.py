@@ -47,6 +47,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with _synced(aside) as file:
             yield file
         aside.replace(path)
+    except OSError as error:
+        if str(error.filename) == str(aside):
+            error.filename = str(path)  # the name that the user knows
+        raise
     finally:
         aside.unlink(missing_ok=True)
     sync_directory(path.parent)

@@ -53,6 +53,8 @@ class ModelInfo:
         classes: names of the classes it was trained on, in the order of the labels.
         step, images_shown: how long it was trained.
         training: the means of losses and scores at the last line of the log, by name.
+        grown_to: height and width in pixels of what its networks make so far, if they grow while they are trained; they
+            repeat pixels up to the format of the images.
         origin: for imported models, the file's name and kind.
         gancli: version that wrote it.
     """
@@ -66,6 +68,7 @@ class ModelInfo:
     step: int = 0
     images_shown: int = 0
     training: dict[str, float] = field(default_factory=dict)
+    grown_to: int | None = None
     origin: str = ""
     format: int = FORMAT
     gancli: str = __version__
@@ -81,6 +84,7 @@ def describe(
     step: int = 0,
     images_shown: int = 0,
     training: Mapping[str, float] | None = None,
+    grown_to: int | None = None,
     origin: str = "",
 ) -> ModelInfo:
     """Builds the description of a model; see ``ModelInfo``. ``shapes`` are (C, H, W) of its images, by domain."""
@@ -99,6 +103,7 @@ def describe(
         step=step,
         images_shown=images_shown,
         training=dict(training or {}),
+        grown_to=grown_to,
         origin=origin,
     )
 
@@ -222,6 +227,11 @@ def known_models() -> dict[str, Path]:
             elif path.suffix == SUFFIX and path.is_file():
                 found.setdefault(path.stem, path)
     return found
+
+
+def title(path: Path) -> str:
+    """Returns what a model file is called: like its run, or by its own name."""
+    return path.resolve().parent.name if path.name == IN_RUN else path.stem
 
 
 def find_model(model: str) -> Path:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from gancli.nn.progressive import Stage
+from gancli.nn.progressive import GrowingConfig, Stage
 from gancli.schema import AdamConfig, AidsConfig, ModelConfig
 
 
@@ -202,6 +203,16 @@ class LatentModel(Architecture):
         """The number of classes that ``decode`` takes labels for; 0 where it takes none."""
         return 0
 
+    def class_weights(self, labels: Tensor | None) -> Tensor | None:
+        """Returns labels as weights of classes, float [N, K]; None where there are no classes.
+
+        Args:
+            labels: int64 [N] indices of classes, or float [N, K] weights already.
+        """
+        if not self.classes or labels is None:
+            return None
+        return labels if labels.is_floating_point() else F.one_hot(labels, self.classes).float()
+
     def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
         """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
 
@@ -214,6 +225,26 @@ class LatentModel(Architecture):
         uniform = 2 * torch.rand(z.shape, generator=generator, dtype=torch.float64) - 1
         redrawn = (math.sqrt(2) * torch.erfinv(share * uniform)).to(z.dtype).clamp(-truncation, truncation)
         return torch.where(z.abs() > truncation, redrawn, z)
+
+
+class GrowingModel(LatentModel):
+    """A latent model of normal latents whose networks grow, with classes or without: ProGAN and StyleGAN."""
+
+    config: GrowingConfig
+
+    @classmethod
+    def data_needs(cls, config: GrowingConfig) -> DataNeeds:
+        return replace(cls.needs, labels=True, classes=config.classes) if config.classes else cls.needs
+
+    def stage_at(self, images_shown: int) -> Stage:
+        return self.config.growth.stage(self.config.resolution, images_shown)
+
+    @property
+    def classes(self) -> int:
+        return self.config.classes
+
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, self.config.latent_dim, generator=generator)
 
 
 Noise = Literal["const", "none"] | Sequence[Tensor]

@@ -18,7 +18,6 @@ Where it differs from their code:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from math import sqrt
 
@@ -27,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, DataNeeds, LatentModel, Loss, Optim, Update
+from gancli.architectures.base import Batch, GrowingModel, Loss, Optim, Update
 from gancli.nn.losses import gradient_penalty
 from gancli.nn.progressive import (
     EqualizedConv2d,
@@ -36,7 +35,6 @@ from gancli.nn.progressive import (
     GrowingDiscriminator,
     Stage,
     UpConv2d,
-    class_weights,
     fade_reals,
     pixel_norm,
     to_resolution,
@@ -95,7 +93,7 @@ class Generator(nn.Module):
         return image
 
 
-class ProGAN(LatentModel):
+class ProGAN(GrowingModel):
     """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's where there are classes."""
 
     title = (
@@ -111,6 +109,8 @@ class ProGAN(LatentModel):
         drift: float = Field(1e-3, ge=0, description="weight of the squared scores of reals, which keeps them near 0")
         class_weight: float = Field(1.0, ge=0, description="weight of AC-GAN's terms")
 
+    config: Config
+
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.config = config
@@ -119,18 +119,11 @@ class ProGAN(LatentModel):
         # A score, and a logit for each class.
         self.discriminator = GrowingDiscriminator(1 + config.classes, widths, config.channels, config.stddev_group)
 
-    @classmethod
-    def data_needs(cls, config: Config) -> DataNeeds:
-        return replace(cls.needs, labels=True, classes=config.classes) if config.classes else cls.needs
-
     def optimizers(self) -> dict[str, Optim]:
         return {
             "D": Optim(("discriminator",), self.config.optimizers.D),
             "G": Optim(("generator",), self.config.optimizers.G),
         }
-
-    def stage_at(self, images_shown: int) -> Stage:
-        return self.config.growth.stage(self.config.resolution, images_shown)
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -139,7 +132,7 @@ class ProGAN(LatentModel):
 
     def draw_fakes(self, batch: Batch) -> Tensor:
         z = torch.randn(len(batch), self.config.latent_dim, device=batch.image.device)
-        return self.generator(z, class_weights(batch.labels, self.classes), self.stage)
+        return self.generator(z, self.class_weights(batch.labels), self.stage)
 
     def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns scores [N] and logits of the classes [N, K]."""
@@ -169,13 +162,6 @@ class ProGAN(LatentModel):
         wrong = F.cross_entropy(logits, batch.labels)
         return Loss(-scores.mean() + self.config.class_weight * wrong, {"G class": wrong})
 
-    @property
-    def classes(self) -> int:
-        return self.config.classes
-
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.config.latent_dim, generator=generator)
-
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        image = self.generator(z, class_weights(labels, self.classes), self.stage)
+        image = self.generator(z, self.class_weights(labels), self.stage)
         return to_resolution(image, self.config.resolution).clamp(-1, 1)

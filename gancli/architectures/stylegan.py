@@ -11,7 +11,6 @@ the same). Otherwise it differs from their code as ProGAN does (see ``progan``),
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -19,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, DataNeeds, Loss, Noise, Optim, StyleModel, Update
+from gancli.architectures.base import Batch, GrowingModel, Loss, Noise, Optim, StyleModel, Update
 from gancli.nn.losses import logistic_discriminator_loss, logistic_generator_loss, squared_gradient_norms
 from gancli.nn.progressive import (
     EqualizedConv2d,
@@ -30,7 +29,6 @@ from gancli.nn.progressive import (
     Stage,
     UpConv2d,
     blur,
-    class_weights,
     fade_reals,
     pixel_norm,
     to_resolution,
@@ -168,7 +166,7 @@ class Synthesis(nn.Module):
         return image
 
 
-class StyleGAN(StyleModel):
+class StyleGAN(GrowingModel, StyleModel):
     """The game of StyleGAN: the non-saturating logistic loss, with R1 on the reals."""
 
     title = (
@@ -191,6 +189,8 @@ class StyleGAN(StyleModel):
         mixing: float = Field(0.9, ge=0, le=1, description="probability that a batch mixes the styles of two latents")
         mean_decay: float = Field(0.995, ge=0, lt=1, description="weight of the old mean of w at each batch")
 
+    config: Config
+
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.config = c = config
@@ -200,10 +200,6 @@ class StyleGAN(StyleModel):
         # With classes D has a score for each, of which the label picks one (Mescheder et al. 2018).
         self.discriminator = GrowingDiscriminator(max(1, c.classes), widths, c.channels, c.stddev_group, blurs=True)
 
-    @classmethod
-    def data_needs(cls, config: Config) -> DataNeeds:
-        return replace(cls.needs, labels=True, classes=config.classes) if config.classes else cls.needs
-
     def optimizers(self) -> dict[str, Optim]:
         d, every = self.config.optimizers.D, self.config.r1_every
         if every > 1:
@@ -212,9 +208,6 @@ class StyleGAN(StyleModel):
             lr = {key: rate * part for key, rate in d.lr.items()} if isinstance(d.lr, dict) else d.lr * part
             d = d.model_copy(update={"lr": lr, "betas": (d.betas[0] ** part, d.betas[1] ** part)})
         return {"D": Optim(("discriminator",), d), "G": Optim(("mapping", "synthesis"), self.config.optimizers.G)}
-
-    def stage_at(self, images_shown: int) -> Stage:
-        return self.config.growth.stage(self.config.resolution, images_shown)
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -226,7 +219,7 @@ class StyleGAN(StyleModel):
     def draw_fakes(self, batch: Batch) -> Tensor:
         n, device = len(batch), batch.image.device
         z, other = torch.randn(2, n, self.config.latent_dim, device=device)
-        labels = class_weights(batch.labels, self.classes)
+        labels = self.class_weights(batch.labels)
         w = self.mapping(z, labels)
         with torch.no_grad():
             self.mapping.mean.lerp_(w.mean(dim=0, dtype=self.mapping.mean.dtype), 1 - self.config.mean_decay)
@@ -241,7 +234,7 @@ class StyleGAN(StyleModel):
 
     def judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Returns scores [N]."""
-        outputs, weights = self.discriminator(images, self.stage), class_weights(labels, self.classes)
+        outputs, weights = self.discriminator(images, self.stage), self.class_weights(labels)
         return outputs[:, 0] if weights is None else (outputs * weights).sum(dim=1)
 
     def r1(self, scores: Tensor, real: Tensor) -> Tensor:
@@ -273,10 +266,6 @@ class StyleGAN(StyleModel):
         return Loss(logistic_generator_loss(self.judge(self.draw_fakes(batch), batch.labels)))
 
     @property
-    def classes(self) -> int:
-        return self.config.classes
-
-    @property
     def layers(self) -> int:
         return len(self.synthesis.layers)
 
@@ -284,11 +273,8 @@ class StyleGAN(StyleModel):
     def mean_w(self) -> Tensor:
         return self.mapping.mean
 
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.config.latent_dim, generator=generator)
-
     def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.mapping(z, class_weights(labels, self.classes))
+        return self.mapping(z, self.class_weights(labels))
 
     def synthesize(self, ws: Tensor, noise: Noise = "const") -> Tensor:
         given: Sequence[Tensor] | None

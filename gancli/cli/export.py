@@ -48,7 +48,7 @@ def export(
 
     from gancli.errors import GancliError
     from gancli.importers import official
-    from gancli.modelfile import IN_RUN, find_model, read_info
+    from gancli.modelfile import find_model, read_info, title
 
     path = find_model(model)
     info = read_info(path)
@@ -76,8 +76,7 @@ def export(
 
     loaded, _ = load_model(path, torch.device("cpu"))
     networks = info.networks if to_directory or known.together else [_generator(loaded, info, to)]
-    title = path.resolve().parent.name if path.name == IN_RUN else path.stem
-    contents = export_checkpoint(loaded, info.architecture, networks, title, info.step)
+    contents = export_checkpoint(loaded, info.architecture, networks, title(path), info.step)
     files = {out / name if to_directory else out: content for name, content in contents.items()}
     existing = [str(file) for file in files if file.exists()]
     if existing and not overwrite:

@@ -15,6 +15,8 @@ from gancli.cli.options import wrong_model
 from gancli.errors import GancliError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from gancli.architectures.base import LatentModel
@@ -211,9 +213,9 @@ def default_name(model: Path, command: str, seeds: Sequence[int], suffix: str) -
         seeds: those of the images; empty for latents from a file.
         suffix: with the dot.
     """
-    from gancli.modelfile import IN_RUN
+    from gancli.modelfile import title
 
-    name = (model.resolve().parent.name if model.name == IN_RUN else model.stem) + command
+    name = title(model) + command
     if not seeds:
         return f"{name}-latents{suffix}"
     if len(seeds) == 1:
@@ -252,7 +254,7 @@ def write_images(
     import numpy as np
 
     from gancli.files import replace_file
-    from gancli.generation.writers import encode, grid, npy, to_pixels, write_npy
+    from gancli.generation.writers import check_size, encode, grid, grid_size, npy, to_pixels, write_npy
 
     with console.progress(doing, len(names)) as bar:
 
@@ -277,6 +279,11 @@ def write_images(
             with output_file(target) as output:
                 write_npy(output, counted(), len(names))
         else:
-            pixels = np.concatenate([to_pixels(part) for part in counted()])
+            parts: list[NDArray[np.uint8]] = []
+            for part in counted():
+                if not parts:  # before the others are made for nothing
+                    check_size(target.format, *grid_size(len(names), columns, *part.shape[2:]))
+                parts.append(to_pixels(part))
+            pixels = np.concatenate(parts)
             with output_file(target) as output:
                 output.write(encode(grid(pixels, columns), target.format))

@@ -52,6 +52,7 @@ def models(
                 "images": {domain: asdict(info.images[domain]) for domain in info.domains},
                 "step": info.step,
                 "images_shown": info.images_shown,
+                "grown_to": info.grown_to,
                 "path": str(path),
             }
         )
@@ -64,7 +65,7 @@ def models(
                 [
                     model["name"],
                     model["architecture"],
-                    "; ".join(dict.fromkeys(_format(**image) for image in model["images"].values())),
+                    "; ".join(dict.fromkeys(_format(image, model["grown_to"]) for image in model["images"].values())),
                     f"{model['step']:,}" if model["step"] else "imported",
                     model["path"],
                 ]
@@ -76,6 +77,8 @@ def models(
         console.note(f"no models in {places}; make one: gancli train dcgan-shapes --data shapes")
 
 
-def _format(channels: int, height: int, width: int) -> str:
+def _format(image: dict[str, int], grown_to: int | None) -> str:
+    channels, height, width = image["channels"], image["height"], image["width"]
     size = f"{width} px" if width == height else f"{width}x{height} px"
-    return f"{size}, {'grey' if channels == 1 else 'RGB'}"
+    grown = f"{grown_to} of " if grown_to is not None and grown_to < height else ""
+    return f"{grown}{size}, {'grey' if channels == 1 else 'RGB'}"

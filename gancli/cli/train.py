@@ -10,6 +10,8 @@ import typer
 from gancli.cli.options import Device, Keep, Precision, Workers, complete_preset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gancli.schema import RunConfig
 
 
@@ -198,7 +200,7 @@ def _print_plan(config: RunConfig) -> None:
                 "device",
                 f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device),
             ],
-            ["length", f"{plan.steps:,} steps of {_batches(config.train.batches())}, {plan.epochs:.3g} epochs"],
+            ["length", f"{plan.steps:,} steps of {_batches(plan.batches)}, {plan.epochs:.3g} epochs"],
             ["decoded images", f"at least {' and '.join(decoded)}"],
             [
                 "memory",
@@ -218,7 +220,7 @@ def _print_plan(config: RunConfig) -> None:
     )
 
 
-def _batches(sizes: list[int]) -> str:
+def _batches(sizes: Sequence[int]) -> str:
     least, most = min(sizes), max(sizes)
     return f"{most} images" if least == most else f"{least} to {most} images"
 

@@ -114,7 +114,7 @@ def truncate(
         None if points.labels is None else points.labels.repeat_interleave(count, dim=0),
         points.space,
     )
-    names = [f"{name}-trunc{level:g}" for name in names for level in chosen]
+    names = [f"{name}-trunc{str(level).removesuffix('.0')}" for name in names for level in chosen]
     if metrics is None:
         write_images(target, names, opened.renderer.images(cells), count, "truncating")
         return

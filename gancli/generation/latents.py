@@ -67,6 +67,14 @@ def latents_of_seeds(model: LatentModel, seeds: Iterable[int], truncation: float
     return torch.cat(latents)
 
 
+def labels_in_turn(model: LatentModel, seeds: Sequence[int]) -> Tensor | None:
+    """Returns the classes that seeds have where nobody says which, as weights [N, classes]: seed i has the class i.
+
+    They begin again behind the last one. None where the model takes no classes.
+    """
+    return model.class_weights(torch.tensor([seed % max(1, model.classes) for seed in seeds]))
+
+
 def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> tuple[Tensor, Space]:
     """Reads latents or styles from a ``.npy`` file, float32 on the CPU.
 

@@ -35,11 +35,15 @@ def columns_for(count: int) -> int:
     return math.ceil(math.sqrt(count))
 
 
+def grid_size(count: int, columns: int, height: int, width: int, gap: int = 2) -> tuple[int, int]:
+    """Returns the height and width of what ``grid`` makes of images; it is no wider than they need."""
+    return math.ceil(count / columns) * (height + gap) - gap, min(columns, count) * (width + gap) - gap
+
+
 def grid(pixels: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.uint8]:
     """Lays uint8 images [N, H, W, C] out row by row, ``gap`` black pixels apart: [H', W', C]."""
     count, height, width, channels = pixels.shape
-    rows = math.ceil(count / columns)
-    canvas = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.uint8)
+    canvas = np.zeros((*grid_size(count, columns, height, width, gap), channels), np.uint8)
     for index, image in enumerate(pixels):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         canvas[top : top + height, left : left + width] = image

@@ -20,9 +20,8 @@ from gancli.data.sampler import uniform
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import in_threads
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, latents_of_seeds
+from gancli.generation.latents import Points, Renderer, labels_in_turn, latents_of_seeds
 from gancli.generation.writers import to_pixels
-from gancli.nn.progressive import class_weights
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,8 @@ class Sampled:
         """Returns the points of the images ``first`` to ``first + n - 1``."""
         model = self.renderer.model
         seeds = range(self.seed + first, self.seed + first + n)
-        labels = class_weights(torch.tensor(seeds) % max(1, model.classes), model.classes)
         threshold = None if isinstance(model, StyleModel) else self.threshold
-        return Points(latents_of_seeds(model, seeds, threshold), seeds, labels)
+        return Points(latents_of_seeds(model, seeds, threshold), seeds, labels_in_turn(model, seeds))
 
 
 @dataclass

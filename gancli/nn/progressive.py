@@ -122,18 +122,6 @@ def widths_by_depth(resolution: int, width: int, most: int) -> list[int]:
     return [max(1, min(width // 2**depth, most)) for depth in range(int(log2(resolution)))]
 
 
-def class_weights(labels: Tensor | None, classes: int) -> Tensor | None:
-    """Returns labels as weights of classes, float [N, K]; None where there are no classes.
-
-    Args:
-        labels: int64 [N] indices of classes, or float [N, K] weights already.
-        classes: K.
-    """
-    if not classes or labels is None:
-        return None
-    return labels if labels.is_floating_point() else F.one_hot(labels, classes).float()
-
-
 # ---- layers ------------------------------------------------------------------------------------------------
 
 

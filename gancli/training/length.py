@@ -46,24 +46,32 @@ def portions(architecture: Architecture, config: TrainConfig) -> list[Portion]:
         start = bisect.bisect_right(range(FOREVER), here, lo=start, key=resolution)
 
 
-def estimated_steps(config: TrainConfig, epoch: int, portions: Sequence[Portion]) -> int:
-    """Returns the length of a run in steps, if each step draws one batch."""
+def estimated_steps(
+    config: TrainConfig, epoch: int, portions: Sequence[Portion], step: int = 0, images_shown: int = 0
+) -> int:
+    """Returns the length of a run in steps, if each step draws one batch from now on.
+
+    Args:
+        config, epoch, portions: of the run, its data and what it draws.
+        step: steps that it has finished already, with other batches perhaps.
+        images_shown: real images that they drew.
+    """
     if config.steps is not None:
         return config.steps
-    return _steps_and_images(portions, images=math.ceil(_total_images(config, epoch) or 0))[0]
+    images = math.ceil(_total_images(config, epoch) or 0)
+    return _steps_and_images(portions, step, images_shown, images=images)[0]
 
 
 def estimated_images(config: TrainConfig, epoch: int, portions: Sequence[Portion]) -> int:
     """Returns the length of a run in real images, if each step draws one batch."""
     images = _total_images(config, epoch)
-    return math.ceil(images) if images is not None else _steps_and_images(portions, steps=config.steps)[1]
+    return math.ceil(images) if images is not None else _steps_and_images(portions, 0, 0, steps=config.steps)[1]
 
 
 def _steps_and_images(
-    portions: Sequence[Portion], *, steps: int | None = None, images: int | None = None
+    portions: Sequence[Portion], step: int, shown: int, *, steps: int | None = None, images: int | None = None
 ) -> tuple[int, int]:
-    """Counts the steps and images of a run that ends after ``steps`` steps, or at the first one to reach ``images``."""
-    step = shown = 0
+    """Counts on to the end of a run, which is after ``steps`` steps or at the first one to reach ``images``."""
     for here, after in zip(portions, [*portions[1:], None], strict=True):
         end = FOREVER if after is None else after.start
         end = end if images is None else min(end, images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Plan:
-    """Parameters by network, steps and epochs, and memory, of one process."""
+    """Parameters by network, steps, their batches and epochs, and memory, of one process."""
 
     parameters: Mapping[str, int]
     steps: int
+    batches: Sequence[int]
     epochs: float
     memory: Memory
 
@@ -59,6 +60,7 @@ def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: 
             for name in network_names(architecture)
         },
         steps=steps,
+        batches=[portion.batch for portion in reached],
         epochs=images / epoch,
         memory=expected_memory(architecture, config, largest, world),
     )

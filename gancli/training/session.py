@@ -188,7 +188,11 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
             TrainingDisplay(
                 title=run.path.name,
                 total_steps=estimated_steps(
-                    session.config.train, session.pipeline.length, portions(session.architecture, session.config.train)
+                    train,
+                    session.pipeline.length,
+                    portions(session.architecture, train),
+                    trainer.step,
+                    trainer.images_shown,
                 ),
                 start_step=trainer.step,
             )
@@ -263,3 +267,9 @@ def _initialise(architecture: Architecture, path: Path) -> None:
     missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
         warn(f"{path} holds no {' and '.join(missing)}: it starts with fresh weights")
+    # Networks that grow larger than those of the file, for instance.
+    fresh = [
+        name for name in architecture.state_dict() if name not in tensors and name.partition(".")[0] in info.networks
+    ]
+    if fresh:
+        warn(f"{path} lacks {len(fresh)} tensors of its networks, such as {fresh[0]}: these start with fresh weights")

@@ -27,10 +27,9 @@ from gancli.console import TrainingDisplay
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
-from gancli.generation.latents import Points, Renderer, latents_of_seeds
+from gancli.generation.latents import Points, Renderer, labels_in_turn, latents_of_seeds
 from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
-from gancli.nn.progressive import class_weights
-from gancli.schema import RunConfig, at_resolution
+from gancli.schema import LearningRate, RunConfig, at_resolution
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging
@@ -259,8 +258,8 @@ class Trainer:
         hint = f"smaller learning rates, or fp32; then gancli resume {shlex.quote(str(run.path))}"
         if hasattr(self.config.model, "optimizers"):
             sets = [
-                f" --set model.optimizers.{name}.lr={self.update.learning_rates()[name] / 2:g}"
-                for name in self.players
+                f" --set model.optimizers.{name}.lr={_halved(player.lr, self.update.learning_rates()[name])}"
+                for name, player in self.players.items()
                 if name in players or not players  # a broken loss does not tell whose step was too large
             ]
             sets += [" --set train.precision=fp32"] if self.train.precision == "fp16" else []
@@ -277,8 +276,7 @@ class Trainer:
                 case LatentModel() as model:
                     seeds = range(self.train.samples)
                     # A column for each class, where there are some.
-                    labels = class_weights(torch.arange(len(seeds)) % max(1, model.classes), model.classes)
-                    points = Points(latents_of_seeds(model, seeds), seeds, labels)
+                    points = Points(latents_of_seeds(model, seeds), seeds, labels_in_turn(model, seeds))
                     images = torch.cat(list(Renderer(model, self.device, self.batch).images(points)))
                     columns = model.classes if 1 < model.classes <= len(seeds) else columns_for(len(seeds))
                     picture = grid(to_pixels(images), columns)
@@ -428,6 +426,7 @@ class Trainer:
             step=self.step,
             images_shown=self.images_shown,
             training=self.last_losses,
+            grown_to=self.architecture.stage_at(self.images_shown).resolution if self.grows else None,
         )
 
     def load(self, files: Mapping[str, bytes]) -> int:
@@ -520,6 +519,13 @@ def _side_by_side(groups: Sequence[Mapping[str, Tensor]]) -> NDArray[np.uint8]:
 
 def _to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
+
+
+def _halved(lr: LearningRate, now: float) -> str:
+    """Returns half of the rate ``now``, as ``--set`` takes it; or half of each in a table by resolution."""
+    if not isinstance(lr, dict):
+        return f"{now / 2:g}"
+    return shlex.quote("{" + ", ".join(f"{resolution}: {rate / 2:g}" for resolution, rate in lr.items()) + "}")
 
 
 def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:

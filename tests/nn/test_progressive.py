@@ -23,7 +23,6 @@ from gancli.nn.progressive import (
     Stage,
     UpConv2d,
     blur,
-    class_weights,
     downsample,
     fade_reals,
     minibatch_stddev,
@@ -317,11 +316,3 @@ def test_small_images_are_shown_with_repeated_pixels() -> None:
     assert shown.shape == (1, 1, 16, 16)
     assert all(torch.equal(shown[:, :, i::4, j::4], image) for i in range(4) for j in range(4))
     assert to_resolution(image, 4) is image
-
-
-def test_labels_become_weights_of_classes() -> None:
-    weights = class_weights(torch.tensor([2, 0]), 3)
-    assert torch.equal(weights, torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
-    assert class_weights(weights, 3) is weights
-    assert class_weights(torch.tensor([2, 0]), 0) is None
-    assert class_weights(None, 3) is None
