@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from streams import full_disk
@@ -93,6 +94,25 @@ def test_truncation_changes_the_images_and_a_large_one_does_not(here: Path, trai
     free, wide, tight = (np.load(f"{name}.npy") for name in ("free", "wide", "tight"))
     assert np.array_equal(free, wide)
     assert not np.array_equal(free, tight)
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_drawn(
+    trained: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from gancli.generation.latents import Points, Renderer
+
+    drawn = []
+    whole = Renderer._images
+
+    def counted(self: Renderer, points: Points) -> torch.Tensor:
+        drawn.append(len(points))
+        return whole(self, points)
+
+    monkeypatch.setattr(Renderer, "_images", counted)
+    assert run(["sample", trained, "-n", "600", "--columns", "600", "-o", "x.webp"]) == 2
+    assert "would be 20398x32, but a webp has at most 16383" in capfd.readouterr().err
+    assert drawn == [64]
+    assert not Path("x.webp").exists()
 
 
 def process(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:

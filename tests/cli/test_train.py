@@ -118,6 +118,34 @@ def test_init_from_begins_with_the_weights_of_a_model(
     assert not (here / "runs/no").exists()
 
 
+SMALL_PROGAN = ["train", "progan-shapes", "--set", "model.width=16", "--set", "model.max_width=4"]
+
+
+def test_init_from_a_smaller_model_says_which_weights_are_fresh(
+    here: Path, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = [*SMALL_PROGAN, "--data", str(photos), "--steps", "1", "--set", "train.average=null"]
+    small += ["--set", "model.optimizers.G.lr=1e-30"]
+    assert run([*small, "--resolution", "8", "--name", "small"]) == 0
+    capfd.readouterr()
+    assert run([*small, "--resolution", "16", "--init-from", "small", "--name", "large"]) == 0
+    err = capfd.readouterr().err
+    assert "lacks" in err
+    assert "such as generator.blocks.2.up.weight: these start with fresh weights" in err
+    warm, given = (load_tensors(here / f"runs/{name}/model.safetensors") for name in ("large", "small"))
+    assert all(warm[key].allclose(given[key], atol=1e-20) for key in given if key.startswith("generator."))
+    assert run(["models"]) == 0
+    assert "4 of 16 px, RGB" in capfd.readouterr().out
+
+
+def test_a_dry_run_names_the_batches_that_occur(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--dry-run", "--set", "train.batch={4: 8, 8: 16, 32: 4}"]
+    assert run([*SMALL_PROGAN, *words, "--steps", "1"]) == 0
+    assert "1 steps of 8 images" in capfd.readouterr().out
+    assert run([*SMALL_PROGAN, *words, "--kimg", "7"]) == 0
+    assert "steps of 8 to 16 images" in capfd.readouterr().out
+
+
 def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "dcgan", "--data", "shapes", "--dry-run", "--batch", "16", "--epochs", "2"]) == 0
     out = capfd.readouterr().out

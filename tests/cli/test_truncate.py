@@ -75,6 +75,11 @@ def test_files_say_seed_class_and_level(capfd: pytest.CaptureFixture[str]) -> No
     assert all(Path(file).is_file() for file in files)
 
 
+def test_levels_that_differ_little_have_files_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["truncate", "stylegan", "--seeds", "0", "--levels", "0.5,0.5000001,1", "-o", "out/"]) == 0
+    assert capfd.readouterr().out.split() == [f"out/seed0000-trunc{level}.png" for level in ("0.5", "0.5000001", "1")]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [

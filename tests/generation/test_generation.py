@@ -115,6 +115,7 @@ def test_a_grid_places_images_row_by_row() -> None:
     assert [canvas[0, x, 0] for x in (0, 5, 10)] == [1, 2, 3]
     assert [canvas[6, x, 0] for x in (0, 5, 10)] == [4, 5, 0]
     assert canvas[4:6].max() == 0
+    assert grid(pixels, columns=9, gap=2).shape == (4, 5 * 3 + 4 * 2, 1)  # no wider than five images
     assert [columns_for(n) for n in (1, 2, 4, 5, 64)] == [1, 2, 2, 3, 8]
 
 

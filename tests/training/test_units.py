@@ -52,6 +52,11 @@ def test_length_in_steps_epochs_and_kimg() -> None:
     assert estimated_steps(TrainConfig(steps=7), 1000, [Portion(0, 64)]) == 7
     assert estimated_steps(TrainConfig(epochs=2), 1000, [Portion(0, 64)]) == 32  # 2000 / 64, rounded up
     assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 100)]) == 10
+    # Resumed with half of the batch after two steps of 300.
+    assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 150)], step=2, images_shown=600) == 2 + 3
+    grown = [Portion(0, 100, 2), Portion(700, 50)]
+    assert estimated_steps(TrainConfig(kimg=1), 5, grown, step=2, images_shown=600) == 2 + 1 + 6
+    assert estimated_steps(TrainConfig(kimg=1), 5, grown, step=2, images_shown=900) == 2 + 2
 
 
 GROWING = ProGAN.Config(resolution=16, width=16, growth={"stable_kimg": 0.1, "fade_kimg": 0.05})
