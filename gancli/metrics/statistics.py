@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -105,7 +107,8 @@ class Known:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+                arrays = {name: file[name] for name in file.files if name != "features"}
+                features = _mapped(path, file, "features.npy") if "features" in file.files else None
         except OSError as error:
             raise GancliError(f"--stats {path}: {error.strerror or error}") from error
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -122,7 +125,25 @@ class Known:
         except ValueError as error:
             raise GancliError(f"--stats {path}: is damaged", "--save-stats FILE makes it anew") from error
         found = Moments(mean.astype(np.float64), covariance.astype(np.float64), int(arrays.get("count", 0)))
-        return cls(found, arrays.get("features"), arrays.get("labels"), protocol)
+        return cls(found, features, arrays.get("labels"), protocol)
+
+
+def _mapped(path: Path, archive: Any, member: str) -> NDArray[Any]:
+    """Returns an array of an ``.npz`` file as a view of it, so that it takes no memory; compressed, it is read."""
+    found = archive.zip.getinfo(member)
+    if found.compress_type != zipfile.ZIP_STORED:
+        array: NDArray[Any] = archive[member.removesuffix(".npy")]
+        return array
+    with path.open("rb") as file:
+        # The local header has two lengths of its own; the array's header comes behind it.
+        file.seek(found.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError("an array of objects")
+        return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran else "C")
 
 
 def check_finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import Tensor
@@ -30,15 +31,25 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def start(device: torch.device) -> None:
-    """Connects the processes, each on its own device; does nothing where there is one."""
+EVALUATION = timedelta(hours=12)
+"""How long processes wait for the first one while it evaluates; torch's own limits are 10 and 30 minutes."""
+
+
+def start(device: torch.device, *, patient: bool = False) -> None:
+    """Connects the processes, each on its own device; does nothing where there is one.
+
+    Args:
+        device: of this process.
+        patient: the first process will sometimes keep the others waiting for long.
+    """
     if launched() == 1 or dist.is_initialized():
         return
+    limit = EVALUATION if patient else None
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
+        dist.init_process_group("nccl", timeout=limit, device_id=device)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=limit)
 
 
 def stop() -> None:

@@ -56,7 +56,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         GancliError: the device is not there, ``init_from`` does not fit, or the data cannot be opened or do not suit.
     """
     device = choose_device(config.train.device, distributed.local_rank())
-    distributed.start(device)
+    distributed.start(device, patient=config.train.evaluate is not None)
     source = open_training_source(config)
     # A run may be resumed from another directory.
     data = config.data.model_copy(update={"source": absolute(source.location)})

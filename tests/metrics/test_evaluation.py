@@ -272,6 +272,17 @@ def test_torchvision_networks_take_weights_of_their_convolutions_or_all(
     assert "does not hold the weights of squeezenet1_1" in err
 
 
+def test_a_torch_export_file_says_the_same(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    images = torch.zeros(2, 3, 24, 24, dtype=torch.uint8)
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    for name, shapes in (("free", (free,)), ("fixed", None)):
+        torch.export.save(torch.export.export(Tiny(), (images,), dynamic_shapes=shapes), here / f"{name}.pt2")
+    words = ("made", "--data", "real", "--metrics", "fid,is", "--features")
+    expected = flat(evaluate(capfd, *words, "tiny.pt"))
+    assert flat(evaluate(capfd, *words, "free.pt2")) == pytest.approx(expected, rel=1e-5)
+    assert "fixed.pt2 cannot take images uint8 [40, 3, 24, 24]" in evaluate(capfd, *words, "fixed.pt2", code=2)["err"]
+
+
 @pytest.mark.slow
 def test_inception_is_that_of_torch_fidelity(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3

@@ -63,6 +63,28 @@ def test_moments_in_parts_are_those_of_numpy() -> None:
     np.testing.assert_array_equal(spool.read(), rows)
 
 
+def test_features_are_read_back_as_a_view_of_their_file(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    known = Known(moments(rows), rows, np.arange(50), {"features": "x"})
+    known.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        np.savez_compressed(tmp_path / "b.npz", **file)
+        np.savez(tmp_path / "c.npz", **{**file, "features": np.asfortranarray(rows)})
+    for name, mapped in (("a", True), ("b", False), ("c", True)):
+        found = Known.load(tmp_path / f"{name}.npz")
+        assert isinstance(found.features, np.memmap) == mapped
+        assert np.array_equal(found.features, rows)
+        assert np.array_equal(found.labels, known.labels)
+        assert np.array_equal(found.moments.covariance, known.moments.covariance)
+    content = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(GancliError, match=r"is no \.npz file"):
+        Known.load(tmp_path / "a.npz")
+    np.savez(tmp_path / "d.npz", mu=known.moments.mean, sigma=known.moments.covariance, features=np.array([{}]))
+    with pytest.raises(GancliError, match=r"is no \.npz file"):
+        Known.load(tmp_path / "d.npz")
+
+
 def test_few_images_are_warned_of_with_the_number_needed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
     FID(task()).values(features_task(rows[:8], rows), "x")
