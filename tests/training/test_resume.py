@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tiny import folder
 
 from gancli.cli.app import run
 from gancli.data.source import open_source
@@ -184,8 +185,9 @@ def test_growing_networks_go_on_where_they_were_in_a_fade(gancli: Gancli, archit
 
 
 def test_a_growing_run_cannot_be_shortened_or_get_other_networks(capfd: pytest.CaptureFixture[str]) -> None:
+    folder(Path("photos"), 32, seed=0, side=32)
     words = ["--kimg", "0.1", "--name", "run", "--set", "model.width=16", "--set", "train.samples=1"]
-    assert run(["train", "stylegan-shapes", "--data", "shapes", *words]) == 0
+    assert run(["train", "stylegan-shapes", "--data", "photos", *words]) == 0
     before = Path("runs/run/config.yaml").read_bytes()
     for change, said in (
         ("model.resolution=64", "the checkpoint does not fit the configuration of the run"),
