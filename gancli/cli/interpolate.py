@@ -46,7 +46,9 @@ def interpolate(
     space: Annotated[
         str | None,
         typer.Option(
-            "--space", metavar="z|w", help="Go between latents or styles.  [default: w where the model has styles]"
+            "--space",
+            metavar="z|w",
+            help="Go between latents or styles; with --latents, what FILE holds.  [default: w where there are styles]",
         ),
     ] = None,
     path: Annotated[
