@@ -112,7 +112,7 @@ def pictures(data: Path) -> None:
         return stored(open_source(str(data / name), needs=DataNeeds()), channels=3)
 
     monet, photos = folder("monet2photo/trainA"), folder("monet2photo/trainB")
-    halves = [monet.only(monet.chosen[first::2], f"half {first}") for first in (0, 1)]
+    halves = [monet.only(monet.chosen[first::2]) for first in (0, 1)]
     pairs = {
         "Monet, one half against the other": (halves[0], halves[1]),
         "Monet against photographs": (halves[0], photos.some(50, 0)),

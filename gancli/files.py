@@ -40,8 +40,13 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yields a file to write, which becomes ``path`` at the end of the block; whatever ends it early, nothing changes.
 
-    So at any moment there is the old content or the new one, whole.
+    So at any moment there is the old content or the new one, whole. What is no regular file, such as ``/dev/null`` or a
+    named pipe, is written to.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with _synced(aside) as file:
@@ -52,7 +57,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             error.filename = str(path)  # the name that the user knows
         raise
     finally:
-        aside.unlink(missing_ok=True)
+        if aside.exists():
+            aside.unlink()
     sync_directory(path.parent)
 
 

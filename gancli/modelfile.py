@@ -247,6 +247,7 @@ def find_model(model: str) -> Path:
             return path
         if (path / IN_RUN).is_file():
             return path / IN_RUN
+        model = model.rstrip("/")
         if model in names:
             return names[model]
         # A folder of images may have a run's name: only what is a run says here that it has no model.

@@ -29,7 +29,11 @@ def evaluate(
     ],
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="SOURCE", help="Real images to compare with.  [default: the model's]"),
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help="Real images to compare with.  [default: the model's, if built in or of torchvision]",
+        ),
     ] = None,
     metrics: Annotated[
         str,
@@ -52,7 +56,7 @@ def evaluate(
         typer.Option(
             "--split",
             metavar="train|test|all",
-            help="Part of SOURCE.  [default: train; of translators test, where there is one]",
+            help="Part of SOURCE, if it has parts.  [default: train; of translators test, where there is one]",
         ),
     ] = None,
     to: Annotated[
@@ -99,21 +103,17 @@ def evaluate(
     from gancli.errors import GancliError
     from gancli.generation.seeds import LARGEST
 
-    for option, value in (("-n", n), ("--batch", batch)):
-        if value is not None and value < 1:
-            raise GancliError(f"{option} {value}: must be at least 1")
+    if n is not None and n < 2:
+        raise GancliError(f"-n {n}: must be at least 2, as metrics compare several images")
+    if batch < 1:
+        raise GancliError(f"--batch {batch}: must be at least 1")
     if split not in (None, "train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "train, test or all")
     if data is not None and stats is not None and save_stats is not None:
         raise GancliError("--stats and --save-stats cannot go together", "leave out one of them")
     for option, file in (("-o", output), ("--save-stats", save_stats)):
         if file is not None:  # before hours of work, which would be lost
-            if file.is_dir():
-                raise GancliError(
-                    f"{option} {file}: is a folder, not a file",
-                    f"{option} {file / 'report'}{'.json' if option == '-o' else '.npz'}",
-                )
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(option, file)
     given = _are_images(model)
     for option, needed in (("--to", to), ("--trunc", trunc), ("--cutoff", cutoff)):
         if given and needed is not None:
@@ -123,8 +123,9 @@ def evaluate(
     from gancli.metrics.comparison import MOST, of_files
     from gancli.metrics.evaluation import METRICS, Evaluation, Request, chosen_metrics
 
-    if not 0 <= seed <= LARGEST - 2 * (n or MOST):  # a path has two ends
-        raise GancliError(f"--seed {seed}: must lie between 0 and 2^63 - 1")
+    largest = LARGEST - 2 * (n or MOST)  # a path has two ends
+    if not 0 <= seed <= largest:
+        raise GancliError(f"--seed {seed}: must lie between 0 and {largest}")
     request = Request(
         metrics=chosen_metrics(metrics),
         features=features or "",
@@ -138,20 +139,56 @@ def evaluate(
     )
     if given:
         paired = any(METRICS[name].needs_pairs for name in request.metrics)
+        _check_split(split, data)
         comparison = of_files(model, data, split or "train", n, seed, paired=paired)
     else:
         comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff), request)
     report = Evaluation(request, comparison, console.progress).run()
     _warn_of_bad(comparison)
     text = json.dumps({"metrics": report.metrics, "protocol": report.protocol}, indent=1, ensure_ascii=False)
-    if output is not None:
-        from gancli.files import replace_file
+    try:
+        if output is not None:
+            from gancli.files import replace_file
 
-        replace_file(output, f"{text}\n".encode())
-    if as_json:
-        typer.echo(text)
-        return
-    _print(report)
+            replace_file(output, f"{text}\n".encode())
+    finally:  # a file that cannot be written after all does not cost the result
+        if as_json:
+            typer.echo(text)
+        else:
+            _print(report)
+
+
+def _check_writable(option: str, file: Path) -> None:
+    """Raises ``GancliError`` where a file cannot be written, before hours of work for it; makes its folder."""
+    import os
+
+    from gancli.errors import GancliError
+
+    if str(file) == "-":
+        raise GancliError(f"{option} -: writes a file", "--json writes the report to stdout")
+    if file.is_dir():
+        raise GancliError(
+            f"{option} {file}: is a folder, not a file",
+            f"{option} {file / 'report'}{'.json' if option == '-o' else '.npz'}",
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GancliError(f"{option} {file}: cannot make its folder: {error.strerror}") from error
+    if not os.access(file.parent, os.W_OK):
+        raise GancliError(f"{option} {file}: nothing can be written into {file.parent}", "choose another place")
+
+
+def _check_split(split: str | None, data: str | None) -> None:
+    """Raises ``GancliError`` where a part of the real images is asked for that there is not."""
+    from gancli.architectures.base import DataNeeds
+    from gancli.data.source import open_source
+    from gancli.errors import GancliError
+
+    if split is not None and data is None:
+        raise GancliError(f"--split {split}: part of what?", "--data SOURCE")
+    if split == "test" and data is not None and not open_source(data, needs=DataNeeds()).has_test:
+        raise GancliError(f"--split test: {data} has no test part", "leave --split out")
 
 
 @dataclass(frozen=True)
@@ -188,16 +225,20 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
     from gancli.cli.options import wrong_model
     from gancli.cli.translate import translator_towards
     from gancli.config import validate_model
-    from gancli.data.source import NAMES, check, open_source
+    from gancli.data.source import ARCHIVE_ENDING, NAMES, check, open_source
     from gancli.errors import GancliError
     from gancli.metrics.comparison import of_latents, of_translator
     from gancli.metrics.evaluation import METRICS
     from gancli.metrics.features import sha256
-    from gancli.modelfile import find_model, load_model, read_info
+    from gancli.modelfile import find_model, known_models, load_model, read_info
     from gancli.registry import load_architecture
     from gancli.schema import DataConfig
 
-    name, path = wanted.model, find_model(wanted.model)
+    name = wanted.model
+    named = name.rstrip("/") in known_models() or Path(name).exists()
+    if not named and ("/" in name or ARCHIVE_ENDING.search(name)):
+        raise GancliError(f"there are neither images nor a model {name!r}")
+    path = find_model(name)
     info = read_info(path)
     kind = load_architecture(info.architecture)
     translates = issubclass(kind, Translator)
@@ -206,13 +247,17 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
     if not translates and wanted.to is not None:
         raise GancliError(f"--to {wanted.to}: a {info.architecture} does not translate", "leave --to out")
     source, split = None, wanted.split or "train"
-    if translates or (request.stats is None and any(METRICS[metric].needs_real for metric in request.metrics)):
+    kinds = [METRICS[metric] for metric in request.metrics]
+    without_file = any(each.needs_real and (request.stats is None or each.needs_real_images) for each in kinds)
+    if translates or wanted.data is not None or without_file:
         location = wanted.data or str(info.config["data"]["source"])
         if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
             raise GancliError(f"there is nothing to compare {name} with", "--data SOURCE")
         needs = kind.data_needs(validate_model(info.architecture, info.config["model"]))
-        source = open_source(location, split, needs=needs)
-        if translates and wanted.split is None and source.has_test:
+        source = open_source(location, split if split == "all" else "train", needs=needs)
+        if split == "test" and not source.has_test:
+            raise GancliError(f"--split test: {location} has no test part", "leave --split out")
+        if split == "test" or (translates and wanted.split is None and source.has_test):
             split = "test"
             source = open_source(location, split, needs=needs)
         reason = check(source, needs)
@@ -258,7 +303,7 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         n=wanted.n,
         seed=request.seed,
         threshold=opened.level,
-        classes=opened.classes,
+        classes=opened.classes if opened.classes == info.classes else (),
     )
     return replace(comparison, about=about, split=split)
 
@@ -277,11 +322,10 @@ def _warn_of_bad(comparison: Comparison) -> None:
 
 def _print(report: Report) -> None:
     from gancli import console
-    from gancli.metrics.evaluation import METRICS
 
     rows = []
     for metric, values in report.metrics.items():
-        better = METRICS[metric].better
+        better = report.better[metric]
         for name, value in values.items():
             rows.append([name, f"{value:.6g}", better])
             better = ""  # said of the first value, which the others go with
@@ -291,7 +335,7 @@ def _print(report: Report) -> None:
     if real is not None and "images" in real:
         lines.append(f"against {real['images']:,} of {real['name']}")
     if real is not None and "statistics" in real:
-        lines.append(f"against {real['statistics']}")
+        lines.append(f"against {real['statistics']['file']}")
     for metric, features in report.protocol["features"].items():
         lines.append(f"{metric}: {features['name']}, {features['preprocessing']}")
     console.note("; ".join(lines))

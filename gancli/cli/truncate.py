@@ -55,7 +55,9 @@ def truncate(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="SOURCE", help="For --metrics: the real images.  [default: the model's]"),
+        typer.Option(
+            "--data", metavar="SOURCE", help="For --metrics: the real images.  [default: the model's, if built in]"
+        ),
     ] = None,
     n: Annotated[int | None, typer.Option("-n", metavar="N", help="For --metrics: most images of either side.")] = None,
     features: Features = None,
@@ -86,6 +88,8 @@ def truncate(
         for option, value in (("--data", data), ("-n", n), ("--features", features), ("--weights", weights)):
             if value is not None:
                 raise GancliError(f"{option} {value} says what to measure, but not which metric", "--metrics prc")
+    if n is not None and n < 2:
+        raise GancliError(f"-n {n}: must be at least 2, as metrics compare several images")
     path = find_model(model)
     target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
     check_output(target, "truncate", model)
@@ -115,11 +119,10 @@ def truncate(
         points.space,
     )
     names = [f"{name}-trunc{str(level).removesuffix('.0')}" for name in names for level in chosen]
+    write_images(target, names, opened.renderer.images(cells), count, "truncating")
     if metrics is None:
-        write_images(target, names, opened.renderer.images(cells), count, "truncating")
         return
     measured = _measure(model, chosen, cutoff, metrics, data, n, features, weights, batch, opened.renderer.device)
-    write_images(target, names, opened.renderer.images(cells), count, "truncating")
     console.table(
         ["level", *measured[0]],
         [
@@ -144,8 +147,9 @@ def _measure(
     """Returns the values of metrics by name, for each level of truncation."""
     from gancli import console
     from gancli.cli.evaluate import Wanted, of_model
-    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics
+    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
 
+    without_classifier(metrics)
     request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)
     measured = []
     for level in levels:

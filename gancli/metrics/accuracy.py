@@ -17,12 +17,13 @@ class Accuracy(Metric):
     name = "accuracy"
     title = "share of images in which --classifier sees the class asked for; beside it, of the real images"
     better = "higher"
+    needs_classifier = True
+    by_class = True
 
     def __init__(self, task: Task) -> None:
-        if task.classifier is None:
-            raise GancliError("accuracy needs a classifier", "--classifier FILE")
         if not task.classes:
             raise GancliError("accuracy: there are no classes", "leave accuracy out, or give data with classes")
+        assert task.classifier is not None
         self._classifier, self._device, self._classes = task.classifier, task.device, len(task.classes)
         self._right = {"accuracy": 0, "accuracy_real": 0}
         self._count = {"accuracy": 0, "accuracy_real": 0}

@@ -81,14 +81,19 @@ class Metric:
     """As in ``--metrics``."""
     title: ClassVar[str]
     """What it is, in a few words, and where it comes from."""
-    better: ClassVar[str] = "lower"
+    better: str = "lower"
     """lower, higher, or nothing where neither is better."""
     extractor: ClassVar[str] = ""
     """Extractor that it takes where the user names none; empty: it looks at no features."""
     keeps_features: ClassVar[bool] = True
     """Whether it needs the features of every real image, and not only their moments."""
     needs_real: ClassVar[bool] = True
+    needs_real_images: ClassVar[bool] = False
+    """Whether it looks at the real images themselves, so that statistics of them are not enough."""
     needs_pairs: ClassVar[bool] = False
+    needs_classifier: ClassVar[bool] = False
+    by_class: ClassVar[bool] = False
+    """Whether it looks at each class of both sides."""
 
     def __init__(self, task: Task) -> None:
         """Gets ready to see images.

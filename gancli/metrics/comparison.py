@@ -31,17 +31,30 @@ class Comparison:
         made: the images to judge.
         real: what they are compared with; None where statistics say all, or nothing is compared.
         paired: whether image i of both sides shows the same thing.
-        classes: names of the classes of both sides.
+        classes: names of the classes of the images to judge.
+        real_classes: names of those of the real ones, where they are others.
         about: what the report is to say of the images to judge.
         split: part of the data that the real images are of.
+        preparation: what is done to the real images before they are compared, in words.
     """
 
     made: ImageSet
     real: Stored | None = None
     paired: bool = False
     classes: tuple[str, ...] = ()
+    real_classes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     split: str = "train"
+    preparation: str = "as they are"
+
+    def check_classes(self, metric: str) -> None:
+        """Raises ``GancliError`` where the classes of the two sides are not the same."""
+        if self.real_classes:
+            raise GancliError(
+                f"{metric}: the real images have the classes {', '.join(self.real_classes)}, but those of "
+                f"{self.made.name} are {', '.join(self.classes)}",
+                f"data with the same classes, or leave {metric} out",
+            )
 
 
 def of_files(location: str, data: str | None, split: str, n: int | None, seed: int, *, paired: bool) -> Comparison:
@@ -71,7 +84,7 @@ def of_files(location: str, data: str | None, split: str, n: int | None, seed: i
     if paired:
         made, real = by_name(made, real)
     classes = known.classes if known.classes == source.classes else ()
-    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about, split)
+    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about=about, split=split)
 
 
 def of_latents(
@@ -97,11 +110,22 @@ def of_latents(
         n: most images of either side; None: of the model as many as there are real ones, at most 50,000.
         seed: of the first image, and of which real ones they are.
         threshold: see ``Sampled``.
-        classes: names of the classes that the model takes.
+        classes: names of the classes that the model takes, as far as they are known.
     """
     real = None if source is None else prepared(source, None, data, shape).some(n, seed)
     count = n or min(MOST, len(real) if real else MOST)
-    return Comparison(Sampled(name, renderer, count, seed, threshold), real, classes=tuple(classes))
+    made = Sampled(name, renderer, count, seed, threshold)
+    known = () if source is None or not renderer.model.classes else source.classes
+    numbers = tuple(map(str, range(renderer.model.classes)))
+    known = () if known == numbers else known  # classes without names
+    names = tuple(classes) or known or numbers
+    others: tuple[str, ...] = ()
+    if known and real is not None and real.labels is not None and known != names:
+        if sorted(known) == sorted(names):
+            real.labels = np.array([names.index(name) for name in known])[real.labels]
+        else:
+            others = known
+    return Comparison(made, real, classes=names, real_classes=others, preparation=_in_words(data, shape))
 
 
 def of_translator(
@@ -133,7 +157,7 @@ def of_translator(
     (other,) = (domain for domain in model.domains if domain != to)
     inputs, real = (prepared(source, found[domain], data, shapes[domain]).some(n, seed) for domain in (other, to))
     made = Translated(f"{name} to {found[to]}", model, to, inputs, device, seed)
-    return Comparison(made, real, source.paired)
+    return Comparison(made, real, source.paired, preparation=_in_words(data, shapes[to]))
 
 
 def stored(
@@ -154,6 +178,12 @@ def stored(
     labels = source.labels.astype(np.int64) if source.labels is not None and source.labels.ndim == 1 else None
     key = f"{source.fingerprint} {domain} {vars(preparation) if preparation else ''}"
     return Stored(name, key, source.domains[domain], channels, labels, preparation)
+
+
+def _in_words(data: DataConfig, shape: Shape) -> str:
+    """Says what ``prepared`` does to images."""
+    _, height, width = shape
+    return f"resized to {width}x{height} ({data.resize}, {data.interpolation}) and cropped in the middle"
 
 
 def prepared(source: Source, domain: str | None, data: DataConfig, shape: Shape) -> Stored:

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from gancli import __version__, paths
-from gancli.errors import GancliError, nearest
+from gancli.console import warn
+from gancli.errors import GancliError, RunError, nearest
 from gancli.metrics.accuracy import Accuracy
 from gancli.metrics.base import Metric, Side, Task, Values
 from gancli.metrics.comparison import Comparison
 from gancli.metrics.coverage import Coverage
-from gancli.metrics.features import Extractor, load_extractor
+from gancli.metrics.features import Extractor, load_extractor, sha256
 from gancli.metrics.fid import FID, ClassFID
 from gancli.metrics.images import ImageSet, Part, Stored
 from gancli.metrics.inception_score import InceptionScore
@@ -38,6 +39,10 @@ METRICS: dict[str, type[Metric]] = {
         *(ClassFID, Accuracy, Coverage),
     )
 }
+
+
+STATED = ("name", "split", "images", "preparation")
+"""What statistics say of the images that they are of."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """Values by metric and name, and the protocol that they came about by, as plain values."""
+    """What came out of an evaluation.
+
+    Attributes:
+        metrics: values by metric and name.
+        better: by metric, whether a lower or a higher first value is better; "" where neither is.
+        protocol: how they came about, as plain values.
+    """
 
     metrics: dict[str, Values]
+    better: dict[str, str]
     protocol: dict[str, Any]
 
 
@@ -87,6 +99,13 @@ def chosen_metrics(names: str) -> list[str]:
                 nearest(name, METRICS) or f"known are: {', '.join(METRICS)}",
             )
     return chosen
+
+
+def without_classifier(names: str) -> None:
+    """Raises ``GancliError`` where one of the metrics needs a classifier, which only ``evaluate`` takes."""
+    for name in chosen_metrics(names):
+        if METRICS[name].needs_classifier:
+            raise GancliError(f"{name} needs a classifier", "gancli evaluate has --classifier")
 
 
 class Evaluation:
@@ -112,8 +131,15 @@ class Evaluation:
         }
         real = comparison.real
         for name in self.wanted:
-            if METRICS[name].needs_real and real is None and request.stats is None:
+            kind = METRICS[name]
+            if kind.needs_real and real is None and request.stats is None:
                 raise GancliError(f"{name} compares with real images", "--data SOURCE, or --stats FILE")
+            if kind.needs_real_images and real is None:
+                raise GancliError(f"{name} looks at the real images, so that --stats is not enough", "--data SOURCE")
+            if kind.needs_classifier and not request.classifier:
+                raise GancliError(f"{name} needs a classifier", f"--classifier FILE, or leave {name} out")
+            if kind.by_class:
+                comparison.check_classes(name)
         extractors = dict.fromkeys(name for name in self.wanted.values() if name)
         self.task = Task(
             Side(comparison.made),
@@ -121,7 +147,11 @@ class Evaluation:
             known={},
             paired=comparison.paired,
             extractors={name: load_extractor(name, request.device, request.weights) for name in extractors},
-            classifier=load_extractor(request.classifier, request.device) if request.classifier else None,
+            classifier=(
+                load_extractor(request.classifier, request.device, option="--classifier")
+                if request.classifier
+                else None
+            ),
             classes=comparison.classes,
             seed=request.seed,
             batch=request.batch,
@@ -129,9 +159,20 @@ class Evaluation:
             progress=progress,
         )
         self.needed = _needed_features(self.wanted)
+        if request.save_stats is not None and len(self.needed) != 1:
+            raise GancliError(
+                "--save-stats writes the statistics of one kind of features, but "
+                + (f"here are {' and '.join(self.needed)}" if self.needed else "no metric needs any"),
+                "--features NAME, and a metric such as fid",
+            )
         if request.stats is not None:
-            self.task.known = _from_file(request.stats, self.needed, self.task)
+            self.task.known = _from_file(request.stats, self.needed, self.task, comparison)
         self.metrics = {name: METRICS[name](self.task) for name in self.wanted}
+        if request.features and not any(self.wanted.values()):
+            raise GancliError(
+                f"--features {request.features}: {' and '.join(self.wanted)} looks at no features",
+                "leave --features out",
+            )
 
     def run(self) -> Report:
         """Looks at all images, once.
@@ -143,11 +184,19 @@ class Evaluation:
         task, metrics, real = self.task, list(self.metrics.values()), self.comparison.real
         _look_at_made(task, metrics, real if self.comparison.paired else None)
         if real is not None:
-            _know_real(task, real, self.needed, metrics)
+            _know_real(task, self.comparison, self.needed, metrics)
+        for extractor, known in task.known.items():
+            if not known.moments.covariance.any():
+                raise RunError(
+                    f"all real images have the same features of {extractor}, with which nothing can be compared",
+                    "other images, or other --features",
+                )
         if self.request.save_stats is not None:
-            _save(task, self.request.save_stats)
+            (known,) = task.known.values()
+            known.save(self.request.save_stats)
         values = {name: check_finite(metric.values(task, self.wanted[name])) for name, metric in self.metrics.items()}
-        return Report(values, _protocol(task, self.request, self.wanted, self.comparison))
+        better = {name: metric.better for name, metric in self.metrics.items()}
+        return Report(values, better, _protocol(task, self.request, self.wanted, self.comparison))
 
 
 def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:
@@ -161,6 +210,10 @@ def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:
 
 def _look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) -> None:
     made = task.made
+    seeing = any(type(metric).see_made is not Metric.see_made for metric in metrics)
+    if not seeing and not task.extractors:
+        made.count = len(made.images)  # a metric that makes images of its own
+        return
 
     def see(part: Part, pair: Part | None) -> None:
         for metric in metrics:
@@ -193,7 +246,8 @@ def _look(
             side.count += len(part)
             bar.advance(len(part))
     if not side.count:
-        raise GancliError(f"no image of {side.images.name} can be read")
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in list(_bad(side.images).items())[:3])
+        raise GancliError(f"no image of {side.images.name} can be read{reasons}")
     _check_count(side)
     side.labels = np.concatenate(labels) if labels else None
     return spools
@@ -237,13 +291,20 @@ def _extract(task: Task, part: Part, spools: Mapping[str, tuple[Spool, Spool]]) 
             logits.add(said.logits.numpy())
 
 
+def _bad(images: ImageSet) -> dict[str, str]:
+    found: dict[str, str] = getattr(images, "bad", {})
+    return found
+
+
 def _check_count(side: Side) -> None:
     if side.count < 2:
         raise GancliError(f"{side.images.name} has {side.count} image that can be read; metrics compare several")
 
 
-def _know_real(task: Task, real: Stored, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
+def _know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
     """Finds or makes the statistics of the real images, and shows these to metrics that want to see them."""
+    real = comparison.real
+    assert real is not None
     assert task.real is not None
     missing = {}
     for extractor, keeps in needed.items():
@@ -251,23 +312,41 @@ def _know_real(task: Task, real: Stored, needed: Mapping[str, bool], metrics: Se
             continue
         # What holds the features has the moments, too.
         places = [_cache(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
-        found = next((path for path in places if path.is_file()), None)
+        found = _kept(places)
         if found is None:
             missing[extractor] = places[0]
         else:
-            task.known[extractor] = Known.load(found)
-            task.real.count = task.known[extractor].moments.images
+            task.known[extractor] = found
+            task.real.count = found.moments.images
+            real.bad.update(found.protocol.get("unreadable", {}))
     watching = [metric for metric in metrics if type(metric).see_real is not Metric.see_real]
     if missing or watching:
-        _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing})
+        _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing}, comparison)
     for extractor, path in missing.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        task.known[extractor].save(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            task.known[extractor].save(path)
+        except OSError as error:
+            warn(f"statistics of the real images are not kept for the next time: {path}: {error.strerror}")
 
 
-def _from_file(path: Path, needed: Mapping[str, bool], task: Task) -> dict[str, Known]:
+def _kept(places: Sequence[Path]) -> Known | None:
+    """Returns statistics of an earlier evaluation, if there are any."""
+    for path in places:
+        if path.is_file():
+            try:
+                return Known.load(path)
+            except GancliError as error:
+                warn(f"made again: {error.message}")
+    return None
+
+
+def _from_file(path: Path, needed: Mapping[str, bool], task: Task, comparison: Comparison) -> dict[str, Known]:
     """Returns the statistics that ``--stats`` names, if they are of the features that are needed."""
-    known = Known.load(path)
+    try:
+        known = Known.load(path)
+    except GancliError as error:
+        raise GancliError(f"--stats {error.message}", error.hint) from error
     if len(needed) > 1:
         raise GancliError(
             f"--stats {path} holds one kind of features, but the metrics need {' and '.join(needed)}",
@@ -277,6 +356,9 @@ def _from_file(path: Path, needed: Mapping[str, bool], task: Task) -> dict[str, 
         features, here = known.protocol.get("features"), task.extractors[extractor].key
         if features not in (None, here):
             raise GancliError(f"--stats {path}: these statistics are of other features: {features}", f"here are {here}")
+        prepared = known.protocol.get("preparation")
+        if prepared not in (None, comparison.preparation):
+            warn(f"--stats {path}: these images were {prepared}, but those to judge are {comparison.preparation}")
         if keeps and known.features is None:
             raise GancliError(
                 f"--stats {path} holds mean and covariance only, but the features of every image are needed",
@@ -285,18 +367,7 @@ def _from_file(path: Path, needed: Mapping[str, bool], task: Task) -> dict[str, 
     return dict.fromkeys(needed, known)
 
 
-def _save(task: Task, path: Path) -> None:
-    """Writes the statistics of the real images to the file that ``--save-stats`` names."""
-    if len(task.known) != 1:
-        raise GancliError(
-            "--save-stats writes the statistics of one kind of features, but "
-            + (f"here are {' and '.join(task.known)}" if task.known else "no metric needs any"),
-            "--features NAME, and a metric such as fid",
-        )
-    next(iter(task.known.values())).save(path)
-
-
-def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool]) -> None:
+def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool], comparison: Comparison) -> None:
     real = task.real
     assert real is not None
 
@@ -311,7 +382,14 @@ def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, 
             moments(features),
             features if kept else None,
             real.labels if kept else None,
-            {"features": task.extractors[name].key},
+            {
+                "features": task.extractors[name].key,
+                "name": real.images.name,
+                "split": comparison.split,
+                "images": real.count,
+                "preparation": comparison.preparation,
+                "unreadable": _bad(real.images),
+            },
         )
 
 
@@ -331,18 +409,21 @@ def _protocol(task: Task, request: Request, wanted: Mapping[str, str], compariso
     import torchmetrics
     import torchvision
 
-    def of(extractor: Extractor) -> dict[str, Any]:
+    def stated(extractor: Extractor) -> dict[str, Any]:
         return {"name": extractor.name, "preprocessing": extractor.preprocessing, "weights": extractor.weights}
 
     real: dict[str, Any] | None = None
     if task.real is not None:
         count = task.real.count or len(task.real.images)
         real = {"name": task.real.images.name, "split": comparison.split, "images": count}
+        real["preparation"] = comparison.preparation
     if request.stats is not None:
-        real = {**(real or {}), "statistics": str(request.stats)}
+        known = next(iter(task.known.values()), None)
+        of = {} if known is None else {key: value for key, value in known.protocol.items() if key in STATED}
+        real = {**(real or {}), "statistics": {"file": str(request.stats), "sha256": sha256(request.stats), **of}}
     return {
-        "features": {name: of(task.extractors[extractor]) for name, extractor in wanted.items() if extractor},
-        "classifier": None if task.classifier is None else of(task.classifier),
+        "features": {name: stated(task.extractors[extractor]) for name, extractor in wanted.items() if extractor},
+        "classifier": None if task.classifier is None else stated(task.classifier),
         "colour": "8 bits, sRGB; grey is repeated",
         "made": {"name": task.made.images.name, "images": task.made.count, **comparison.about},
         "real": real,

@@ -114,7 +114,9 @@ NAMES = ("inception", "vgg16", "clip", "dinov2")
 """Extractors of torch-fidelity that ``--features`` knows by name."""
 
 
-def load_extractor(name: str, device: torch.device, weights: Path | None = None) -> Extractor:
+def load_extractor(
+    name: str, device: torch.device, weights: Path | None = None, option: str = "--features"
+) -> Extractor:
     """Loads the network that ``--features`` names, with the weights that ``--weights`` names.
 
     Args:
@@ -122,6 +124,7 @@ def load_extractor(name: str, device: torch.device, weights: Path | None = None)
             images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         device: where it computes.
         weights: a file of its weights, instead of the one that is distributed.
+        option: what named it, for errors.
 
     Raises:
         GancliError: there is no such network, no such file, or no weights and no network to get them.
@@ -133,7 +136,7 @@ def load_extractor(name: str, device: torch.device, weights: Path | None = None)
     path = Path(name)
     if not path.is_file():
         known = f"known are: {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
-        raise GancliError(f"--features {name}: there is no such network or file", nearest(name, NAMES) or known)
+        raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NAMES) or known)
     if weights is not None:
         raise GancliError(f"--weights {weights}: {name} has weights of its own", "leave --weights out")
     return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
@@ -329,7 +332,9 @@ def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Ex
         file = distributed.url.rsplit("/", 1)[-1]
         weights = find_weights(Weights(file, distributed.url, file.rpartition("-")[2].partition(".")[0]), name)
     state = read_state(weights)
-    classifier = models.get_model(name, weights=None)
+    # Their published weights are for images normalised in a way of their own, which these two do themselves.
+    own = {"transform_input": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    classifier = models.get_model(name, weights=None, **own)
     body = getattr(classifier, "features", None)
     try:
         if body is not None and state.keys() == body.state_dict().keys():

@@ -17,6 +17,14 @@ def frechet(one: Moments, other: Moments) -> float:
     return float(fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID])
 
 
+def _warn_of_few(name: str, count: int, what: str, width: int) -> None:
+    if 0 < count <= width:
+        warn(
+            f"{name}: {count:,} {what} are too few for the covariance of {width:,} features: the distance is too "
+            f"large, and compares only with others of as many images; take more than {width:,}"
+        )
+
+
 class FID(Metric):
     name = "fid"
     title = "Fréchet distance of features (Heusel et al. 2017)"
@@ -32,11 +40,7 @@ class FID(Metric):
                 "they were made with other --features",
             )
         for count, what in ((len(made), "images to judge"), (known.images, "real images")):
-            if 0 < count <= made.shape[1]:
-                warn(
-                    f"fid: {count:,} {what} are too few for the covariance of {made.shape[1]:,} features: the distance "
-                    f"is too large, and compares only with others of as many images; take more than {made.shape[1]:,}"
-                )
+            _warn_of_few("fid", count, what, made.shape[1])
         return {"fid": frechet(moments(made), known)}
 
 
@@ -44,6 +48,7 @@ class ClassFID(Metric):
     name = "class-fid"
     title = "Fréchet distance within each class, and its mean"
     extractor = "inception"
+    by_class = True
 
     def __init__(self, task: Task) -> None:
         if not task.classes:
@@ -52,14 +57,17 @@ class ClassFID(Metric):
     def values(self, task: Task, extractor: str) -> Values:
         real, made = task.features(extractor), task.made.features[extractor]
         classes = task.known[extractor].labels
-        assert classes is not None
-        assert task.made.labels is not None
-        distances = {}
+        if classes is None or task.made.labels is None:
+            without = task.made.images.name if classes is not None else "the real side"
+            raise GancliError(f"class-fid: nothing says the classes of {without}", "leave class-fid out")
+        distances, fewest = {}, len(real)
         for label, name in enumerate(task.classes):
             sides = [features[labels == label] for features, labels in ((made, task.made.labels), (real, classes))]
             if min(map(len, sides)) < 2:
                 raise GancliError(
                     f"class-fid: there are less than two images of class {name} on one side", "more images, -n"
                 )
+            fewest = min(fewest, *map(len, sides))
             distances[f"class_fid[{name}]"] = frechet(*map(moments, sides))
+        _warn_of_few("class-fid", fewest, "images of a class", real.shape[1])
         return {"class_fid": float(np.mean(list(distances.values()))), **distances}

@@ -5,6 +5,7 @@ All are streams that come in parts and can be read again, so that memory does no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -66,7 +67,7 @@ class Stored:
 
     Attributes:
         name: see ``ImageSet``.
-        key: changes whenever an image may have changed.
+        origin: changes whenever an image of the source may have changed, or what is done to it.
         images: of the source.
         channels: with which they are read.
         labels: int64, of every image of the source, or None.
@@ -77,7 +78,7 @@ class Stored:
     """
 
     name: str
-    key: str
+    origin: str
     images: Images
     channels: int
     labels: NDArray[np.int64] | None = None
@@ -93,17 +94,23 @@ class Stored:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    @property
+    def key(self) -> str:
+        """Changes whenever one of the images may have changed, or others are meant."""
+        chosen = hashlib.blake2b(np.ascontiguousarray(self.chosen, np.int64).tobytes(), digest_size=16)
+        return f"{self.origin} {self.channels} {self.side} {chosen.hexdigest()}"
+
     def some(self, n: int | None, seed: int) -> Stored:
         """Returns ``n`` of the images, which are drawn by their number and ``seed`` alone; all where n is None."""
         if n is None or n >= len(self):
             return self
         draws = uniform(seed, np.arange(len(self)), "evaluated")
         places = np.sort(np.argsort(draws, kind="stable")[:n])
-        return self.only(self.chosen[places], f"{n} by {seed}")
+        return self.only(self.chosen[places])
 
-    def only(self, chosen: NDArray[np.int64], which: str) -> Stored:
-        """Returns some of the images: indices in the source, and what to call the choice."""
-        return replace(self, key=f"{self.key} {which}", chosen=chosen, bad={})
+    def only(self, chosen: NDArray[np.int64]) -> Stored:
+        """Returns some of the images, by their indices in the source."""
+        return replace(self, chosen=chosen, bad={})
 
     def stem(self, index: int) -> str:
         """Returns the name of an image of the source without folders and ending."""
@@ -227,6 +234,6 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
             "leave out ssim, ms-ssim and psnr, or give the files of a pair the same name",
         )
     return (
-        made.only(np.array([stems[0][stem] for stem in both]), "named"),
-        real.only(np.array([stems[1][stem] for stem in both]), "named"),
+        made.only(np.array([stems[0][stem] for stem in both])),
+        real.only(np.array([stems[1][stem] for stem in both])),
     )

@@ -53,14 +53,14 @@ class Separability(Metric):
     name = "separability"
     title = "linear separability in z and w, of the attributes that --classifier sees (Karras et al. 2018)"
     needs_real = False
+    needs_classifier = True
 
     def __init__(self, task: Task) -> None:
-        if task.classifier is None:
-            raise GancliError("separability needs a classifier of attributes", "--classifier FILE")
         if not isinstance(task.made.images, Sampled):
             raise GancliError(
                 "separability looks at the latents of a model, which there are none of", "leave separability out"
             )
+        assert task.classifier is not None
         self._classifier, self._device = task.classifier, task.device
         self._logits: list[NDArray[np.float32]] = []
 

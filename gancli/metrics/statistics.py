@@ -7,7 +7,8 @@ import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,16 @@ ROWS = 4096
 Floats = NDArray[np.float32]
 
 
+@contextmanager
+def _naming_the_folder() -> Iterator[None]:
+    """Lets errors name the folder of temporary files, of which the file itself has no name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = f"{tempfile.gettempdir()}, the folder of temporary files"
+        raise
+
+
 class Spool:
     """Rows of float32, written one after the other to a file without a name and read as an array.
 
@@ -37,11 +48,13 @@ class Spool:
     def add(self, rows: Floats) -> None:
         """Appends rows [n, D]; D is the same for all."""
         self._columns = rows.shape[1]
-        self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
+        with _naming_the_folder():
+            self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
 
     def read(self) -> Floats:
         """Returns all rows, [N, D], as a view of the file."""
-        self._file.flush()
+        with _naming_the_folder():
+            self._file.flush()
         if not self._columns:
             return np.empty((0, 0), np.float32)
         return np.memmap(self._file, np.float32, "c").reshape(-1, self._columns)
@@ -105,27 +118,30 @@ class Known:
         Raises:
             GancliError: it cannot be read, or holds something else.
         """
+        hint = "--save-stats FILE makes one"
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files if name != "features"}
                 features = _mapped(path, file, "features.npy") if "features" in file.files else None
+            mean, covariance = (np.asarray(arrays[name], np.float64) for name in ("mu", "sigma"))
+            count, labels = int(arrays.get("count", 0)), arrays.get("labels")
+            protocol = json.loads(str(arrays.get("protocol", "{}")))
         except OSError as error:
-            raise GancliError(f"--stats {path}: {error.strerror or error}") from error
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise GancliError(
-                f"--stats {path}: is no .npz file of statistics", "--save-stats FILE makes one"
-            ) from error
-        mean, covariance = arrays.get("mu"), arrays.get("sigma")
-        if mean is None or covariance is None or mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-            raise GancliError(
-                f"--stats {path}: holds no statistics mu [D] and sigma [D, D]", "--save-stats FILE makes some"
-            )
-        try:
-            protocol = json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}
-        except ValueError as error:
-            raise GancliError(f"--stats {path}: is damaged", "--save-stats FILE makes it anew") from error
-        found = Moments(mean.astype(np.float64), covariance.astype(np.float64), int(arrays.get("count", 0)))
-        return cls(found, features, arrays.get("labels"), protocol)
+            raise GancliError(f"{path}: {error.strerror or error}") from error
+        except KeyError as error:
+            raise GancliError(f"{path}: holds no statistics mu [D] and sigma [D, D]", hint) from error
+        except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise GancliError(f"{path}: is no .npz file of statistics", hint) from error
+        whole = mean.ndim == 1 and covariance.shape == (len(mean), len(mean)) and isinstance(protocol, dict)
+        if features is not None:
+            whole &= features.ndim == 2 and features.shape[1] == len(mean) and features.dtype.kind == "f"
+        if labels is not None:
+            whole &= features is not None and labels.shape == (len(features),) and labels.dtype.kind == "i"
+        if not whole:
+            raise GancliError(f"{path}: holds no statistics mu [D] and sigma [D, D] and what belongs to them", hint)
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+            raise GancliError(f"{path}: holds statistics that are not finite", hint)
+        return cls(Moments(mean, covariance, count), features, labels, protocol)
 
 
 def _mapped(path: Path, archive: Any, member: str) -> NDArray[Any]:

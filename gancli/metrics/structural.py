@@ -61,6 +61,7 @@ class _Paired(Metric):
 
     better = "higher"
     needs_pairs = True
+    needs_real_images = True
 
     def __init__(self, task: Task) -> None:
         if not task.paired:
@@ -119,11 +120,14 @@ class MSSSIM(_Paired):
     )
     better = ""
     needs_pairs = False
+    needs_real = False
+    needs_real_images = False
 
     def __init__(self, task: Task) -> None:
         self._paired, self._warned = task.paired, False
+        self.better = "higher" if task.paired else ""
         self._total, self._count = 0.0, 0
-        self._sums: dict[str, list[float]] = {"": [], "_real": []}
+        self._sums, self._counts = {"": 0.0, "_real": 0.0}, {"": 0, "_real": 0}
         self._waiting: dict[tuple[str, int], Tensor] = {}
 
     def see_made(self, part: Part, pair: Part | None) -> None:
@@ -159,11 +163,13 @@ class MSSSIM(_Paired):
                 ones.append(other)
                 others.append(image)
         if ones:
-            self._sums[side] += ms_ssim(torch.stack(ones).float(), torch.stack(others).float()).tolist()
+            found = ms_ssim(torch.stack(ones).float(), torch.stack(others).float())
+            self._sums[side] += float(found.sum(dtype=torch.float64))
+            self._counts[side] += len(found)
 
     def values(self, task: Task, extractor: str) -> Values:
         if self._paired:
             return super().values(task, extractor)
-        if not self._sums[""]:
+        if not self._counts[""]:
             raise GancliError("ms-ssim compares images with each other: it needs two of the same class and size")
-        return {f"ms_ssim_between{side}": sum(found) / len(found) for side, found in self._sums.items() if found}
+        return {f"ms_ssim_between{side}": self._sums[side] / count for side, count in self._counts.items() if count}

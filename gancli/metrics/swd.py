@@ -20,8 +20,8 @@ from gancli.metrics.images import Part
 from gancli.metrics.statistics import Floats, Spool
 from gancli.seeding import derive
 
-IMAGES = 8192
-"""Most images of each side that are looked at, as in the authors' code."""
+IMAGES = 16_384
+"""Most images of each side that are looked at, drawn at random, as in the paper."""
 PATCHES = 128
 """Of each image and level."""
 PATCH = 7
@@ -57,11 +57,17 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     return [*levels, images]
 
 
-def patches(level: Tensor, generator: np.random.Generator) -> Floats:
-    """Draws 128 patches from each image [N, C, H, W]: float32 [N * 128, C * 49]."""
+def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
+    """Takes 128 patches from each image [N, C, H, W]: float32 [N * 128, C * 49].
+
+    Args:
+        level: the images.
+        places: [N, 128, 2] of top and left, as parts in [0, 1) of where they can be.
+    """
     n, _, height, width = level.shape
     image = np.repeat(np.arange(n), PATCHES)[:, None, None]
-    top, left = (generator.integers(0, side - PATCH + 1, n * PATCHES)[:, None, None] for side in (height, width))
+    room = np.array([height, width]) - PATCH + 1
+    top, left = (places.reshape(-1, 2) * room).astype(np.int64).T[:, :, None, None]
     window = np.arange(PATCH)
     found: Floats = level.numpy()[image, :, top + window[:, None], left + window]  # [n * 128, 7, 7, C]
     return np.ascontiguousarray(found.transpose(0, 3, 1, 2)).reshape(len(found), -1)
@@ -104,10 +110,18 @@ def sliced_wasserstein(one: Floats, other: Floats, channels: int, seed: int) -> 
 
 class SWD(Metric):
     name = "swd"
+    needs_real_images = True
     title = "sliced Wasserstein distance of patches, x 1000, by level (Karras et al. 2017)"
 
     def __init__(self, task: Task) -> None:
         self._seed = task.seed
+        sides = {"made": task.made.images, "real": None if task.real is None else task.real.images}
+        count = min(IMAGES, *(len(images) for images in sides.values() if images is not None))
+        self._chosen = {
+            side: np.random.default_rng(derive(task.seed, "images", side)).permutation(len(images))[:count]
+            for side, images in sides.items()
+            if images is not None
+        }
         self._levels: dict[str, dict[int, Spool]] = {"made": {}, "real": {}}
         self._seen = {"made": 0, "real": 0}
         self._shape: tuple[int, ...] | None = None
@@ -119,7 +133,8 @@ class SWD(Metric):
         self._see("real", part)
 
     def _see(self, side: str, part: Part) -> None:
-        pixels = part.pixels[: IMAGES - self._seen[side]]
+        chosen = np.isin(part.places, self._chosen[side])
+        pixels = part.pixels[chosen]
         if not len(pixels):
             return
         if self._shape is None:
@@ -132,10 +147,14 @@ class SWD(Metric):
                 f"swd compares images of one size, but there are {width}x{height} and {other_width}x{other_height}",
                 "leave swd out",
             )
-        generator = np.random.default_rng(derive(self._seed, "patches", side, self._seen[side]))
-        images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
-        for number, level in enumerate(laplacian_pyramid(images)):
-            self._levels[side].setdefault(number, Spool()).add(patches(level.contiguous(), generator))
+        levels = laplacian_pyramid(torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32)))
+        # By the image alone, so that nothing depends on which are looked at together.
+        generators = [
+            np.random.default_rng(derive(self._seed, "patches", side, place)) for place in part.places[chosen]
+        ]
+        for number, level in enumerate(levels):
+            places = np.stack([generator.random((PATCHES, 2)) for generator in generators])
+            self._levels[side].setdefault(number, Spool()).add(patches(level.contiguous(), places))
         self._seen[side] += len(pixels)
 
     def values(self, task: Task, extractor: str) -> Values:

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from gancli.architectures.base import Architecture, LatentModel, Translator
-from gancli.console import progress
+from gancli.console import note, progress
 from gancli.data.source import Source
 from gancli.errors import GancliError
 from gancli.generation.latents import Renderer
 from gancli.metrics.comparison import Comparison, of_latents, of_translator
-from gancli.metrics.evaluation import METRICS, Evaluation, Request, chosen_metrics
+from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
 from gancli.schema import EvaluateConfig, RunConfig
 from gancli.training.trainer import Evaluator
 
@@ -32,7 +32,10 @@ def make_evaluator(
     Raises:
         GancliError: the metric is unknown, cannot be measured of this architecture, or lacks what it needs.
     """
-    (metric,) = chosen_metrics(config.metric)
+    without_classifier(config.metric)
+    metric, *more = chosen_metrics(config.metric)
+    if more:
+        raise GancliError(f"--eval {config.metric}: a run is measured by one metric", f"--eval {metric}:{config.every}")
     name, data, seed = run.architecture, run.data, run.train.seed
     shapes = type(architecture).input_shapes(run.model)
     weights = None if config.weights is None else Path(config.weights)
@@ -48,10 +51,13 @@ def make_evaluator(
         comparison = of_translator(name, architecture, to, source, data, shapes, device, n=config.images, seed=seed)
     else:
         raise GancliError(f"train.evaluate: {name} makes no images that could be measured", "leave train.evaluate out")
-    Evaluation(request, comparison, progress)  # says now, and not after some thousand steps, what is missing
+    # Says now, and not after some thousand steps, what is missing.
+    better = Evaluation(request, comparison, progress).metrics[metric].better
+    if not better:
+        note(f"of {metric} neither lower nor higher is better: no best checkpoint is kept")
 
     def measure() -> dict[str, float]:
         (values,) = Evaluation(request, comparison, progress).run().metrics.values()
         return values
 
-    return Evaluator(METRICS[metric].better, measure)
+    return Evaluator(better, measure)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch, LatentModel, Translator
-from gancli.console import TrainingDisplay
+from gancli.console import TrainingDisplay, warn
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
@@ -149,6 +149,7 @@ class Trainer:
                 with clock.paused():
                     if self.step % self.train.sample_every == 0 or finished:
                         self._write_samples(run, display, events, final=finished)
+                    # Before the checkpoint, or a run that is killed between them would not be measured here.
                     if self.train.evaluate is not None and (self.step % self.train.evaluate.every == 0 or finished):
                         self._evaluate(run, display, events)
                     if self.step % self.train.checkpoint_every == 0 or finished:
@@ -303,19 +304,28 @@ class Trainer:
 
     def _evaluate(self, run: RunDirectory, display: TrainingDisplay | None, events: Any) -> None:
         if self.evaluator is not None and display is not None:
-            with self._for_sampling():
-                values = self.evaluator.measure()
-            first = next(iter(values))
-            sign = {"lower": -1, "higher": 1}.get(self.evaluator.better)
-            before = [float(record[first]) for record in run.read_log() if first in record]
-            run.append_log({"step": self.step, **values})
-            display.record({"step": self.step, **values})
-            if events is not None:
-                for name, value in values.items():
-                    events.add_scalar(name, value, self.step)
-            if sign is not None and all(sign * values[first] > sign * value for value in before):
-                checkpoint.write_directory(run.best, self.files())
+            try:
+                with self._for_sampling():
+                    values = self.evaluator.measure()
+            except (GancliError, OSError, torch.OutOfMemoryError) as error:  # no reason to lose the run
+                warn(f"not measured after step {self.step}: {error}")
+            else:
+                self._record_evaluation(run, display, events, values, self.evaluator.better)
         distributed.barrier()
+
+    def _record_evaluation(
+        self, run: RunDirectory, display: TrainingDisplay, events: Any, values: Mapping[str, float], better: str
+    ) -> None:
+        first = next(iter(values))
+        sign = {"lower": -1, "higher": 1}.get(better)
+        before = [float(record[first]) for record in run.read_log() if first in record]
+        run.append_log({"step": self.step, **values})
+        display.record({"step": self.step, **values})
+        if events is not None:
+            for name, value in values.items():
+                events.add_scalar(name, value, self.step)
+        if sign is not None and all(sign * values[first] > sign * value for value in before):
+            checkpoint.write_directory(run.best, self.files())
 
     def _previewed(self, model: Translator, shown: Batch) -> list[dict[str, Tensor]]:
         # No more images at a time than training takes.

@@ -109,7 +109,10 @@ def test_a_translator_is_compared_with_the_other_domain_of_the_test_part(
     capfd.readouterr()
     found = evaluate(capfd, "outlines", "--metrics", "ssim,psnr,kid", "--features", "tiny.pt", "-n", "12")
     assert found["protocol"]["made"]["name"] == "outlines to filled"
-    assert found["protocol"]["real"] == {"name": "shapes:pairs (filled)", "split": "test", "images": 12}
+    prepared = "resized to 32x32 (cover, bilinear) and cropped in the middle"
+    assert found["protocol"]["real"] == {
+        **{"name": "shapes:pairs (filled)", "split": "test", "images": 12, "preparation": prepared}
+    }
     # By hand: the first of those images, translated and compared.
     from gancli.metrics.images import Stored
     from gancli.modelfile import load_model

@@ -132,7 +132,9 @@ def test_statistics_are_kept_saved_and_read(here: Path, capfd: pytest.CaptureFix
     assert again == first
     loaded = evaluate(capfd, "made", "--stats", "real.npz", *words)
     assert loaded["metrics"] == first["metrics"]
-    assert loaded["protocol"]["real"] == {"statistics": "real.npz"}
+    stated = loaded["protocol"]["real"]["statistics"]
+    assert len(stated.pop("sha256")) == 64
+    assert stated == {"file": "real.npz", **first["protocol"]["real"]}
     both = evaluate(capfd, "made", "--data", "made", "--stats", "real.npz", *words)
     assert both["metrics"] == first["metrics"]  # what the file says counts, and not the data beside it
     with np.load(here / "real.npz") as file:
@@ -156,7 +158,7 @@ def test_the_report_says_how_it_came_about(here: Path, capfd: pytest.CaptureFixt
     assert json.loads((here / "out/report.json").read_text()) == report
     protocol = report["protocol"]
     assert protocol["made"]["images"] == 30
-    assert protocol["real"] == {"name": "real", "split": "train", "images": 30}
+    assert protocol["real"] == {"name": "real", "split": "train", "images": 30, "preparation": "as they are"}
     assert protocol["seed"] == 2020
     assert protocol["features"]["fid"]["weights"].keys() == {"tiny.pt"}
     assert len(protocol["features"]["fid"]["weights"]["tiny.pt"]) == 64
@@ -208,7 +210,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
         (["made", "--data", "real", "--trunc", "1"], "it is no model"),
         (["made", "--data", "real", "-o", "real"], "-o real: is a folder, not a file"),
-        (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 1"),
+        (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 2"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
         (["made", "--stats", "tiny.pt", "--features", "tiny.pt"], "holds no statistics"),
         (

@@ -201,14 +201,15 @@ def test_swd_against_a_plain_rendition(monkeypatch: pytest.MonkeyPatch) -> None:
     grown = sum(2 * side[k] * rows[:, :, :, k : k + 32] for k in range(5))
     np.testing.assert_allclose(levels[0].numpy() + grown, one.numpy(), atol=1e-3)
 
-    generator = np.random.default_rng(5)
-    drawn = swd.patches(levels[0], np.random.default_rng(5))
+    places = np.random.default_rng(5).random((3, swd.PATCHES, 2))
+    drawn = swd.patches(levels[0], places)
     count = 3 * swd.PATCHES
-    top, left = (generator.integers(0, 26, count) for _ in range(2))
+    top, left = np.floor(places.reshape(count, 2) * 26).astype(int).T
+    assert (top.min(), top.max(), left.min(), left.max()) == (0, 25, 0, 25)
     np.testing.assert_array_equal(drawn, plain_patches(levels[0].numpy(), top.tolist(), left.tolist()))
 
     monkeypatch.setattr(swd, "ROWS", 100)
-    theirs = swd.patches(swd.laplacian_pyramid(other)[0], np.random.default_rng(6))
+    theirs = swd.patches(swd.laplacian_pyramid(other)[0], np.random.default_rng(6).random((3, swd.PATCHES, 2)))
     directions = np.random.default_rng(7).standard_normal((147, swd.DIRECTIONS)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=0)
     projected = []
@@ -218,6 +219,25 @@ def test_swd_against_a_plain_rendition(monkeypatch: pytest.MonkeyPatch) -> None:
         projected.append(np.sort(channels.reshape(count, 147) @ directions, axis=0))
     wanted = np.abs(projected[0] - projected[1]).mean()
     assert swd.sliced_wasserstein(drawn, theirs, 3, 7) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_swd_draws_as_many_images_from_either_side_at_random() -> None:
+    def distance(real: NDArray[np.uint8], size: int = 7) -> float:
+        sides = [SimpleNamespace(images=list(pixels)) for pixels in (made, real)]
+        asked = task(made=sides[0], real=sides[1])
+        metric = swd.SWD(asked)
+        for see, pixels in ((lambda part: metric.see_made(part, None), made), (metric.see_real, real)):
+            for first in range(0, len(pixels), size):
+                part = pixels[first : first + size]
+                see(Part(np.arange(first, first + len(part)), part))
+        return metric.values(asked, "")["swd"]
+
+    dark, light = pictures(20, 32, 0) // 4, pictures(20, 32, 1)
+    made = np.concatenate([dark[:10], light[:10]])
+    mixed = np.concatenate([dark, light])
+    assert distance(mixed) == distance(mixed, 40)  # whatever is looked at together
+    # Were the first ones taken, which are all dark, it would be as far as dark ones alone.
+    assert distance(mixed) < 0.8 * distance(dark)
 
 
 def test_coverage_of_the_shapes_themselves_is_complete() -> None:
@@ -288,8 +308,8 @@ def test_path_length_of_a_linear_generator_in_closed_form(monkeypatch: pytest.Mo
 
     class Latents(Sampled):
         def points(self, first: int, n: int) -> Points:
-            generator = torch.Generator().manual_seed(first)
-            return Points(torch.randn(n, 4, generator=generator, dtype=torch.float64), range(n))
+            drawn = [torch.randn(4, generator=torch.Generator().manual_seed(first + i)).double() for i in range(n)]
+            return Points(torch.stack(drawn), range(first, first + n))
 
     def squared(one: Tensor, other: Tensor) -> Tensor:
         return (one - other).square().sum(dim=(1, 2, 3))
@@ -301,17 +321,16 @@ def test_path_length_of_a_linear_generator_in_closed_form(monkeypatch: pytest.Mo
     found = metric.values(asked, "")
     assert found.keys() == {"ppl_z_full", "ppl_z_end"}
     # |dz/dt|^2 of great circles whose norm changes evenly, times 3 channels and the scale of pixels.
-    lengths = []
-    for first in range(0, 64, 8):
-        a, b = (sampled.points(2 * (first + side), 8).values for side in (0, 8))
-        norms = a.norm(dim=1), b.norm(dim=1)
-        angle = torch.arccos((a * b).sum(1) / norms[0] / norms[1])
-        lengths.append((norms[1] - norms[0]).square() + (norms[0] * angle).square())
-    per_step = torch.cat(lengths).numpy() * 3 * 12.75**2
+    a, b = (sampled.points(first, 64).values for first in (0, 64))  # all ends are different
+    norms = a.norm(dim=1), b.norm(dim=1)
+    angle = torch.arccos((a * b).sum(1) / norms[0] / norms[1])
+    per_step = ((norms[1] - norms[0]).square() + (norms[0] * angle).square()).numpy() * 3 * 12.75**2
     low, high = np.percentile(per_step, 1, method="lower"), np.percentile(per_step, 99, method="higher")
     wanted = per_step[(per_step >= low) & (per_step <= high)].mean()
     assert found["ppl_z_end"] == pytest.approx(wanted, rel=5e-3)
     assert found["ppl_z_full"] == pytest.approx(wanted, rel=0.2)
+    asked.batch = 10  # changes nothing
+    assert metric.values(asked, "") == pytest.approx(found, rel=1e-6)
     with pytest.raises(GancliError, match="latents of a model"):
         path_length.PathLength(task(made=SimpleNamespace(images=Stored("x", "", Drawn("shapes"), 3))))
 
