@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small import SMALL
 from tiny import script
 from torch import Tensor, nn
@@ -75,6 +76,16 @@ def test_styles_are_truncated_and_classes_judged(there: Path, capfd: pytest.Capt
     assert 0 <= found["accuracy"]["accuracy"] <= 1
     assert found["separability"]["separability_z"] >= 1
     assert found["separability"]["separability_w"] >= 1
+    # Names say which class is which, whatever their order; others are refused.
+    for number, name in enumerate(("big cow", "dog", "cat")):
+        (there / f"zoo/{name}").mkdir(parents=True)
+        for index in range(3):
+            Image.fromarray(pixels[2 - number]).save(there / f"zoo/{name}/{index}.png")
+    found = evaluate(capfd, "stylegan3", "--data", "zoo", *words)["metrics"]
+    assert found["accuracy"]["accuracy_real"] == 1
+    (there / "zoo/dog").rename(there / "zoo/wolf")
+    wrong = evaluate(capfd, "stylegan3", "--data", "zoo", *words, code=2)
+    assert "have the classes big cow, cat, wolf, but those of stylegan3 are cat, dog, big cow" in wrong
     mean = evaluate(capfd, "stylegan", "--metrics", "swd", "--data", "shapes", "-n", "8", "--trunc", "0")
     full = evaluate(capfd, "stylegan", "--metrics", "swd", "--data", "shapes", "-n", "8")
     assert mean["metrics"] != full["metrics"]
@@ -151,10 +162,28 @@ def test_training_measures_and_keeps_the_best(here: Path, photos: Path, capfd: p
     again = evaluate(capfd, "run", "--data", str(photos), "--metrics", "fid", "--features", "tiny.pt", "-n", "10")
     assert again["metrics"]["fid"]["fid"] == pytest.approx(measured[7], rel=1e-4)
 
-    for wrong, message in (("fid", "must be a metric and a number of steps"), ("fud:2", "there is no metric 'fud'")):
+    for wrong, message in (
+        ("fid", "must be a metric and a number of steps"),
+        ("fud:2", "there is no metric 'fud'"),
+        ("fid,kid:2", "a run is measured by one metric"),
+        ("separability:2", "separability needs a classifier"),
+    ):
         assert run([*train[:-1], wrong, "--steps", "2", "--name", "no", *words]) == 2
         assert message in " ".join(capfd.readouterr().err.split())
     assert not (here / "runs/no").exists()
+
+
+def test_a_measurement_that_fails_does_not_end_the_run(
+    here: Path, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script(here / "tiny.pt")
+    train = ["train", "dcgan-shapes", "--data", str(photos), "--steps", "3", "--set", "train.evaluate.images=5", *SMALL]
+    assert run([*train, "--eval", "is:2", "--set", "train.evaluate.features=tiny.pt", "--name", "run"]) == 0
+    assert "not measured after step 2: is needs 10 images" in " ".join(capfd.readouterr().err.split())
+    assert read_info(here / "runs/run/model.safetensors").step == 3
+    assert not (here / "runs/run/best").exists()
+    assert run([*train, "--eval", "ms-ssim:2", "--name", "alike"]) == 0
+    assert "no best checkpoint is kept" in capfd.readouterr().err
 
 
 def test_the_best_is_the_best_after_a_kill_too(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:

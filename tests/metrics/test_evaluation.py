@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch_fidelity
 from tiny import WIDTH, Tiny, folder, script
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
+from gancli import paths
 from gancli.cli.app import run
 
 
@@ -153,6 +155,99 @@ def test_statistics_are_kept_saved_and_read(here: Path, capfd: pytest.CaptureFix
     assert len(list((gancli_home / "statistics").iterdir())) == 2
 
 
+def test_what_is_kept_is_of_exactly_these_images(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What a second evaluation finds in the cache is what it would have made itself."""
+    (one, other) = (folder(here / f"few{side}", 6, side, side) for side in (20, 28))
+    asked = [(str(images), "--data", "shapes", "-n", "6", "--metrics", "fid") for images in (one, other)]
+    (here / "halves/a").mkdir(parents=True)
+    (here / "halves/b").mkdir()
+    for index, path in enumerate(sorted((here / "made").iterdir())):
+        shutil.copy(path, here / "halves" / "ab"[index % 2] / path.name)
+    asked += [(f"halves/{half}", "--data", "real", "--metrics", "fid,ms-ssim,ssim") for half in "ab"]
+    found = [flat(evaluate(capfd, *words, "--features", "tiny.pt")) for words in asked]
+    for words, kept in zip(asked[::2], found[::2], strict=True):
+        assert flat(evaluate(capfd, *words, "--features", "tiny.pt")) == kept
+    shutil.rmtree(paths.home() / "statistics")
+    for words, kept in zip(asked[1::2], found[1::2], strict=True):
+        assert flat(evaluate(capfd, *words, "--features", "tiny.pt")) == kept
+
+
+def test_a_cache_that_is_damaged_or_cannot_be_written_costs_nothing(
+    here: Path, capfd: pytest.CaptureFixture[str], gancli_home: Path
+) -> None:
+    words = ["evaluate", "made", "--data", "real", "--metrics", "kid", "--features", "tiny.pt", "--json"]
+    (here / "real/003.png").write_text("no picture")
+
+    def found() -> tuple[dict[str, float], str]:
+        assert run(words) == 0
+        out, err = capfd.readouterr()
+        assert "left out: real/003.png" in err  # from the cache, too
+        return flat(json.loads(out)), err
+
+    first, _ = found()
+    (kept,) = (gancli_home / "statistics").iterdir()
+    assert found()[0] == first
+    kept.write_bytes(kept.read_bytes()[:1000])
+    again, err = found()
+    assert again == first
+    assert "made again" in err
+    shutil.rmtree(gancli_home / "statistics")
+    (gancli_home / "statistics").write_text("in the way")
+    again, err = found()
+    assert again == first
+    assert "are not kept for the next time" in err
+
+
+def test_a_file_that_cannot_be_written_costs_no_result(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gancli import files
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    words = ["evaluate", "made", "--data", "real", "--metrics", "fid", "--features", "tiny.pt", "--json"]
+    assert run([*words, "-o", "/dev/null"]) == 0
+    assert not Path("/dev/null").is_file()
+    expected = json.loads(capfd.readouterr().out)
+    monkeypatch.setattr(files, "replace_file", full)
+    assert run([*words, "-o", "report.json"]) == 1
+    out, err = capfd.readouterr()
+    assert json.loads(out) == expected
+    assert "report.json" in err
+
+
+def test_features_that_are_always_the_same_are_an_error(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Same(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(images), 3)
+
+    script(here / "same.pt", Same())
+    words = ("made", "--data", "real", "--metrics", "kid", "--features", "same.pt")
+    assert "all real images have the same features" in evaluate(capfd, *words, code=1)["err"]
+
+
+def test_statistics_that_are_none_are_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    good: dict[str, Any] = {"mu": np.zeros(WIDTH), "sigma": np.eye(WIDTH)}
+    rows = np.random.default_rng(0).normal(size=(9, WIDTH)).astype(np.float32)
+    for bad, message in (
+        ({"mu": np.zeros((2, 2))}, "holds no statistics"),
+        ({"mu": np.array(["a"] * WIDTH)}, "is no .npz file of statistics"),
+        ({"mu": np.full(WIDTH, np.nan)}, "are not finite"),
+        ({"protocol": "[1]"}, "what belongs to them"),
+        ({"protocol": "{"}, "is no .npz file of statistics"),
+        ({"features": rows[:, 1:]}, "what belongs to them"),
+        ({"features": rows.astype(int)}, "what belongs to them"),
+        ({"features": rows, "labels": np.zeros(3, int)}, "what belongs to them"),
+    ):
+        np.savez(here / "bad.npz", **{**good, **bad})
+        words = ("made", "--stats", "bad.npz", "--metrics", "fid", "--features", "tiny.pt")
+        assert message in " ".join(evaluate(capfd, *words, code=2)["err"].split())
+    np.save(here / "array.npy", rows)
+    words = ("made", "--stats", "array.npy", "--metrics", "fid", "--features", "tiny.pt")
+    assert "is no .npz file of statistics" in evaluate(capfd, *words, code=2)["err"]
+
+
 def test_the_report_says_how_it_came_about(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     report = evaluate(capfd, "made", "--data", "real", *ALL, "-n", "30", "-o", "out/report.json")
     assert json.loads((here / "out/report.json").read_text()) == report
@@ -212,6 +307,20 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "-o", "real"], "-o real: is a folder, not a file"),
         (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 2"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
+        (["made", "--data", "real", "--split", "test", "--features", "tiny.pt"], "real has no test part"),
+        (["made", "--split", "test", "--metrics", "is", "--features", "tiny.pt"], "part of what?"),
+        (["made", "--data", "real", "-o", "-"], "--json writes the report to stdout"),
+        (["made", "--data", "real", "-o", "real/000.png/x.json"], "cannot make its folder"),
+        (["made", "--data", "real", "--metrics", "swd", "--features", "tiny.pt"], "swd looks at no features"),
+        (
+            ["made", "--data", "real", "--metrics", "is", "--features", "tiny.pt", "--save-stats", "a"],
+            "no metric needs",
+        ),
+        (["made", "--stats", "moments.npz", "--metrics", "fid,swd", "--features", "tiny.pt"], "--stats is not enough"),
+        (["made", "--data", "real", "--metrics", "accuracy", "--classifier", "no.pt"], "--classifier no.pt: there is"),
+        (["nowhere.zip", "--data", "real"], "neither images nor a model 'nowhere.zip'"),
+        (["no/where", "--data", "real"], "neither images nor a model 'no/where'"),
+        (["broken", "--data", "real", "--features", "tiny.pt"], "broken/0.png: "),
         (["made", "--stats", "tiny.pt", "--features", "tiny.pt"], "holds no statistics"),
         (
             ["made", "--stats", "other.npz", "--features", "tiny.pt", "--metrics", "fid"],
@@ -227,6 +336,10 @@ def test_wrong_input_is_said_in_words(
 ) -> None:
     (here / "empty").mkdir()
     np.savez(here / "other.npz", mu=np.zeros(3), sigma=np.eye(3))
+    np.savez(here / "moments.npz", mu=np.zeros(WIDTH), sigma=np.eye(WIDTH))
+    (here / "broken").mkdir()
+    for index in range(2):
+        (here / f"broken/{index}.png").write_text("no picture")
     if "bad.pt" in words:
         script(here / "bad.pt", torch.nn.Flatten(0))
     if "ssim" in words:
