@@ -227,6 +227,20 @@ def presets() -> str:
     return _table(("preset", "architecture", "images", "description"), rows)
 
 
+def metrics() -> str:
+    """A table of the metrics of ``gancli evaluate``."""
+    from gancli.metrics.evaluation import METRICS
+
+    rows = []
+    for name, metric in METRICS.items():
+        compared = "pairs" if metric.needs_pairs else "real images" if metric.needs_real else ""
+        needs = ["`--classifier`"] if metric.needs_classifier else []
+        needs += ["classes"] if metric.by_class else []
+        features = f"`{metric.extractor}`" if metric.extractor else ""
+        rows.append((f"`{name}`", metric.title, metric.better, compared, features, ", ".join(needs)))
+    return _table(("metric", "what it is", "better", "compares with", "features", "also needs"), rows)
+
+
 def _built_in() -> list[str]:
     """The architectures of gancli itself: other packages in this environment may add theirs."""
     return [
@@ -249,6 +263,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "configuration": configuration,
     "architectures": architectures,
     "presets": presets,
+    "metrics": metrics,
 }
 
 

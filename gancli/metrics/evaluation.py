@@ -166,7 +166,7 @@ class Evaluation:
                 "--features NAME, and a metric such as fid",
             )
         if request.stats is not None:
-            self.task.known = _from_file(request.stats, self.needed, self.task, comparison)
+            self.task.known = _from_file(request.stats, self.needed, self.task, comparison, self.wanted)
         self.metrics = {name: METRICS[name](self.task) for name in self.wanted}
         if request.features and not any(self.wanted.values()):
             raise GancliError(
@@ -341,7 +341,9 @@ def _kept(places: Sequence[Path]) -> Known | None:
     return None
 
 
-def _from_file(path: Path, needed: Mapping[str, bool], task: Task, comparison: Comparison) -> dict[str, Known]:
+def _from_file(
+    path: Path, needed: Mapping[str, bool], task: Task, comparison: Comparison, metrics: Iterable[str]
+) -> dict[str, Known]:
     """Returns the statistics that ``--stats`` names, if they are of the features that are needed."""
     try:
         known = Known.load(path)
@@ -356,6 +358,13 @@ def _from_file(path: Path, needed: Mapping[str, bool], task: Task, comparison: C
         features, here = known.protocol.get("features"), task.extractors[extractor].key
         if features not in (None, here):
             raise GancliError(f"--stats {path}: these statistics are of other features: {features}", f"here are {here}")
+        classes = known.protocol.get("classes")
+        if any(METRICS[name].by_class for name in metrics) and classes not in (None, list(comparison.classes)):
+            raise GancliError(
+                f"--stats {path}: these images have the classes {', '.join(classes)}, but those to judge "
+                f"{', '.join(comparison.classes)}",
+                "statistics of data with the same classes",
+            )
         prepared = known.protocol.get("preparation")
         if prepared not in (None, comparison.preparation):
             warn(f"--stats {path}: these images were {prepared}, but those to judge are {comparison.preparation}")
@@ -388,6 +397,7 @@ def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, 
                 "split": comparison.split,
                 "images": real.count,
                 "preparation": comparison.preparation,
+                "classes": comparison.classes,
                 "unreadable": _bad(real.images),
             },
         )

@@ -96,9 +96,11 @@ class Stored:
 
     @property
     def key(self) -> str:
-        """Changes whenever one of the images may have changed, or others are meant."""
-        chosen = hashlib.blake2b(np.ascontiguousarray(self.chosen, np.int64).tobytes(), digest_size=16)
-        return f"{self.origin} {self.channels} {self.side} {chosen.hexdigest()}"
+        """Changes whenever one of the images or its label may have changed, or others are meant."""
+        which = hashlib.blake2b(np.ascontiguousarray(self.chosen, np.int64).tobytes(), digest_size=16)
+        if self.labels is not None:
+            which.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
+        return f"{self.origin} {self.channels} {self.side} {which.hexdigest()}"
 
     def some(self, n: int | None, seed: int) -> Stored:
         """Returns ``n`` of the images, which are drawn by their number and ``seed`` alone; all where n is None."""

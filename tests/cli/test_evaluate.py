@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import SMALL
+from small import SMALL, save_model
 from tiny import script
 from torch import Tensor, nn
 
+from gancli import paths
 from gancli.cli.app import run
 from gancli.data.source import open_source
 from gancli.modelfile import read_info
@@ -83,6 +85,16 @@ def test_styles_are_truncated_and_classes_judged(there: Path, capfd: pytest.Capt
             Image.fromarray(pixels[2 - number]).save(there / f"zoo/{name}/{index}.png")
     found = evaluate(capfd, "stylegan3", "--data", "zoo", *words)["metrics"]
     assert found["accuracy"]["accuracy_real"] == 1
+    # Another model of the same classes in another order finds its own statistics in the cache.
+    within = ["--data", "zoo", "--metrics", "class-fid", "--features", "tiny.pt", "-n", "9"]
+    first = evaluate(capfd, "stylegan3", *within, "--save-stats", "zoo.npz")["metrics"]["class-fid"]
+    save_model(there / "turned.safetensors", "stylegan", classes=("dog", "big cow", "cat"))
+    turned = evaluate(capfd, "turned.safetensors", *within)["metrics"]["class-fid"]
+    shutil.rmtree(paths.home() / "statistics")
+    assert evaluate(capfd, "turned.safetensors", *within)["metrics"]["class-fid"] == turned
+    assert evaluate(capfd, "stylegan3", *within)["metrics"]["class-fid"] == first
+    wrong = evaluate(capfd, "turned.safetensors", "--stats", "zoo.npz", *within[2:], code=2)
+    assert "these images have the classes cat, dog, big cow, but those to judge dog, big cow, cat" in wrong
     (there / "zoo/dog").rename(there / "zoo/wolf")
     wrong = evaluate(capfd, "stylegan3", "--data", "zoo", *words, code=2)
     assert "have the classes big cow, cat, wolf, but those of stylegan3 are cat, dog, big cow" in wrong

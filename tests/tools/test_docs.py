@@ -21,7 +21,7 @@ from gancli.architectures.dcgan import DCGAN
 ROOT = Path(__file__).parents[2]
 PAGE = "".join(
     f"Before {name}.\n\n<!-- generated: {name} -->\nold\n<!-- end -->\n\nAfter {name}.\n"
-    for name in ("commands", "configuration", "architectures", "presets")
+    for name in ("commands", "configuration", "architectures", "presets", "metrics")
 )
 
 
@@ -106,7 +106,7 @@ def test_pages_are_written_checked_and_left_alone(
         ("generated: presets", "generated: poems", "nothing generates 'poems'"),
         ("<!-- generated: presets -->\nold\n<!-- end -->", "", "no page has <!-- generated: presets -->"),
         ("old\n<!-- end -->\n\nAfter commands", "After commands", "commands --> has no <!-- end -->"),
-        ("old\n<!-- end -->\n\nAfter presets", "After presets", "do not stand in pairs"),
+        ("old\n<!-- end -->\n\nAfter metrics", "After metrics", "do not stand in pairs"),
         ("Before commands.", "<!-- end -->", "do not stand in pairs"),
     ],
 )
