@@ -23,6 +23,8 @@ from gancli import paths
 from gancli.errors import GancliError, RunError, nearest
 
 TORCHVISION = "torchvision:"
+AT_A_TIME = 4
+"""Images that go through a network together on a CPU: of more, activations do not stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ class Extractor:
         Raises:
             RunError: they are not finite.
         """
-        values, logits = self.network(images)
-        values, logits = values.float().cpu(), None if logits is None else logits.float().cpu()
+        pieces = images.split(AT_A_TIME if images.device.type == "cpu" else len(images))
+        said = [self.network(piece) for piece in pieces]
+        values = torch.cat([each.values.float().cpu() for each in said])
+        known = [each.logits.float().cpu() for each in said if each.logits is not None]
+        logits = torch.cat(known) if known else None
         if not values.isfinite().all() or (logits is not None and not logits.isfinite().all()):
             raise RunError(f"features of {self.name} are infinite or no numbers", "is it the right file of weights?")
         return Features(values, logits)

@@ -395,7 +395,7 @@ def test_a_torch_export_file_says_the_same(here: Path, capfd: pytest.CaptureFixt
     words = ("made", "--data", "real", "--metrics", "fid,is", "--features")
     expected = flat(evaluate(capfd, *words, "tiny.pt"))
     assert flat(evaluate(capfd, *words, "free.pt2")) == pytest.approx(expected, rel=1e-5)
-    assert "fixed.pt2 cannot take images uint8 [40, 3, 24, 24]" in evaluate(capfd, *words, "fixed.pt2", code=2)["err"]
+    assert "fixed.pt2 cannot take images uint8 [4, 3, 24, 24]" in evaluate(capfd, *words, "fixed.pt2", code=2)["err"]
 
 
 @pytest.mark.slow
