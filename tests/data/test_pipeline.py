@@ -177,6 +177,7 @@ def test_the_same_bytes_from_anywhere_with_any_workers_ranks_and_batch(config):
     assert not torch.equal(torch.cat(take(pipeline(data, seed=4, **config), 12)), reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_other_ways_to_start_workers(method):
     code = (
