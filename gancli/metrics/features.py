@@ -65,6 +65,13 @@ CLIP = Weights(
 )
 
 
+DINOV2 = Weights(
+    "dinov2_vitl14_pretrain.pth",
+    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+)
+
+
 class Features(NamedTuple):
     """What a network says of N images.
 
@@ -258,13 +265,12 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
             network, how = create("dinov2-vit-l-14", ["dinov2"], 224)
         except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
             raise GancliError(
-                f"the code and weights of dinov2 are not here and cannot be downloaded ({error})",
-                f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, and its "
-                f"dinov2_vitl14_pretrain.pth at {hub / 'checkpoints'}",
+                f"the code and weights of dinov2 are not here and cannot be downloaded "
+                f"({getattr(error, 'reason', error)}): {DINOV2.file}, SHA-256 {DINOV2.sha256}",
+                f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, get {DINOV2.url}\n"
+                f"and put it at {hub / 'checkpoints' / DINOV2.file}",
             ) from error
-        return Extractor(
-            name, network, how, {file.name: sha256(file) for file in hub.glob("checkpoints/dinov2_vitl14_*")}
-        )
+        return Extractor(name, network, how, {DINOV2.file: sha256(hub / "checkpoints" / DINOV2.file)})
 
     wanted = {"inception": INCEPTION, "vgg16": VGG16, "clip": CLIP}[name]
     path = weights or find_weights(wanted, f"the features {name}")

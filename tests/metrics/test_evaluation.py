@@ -362,6 +362,10 @@ def test_weights_that_are_nowhere_are_named_with_their_place(
     assert "weights-inception-2015-12-05-6726825d.pth" in err
     assert "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2" in err
     assert str(gancli_home / "features") in err
+    monkeypatch.setattr(torch.hub, "load", no_network)
+    err = evaluate(capfd, "made", "--data", "real", "--features", "dinov2", code=2)["err"]
+    assert "dinov2_vitl14_pretrain.pth, SHA-256 d5383ea8f4877b24" in err
+    assert str(here / "hub/checkpoints/dinov2_vitl14_pretrain.pth") in err
     # Anything may lie there: it is read without running code in it.
     (gancli_home / "features").mkdir(exist_ok=True)
     (gancli_home / "features/weights-inception-2015-12-05-6726825d.pth").write_bytes(b"cos\nsystem\n(S'touch x'\ntR.")
