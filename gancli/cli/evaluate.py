@@ -103,17 +103,17 @@ def evaluate(
     from gancli.errors import GancliError
     from gancli.generation.seeds import LARGEST
 
-    if n is not None and n < 2:
-        raise GancliError(f"-n {n}: must be at least 2, as metrics compare several images")
+    if n is not None and not 2 <= n <= 10**9:
+        raise GancliError(f"-n {n}: must lie between 2 and a thousand million, as metrics compare several images")
     if batch < 1:
         raise GancliError(f"--batch {batch}: must be at least 1")
     if split not in (None, "train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "train, test or all")
     if data is not None and stats is not None and save_stats is not None:
         raise GancliError("--stats and --save-stats cannot go together", "leave out one of them")
-    for option, file in (("-o", output), ("--save-stats", save_stats)):
+    for option, file, suffix in (("-o", output, ".json"), ("--save-stats", save_stats, ".npz")):
         if file is not None:  # before hours of work, which would be lost
-            _check_writable(option, file)
+            _check_writable(option, file, suffix)
     given = _are_images(model)
     for option, needed in (("--to", to), ("--trunc", trunc), ("--cutoff", cutoff)):
         if given and needed is not None:
@@ -132,7 +132,7 @@ def evaluate(
         weights=weights,
         classifier=classifier or "",
         stats=stats,
-        save_stats=save_stats,
+        save_stats=save_stats is not None,
         seed=seed,
         batch=batch,
         device=choose_device(device),
@@ -143,7 +143,8 @@ def evaluate(
         comparison = of_files(model, data, split or "train", n, seed, paired=paired)
     else:
         comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff), request)
-    report = Evaluation(request, comparison, console.progress).run()
+    evaluation = Evaluation(request, comparison, console.progress)
+    report = evaluation.run()
     _warn_of_bad(comparison)
     text = json.dumps({"metrics": report.metrics, "protocol": report.protocol}, indent=1, ensure_ascii=False)
     try:
@@ -151,14 +152,18 @@ def evaluate(
             from gancli.files import replace_file
 
             replace_file(output, f"{text}\n".encode())
+        if save_stats is not None:
+            evaluation.save_statistics(save_stats)
     finally:  # a file that cannot be written after all does not cost the result
         if as_json:
             typer.echo(text)
         else:
             _print(report)
+    if report.failed:
+        raise report.failed[0]
 
 
-def _check_writable(option: str, file: Path) -> None:
+def _check_writable(option: str, file: Path, suffix: str) -> None:
     """Raises ``GancliError`` where a file cannot be written, before hours of work for it; makes its folder."""
     import os
 
@@ -167,10 +172,9 @@ def _check_writable(option: str, file: Path) -> None:
     if str(file) == "-":
         raise GancliError(f"{option} -: writes a file", "--json writes the report to stdout")
     if file.is_dir():
-        raise GancliError(
-            f"{option} {file}: is a folder, not a file",
-            f"{option} {file / 'report'}{'.json' if option == '-o' else '.npz'}",
-        )
+        raise GancliError(f"{option} {file}: is a folder, not a file", f"{option} {file / 'report'}{suffix}")
+    if file.suffix != suffix and (file.is_file() or not file.exists()):  # a device is neither
+        raise GancliError(f"{option} {file}: must end in {suffix}", f"{option} {file.with_suffix(suffix)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -119,8 +119,8 @@ def interpolate(
     if 2 * cells > MOST:
         raise GancliError(f"--grid {grid}: its paths go through more than {MOST:,} seeds", "--grid 3x2")
     for option, value in (("--frames", frames), ("--fps", fps)):
-        if value is not None and value < 1:
-            raise GancliError(f"{option} {value}: must be at least 1")
+        if value is not None and not 1 <= value <= MOST:
+            raise GancliError(f"{option} {value}: must lie between 1 and {MOST:,}")
     if path not in (None, "slerp", "lerp"):
         raise GancliError(f"--path {path}: unknown", "known are: slerp, lerp")
     if seeds is not None and latents is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 PIXELS_AT_A_TIME = 2**22
 MOST_AT_A_TIME = 64
+FARTHEST = 1_000_000
+"""Of a level of truncation; numbers that a network makes of more may be none."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def open_model(
         raise GancliError(f"--batch {batch}: must be at least 1")
     truncation, wanted = ("--levels", levels) if levels is not None else ("--trunc", [] if trunc is None else [trunc])
     for level in wanted:
-        if not math.isfinite(level):
-            raise GancliError(f"{truncation} {level:g}: must be a finite number")
+        if not abs(level) <= FARTHEST:  # not a number, too
+            raise GancliError(f"{truncation} {level:g}: must lie between {-FARTHEST:,} and {FARTHEST:,}")
 
     from gancli.architectures.base import LatentModel, StyleModel
     from gancli.devices import choose_device

@@ -114,7 +114,7 @@ def sample(
 def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | None) -> list[int]:
     """Returns the seeds to draw; none where latents are given."""
     from gancli.errors import GancliError
-    from gancli.generation.seeds import LARGEST, parse_seeds
+    from gancli.generation.seeds import LARGEST, MOST, parse_seeds
 
     counted = [option for option, value in (("-n", n), ("--seed", seed)) if value is not None]
     ways = [
@@ -132,8 +132,8 @@ def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | N
     if seeds is not None:
         return parse_seeds(seeds)
     count, first = 1 if n is None else n, 0 if seed is None else seed
-    if count < 1:
-        raise GancliError(f"-n {count}: must be at least 1")
+    if not 1 <= count <= MOST:
+        raise GancliError(f"-n {count}: must lie between 1 and {MOST:,}")
     if not 0 <= first <= LARGEST - count:
         raise GancliError(f"--seed {first}: must lie between 0 and 2^63 - 1")
     return list(range(first, first + count))

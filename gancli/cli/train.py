@@ -171,6 +171,10 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.training.plan import make_plan
     from gancli.training.session import open_training_source
 
+    if config.train.evaluate is not None:
+        from gancli.metrics.evaluation import without_classifier
+
+        without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
     source = open_training_source(config)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)

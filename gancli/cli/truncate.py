@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from gancli.cli.options import AutoDevice, Batch, Cutoff, Features, Format, Mode
 
 if TYPE_CHECKING:
     import torch
+
+    from gancli.metrics.evaluation import Evaluation
 
 WITH_STYLES = [1.0, 0.7, 0.5, 0.0, -1.0]
 WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
@@ -93,6 +96,8 @@ def truncate(
     path = find_model(model)
     target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
     check_output(target, "truncate", model)
+    if metrics is not None and target.kind == "stream":
+        raise GancliError("-o - and --metrics would both write to stdout", "-o FILE")
 
     from dataclasses import replace
 
@@ -119,10 +124,20 @@ def truncate(
         points.space,
     )
     names = [f"{name}-trunc{str(level).removesuffix('.0')}" for name in names for level in chosen]
-    write_images(target, names, opened.renderer.images(cells), count, "truncating")
     if metrics is None:
+        write_images(target, names, opened.renderer.images(cells), count, "truncating")
         return
-    measured = _measure(model, chosen, cutoff, metrics, data, n, features, weights, batch, opened.renderer.device)
+    evaluations = _evaluations(
+        model, chosen, cutoff, metrics, data, n, features, weights, batch, opened.renderer.device
+    )
+    first = next(evaluations)  # says what is missing before anything is written
+    write_images(target, names, opened.renderer.images(cells), count, "truncating")
+    measured = []
+    for evaluation in chain([first], evaluations):
+        report = evaluation.run()
+        if report.failed:
+            raise report.failed[0]
+        measured.append({name: value for values in report.metrics.values() for name, value in values.items()})
     console.table(
         ["level", *measured[0]],
         [
@@ -132,7 +147,7 @@ def truncate(
     )
 
 
-def _measure(
+def _evaluations(
     model: str,
     levels: Sequence[float],
     cutoff: int | None,
@@ -143,17 +158,14 @@ def _measure(
     weights: Path | None,
     batch: int | None,
     device: torch.device,
-) -> list[dict[str, float]]:
-    """Returns the values of metrics by name, for each level of truncation."""
+) -> Iterator[Evaluation]:
+    """Yields the evaluation of each level of truncation."""
     from gancli import console
     from gancli.cli.evaluate import Wanted, of_model
     from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
 
-    without_classifier(metrics)
+    without_classifier(metrics, "--metrics")
     request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)
-    measured = []
     for level in levels:
         comparison = of_model(Wanted(model, data, None, n, None, level, cutoff), request)
-        report = Evaluation(request, comparison, console.progress).run()
-        measured.append({name: value for values in report.metrics.values() for name, value in values.items()})
-    return measured
+        yield Evaluation(request, comparison, console.progress)

@@ -23,7 +23,7 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     hint = f"numbers and ranges, for instance {option} 0,1,4-6"
     seeds: list[int] = []
     for item in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*", item)
+        match = re.fullmatch(r"\s*([0-9]{1,30})(?:\s*-\s*([0-9]{1,30}))?\s*", item)
         if match is None:
             raise GancliError(f"{option} {text!r}: {item.strip()!r} is neither a number nor a range", hint)
         first, last = int(match[1]), int(match[2] or match[1])

@@ -55,7 +55,7 @@ class Request:
         weights: of these features.
         classifier: what ``--classifier`` names.
         stats: statistics of the real images, instead of these.
-        save_stats: where to write those of the real images.
+        save_stats: whether those of the real images will be saved.
         seed, batch, device: as in ``Task``.
     """
 
@@ -65,7 +65,7 @@ class Request:
     weights: Path | None = None
     classifier: str = ""
     stats: Path | None = None
-    save_stats: Path | None = None
+    save_stats: bool = False
     seed: int = 0
     batch: int = 64
 
@@ -76,17 +76,19 @@ class Report:
 
     Attributes:
         metrics: values by metric and name.
+        failed: why there are no values of the other metrics.
         better: by metric, whether a lower or a higher first value is better; "" where neither is.
         protocol: how they came about, as plain values.
     """
 
     metrics: dict[str, Values]
+    failed: list[RunError]
     better: dict[str, str]
     protocol: dict[str, Any]
 
 
-def chosen_metrics(names: str) -> list[str]:
-    """Returns the metrics that ``fid,kid`` names.
+def chosen_metrics(names: str, option: str = "--metrics") -> list[str]:
+    """Returns the metrics that ``fid,kid``, the value of an option, names.
 
     Raises:
         GancliError: one is unknown, or there is none.
@@ -95,15 +97,15 @@ def chosen_metrics(names: str) -> list[str]:
     for name in chosen:
         if name not in METRICS:
             raise GancliError(
-                f"--metrics {names}: there is no metric {name!r}",
+                f"{option} {names}: there is no metric {name!r}",
                 nearest(name, METRICS) or f"known are: {', '.join(METRICS)}",
             )
     return chosen
 
 
-def without_classifier(names: str) -> None:
-    """Raises ``GancliError`` where one of the metrics needs a classifier, which only ``evaluate`` takes."""
-    for name in chosen_metrics(names):
+def without_classifier(names: str, option: str) -> None:
+    """Raises ``GancliError`` where a metric is unknown or needs a classifier, which only ``evaluate`` takes."""
+    for name in chosen_metrics(names, option):
         if METRICS[name].needs_classifier:
             raise GancliError(f"{name} needs a classifier", "gancli evaluate has --classifier")
 
@@ -159,7 +161,7 @@ class Evaluation:
             progress=progress,
         )
         self.needed = _needed_features(self.wanted)
-        if request.save_stats is not None and len(self.needed) != 1:
+        if request.save_stats and len(self.needed) != 1:
             raise GancliError(
                 "--save-stats writes the statistics of one kind of features, but "
                 + (f"here are {' and '.join(self.needed)}" if self.needed else "no metric needs any"),
@@ -173,30 +175,54 @@ class Evaluation:
                 f"--features {request.features}: {' and '.join(self.wanted)} looks at no features",
                 "leave --features out",
             )
+        for option, given, needed in (
+            ("--classifier", request.classifier, any(METRICS[name].needs_classifier for name in self.wanted)),
+            ("--stats", request.stats, self.needed),
+        ):
+            if given and not needed:
+                raise GancliError(
+                    f"{option} {given}: {' and '.join(self.wanted)} does not look at it", f"leave {option} out"
+                )
 
     def run(self) -> Report:
         """Looks at all images, once.
 
         Raises:
             GancliError: the images do not suit a metric.
-            RunError: a result is no number.
+            RunError: no result is a number.
         """
         task, metrics, real = self.task, list(self.metrics.values()), self.comparison.real
         _look_at_made(task, metrics, real if self.comparison.paired else None)
         if real is not None:
             _know_real(task, self.comparison, self.needed, metrics)
         for extractor, known in task.known.items():
+            width, made = len(known.moments.mean), task.made.features[extractor].shape[1]
+            if width != made:
+                raise GancliError(
+                    f"the statistics are of {width} features, but {extractor} has {made}",
+                    "they were made with other --features",
+                )
             if not known.moments.covariance.any():
                 raise RunError(
                     f"all real images have the same features of {extractor}, with which nothing can be compared",
                     "other images, or other --features",
                 )
-        if self.request.save_stats is not None:
-            (known,) = task.known.values()
-            known.save(self.request.save_stats)
-        values = {name: check_finite(metric.values(task, self.wanted[name])) for name, metric in self.metrics.items()}
+        values: dict[str, Values] = {}
+        failed: list[RunError] = []
+        for name, metric in self.metrics.items():
+            try:
+                values[name] = check_finite(metric.values(task, self.wanted[name]))
+            except RunError as error:  # which costs the others nothing
+                failed.append(error)
+        if not values:
+            raise failed[0]
         better = {name: metric.better for name, metric in self.metrics.items()}
-        return Report(values, better, _protocol(task, self.request, self.wanted, self.comparison))
+        return Report(values, failed, better, _protocol(task, self.request, self.wanted, self.comparison))
+
+    def save_statistics(self, path: Path) -> None:
+        """Writes the statistics of the real images, after ``run``."""
+        (known,) = self.task.known.values()
+        known.save(path)
 
 
 def _needed_features(wanted: Mapping[str, str]) -> dict[str, bool]:

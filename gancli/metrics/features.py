@@ -183,7 +183,7 @@ def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features
                 f"{path} cannot take images {str(images.dtype).removeprefix('torch.')} {list(images.shape)}: {what}",
                 "it has to take uint8 [N, 3, H, W] of any N, H and W",
             ) from error
-        values, logits = said if isinstance(said, tuple) else (said, None)
+        values, logits = said if isinstance(said, tuple) and len(said) == 2 else (said, None)
         for value in (values, *([] if logits is None else [logits])):
             if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(images):
                 raise GancliError(

@@ -46,7 +46,16 @@ class Spool:
         self._columns = 0
 
     def add(self, rows: Floats) -> None:
-        """Appends rows [n, D]; D is the same for all."""
+        """Appends rows [n, D].
+
+        Raises:
+            GancliError: D is not that of the rows before.
+        """
+        if self._columns not in (0, rows.shape[1]):
+            raise GancliError(
+                f"the network says {rows.shape[1]} features of an image, but said {self._columns} of others",
+                "it has to say as many of images of any size",
+            )
         self._columns = rows.shape[1]
         with _naming_the_folder():
             self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())

@@ -46,8 +46,12 @@ class GrowthConfig(Section):
     """When the networks grow: at each resolution they are first faded in, from the second on, and then trained on."""
 
     initial_resolution: int = Field(4, ge=4, le=2048, description="height and width in pixels that training begins at")
-    stable_kimg: float = Field(600.0, ge=0, description="thousands of real images at a resolution before it doubles")
-    fade_kimg: float = Field(600.0, ge=0, description="thousands of real images over which new layers are faded in")
+    stable_kimg: float = Field(
+        600.0, ge=0, le=1e9, description="thousands of real images at a resolution before it doubles"
+    )
+    fade_kimg: float = Field(
+        600.0, ge=0, le=1e9, description="thousands of real images over which new layers are faded in"
+    )
 
     @field_validator("initial_resolution")
     @classmethod

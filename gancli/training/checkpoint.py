@@ -96,7 +96,9 @@ def read(path: Path) -> dict[str, bytes]:
         files = {name: (path / name).read_bytes() for name in listed}
     except FileNotFoundError as error:
         raise DamagedCheckpoint(f"{Path(error.filename).name} is missing") from error
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{SUMS} is no list of checksums") from error
+    except OSError as error:
         raise DamagedCheckpoint(str(error)) from error
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != listed[name]:

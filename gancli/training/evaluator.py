@@ -32,7 +32,7 @@ def make_evaluator(
     Raises:
         GancliError: the metric is unknown, cannot be measured of this architecture, or lacks what it needs.
     """
-    without_classifier(config.metric)
+    without_classifier(config.metric, "--eval")
     metric, *more = chosen_metrics(config.metric)
     if more:
         raise GancliError(f"--eval {config.metric}: a run is measured by one metric", f"--eval {metric}:{config.every}")

@@ -148,7 +148,10 @@ def test_a_full_disk_is_said_in_words(trained: str, capfd: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-n", "0"], "-n 0: must be at least 1"),
+        (["-n", "0"], "-n 0: must lie between 1"),
+        (["-n", "9223372036854775806"], "must lie between 1 and 1,000,000"),
+        (["--seeds", "9" * 5000], "is neither a number nor a range"),
+        (["--trunc", "1e39"], "must lie between -1,000,000 and 1,000,000"),
         (["--seed", "-1"], "--seed -1"),
         (["--seeds", "1-"], "neither a number nor a range"),
         (["-n", "3", "--seeds", "1"], "-n and --seeds"),

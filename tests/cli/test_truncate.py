@@ -75,6 +75,25 @@ def test_files_say_seed_class_and_level(capfd: pytest.CaptureFixture[str]) -> No
     assert all(Path(file).is_file() for file in files)
 
 
+def test_metrics_that_cannot_be_are_said_before_the_picture(capfd: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["--metrics", "nope"], "there is no metric 'nope'"),
+        (["--metrics", "fid", "--features", "no.pt"], "no such network or file"),
+        (["--metrics", "swd", "-n", "4", "-o", "-"], "would both write to stdout"),
+        (["--levels", "1e38"], "must lie between"),
+    ):
+        assert (
+            run(
+                ["truncate", "stylegan", "--data", "shapes", *words]
+                if "--metrics" in words
+                else ["truncate", "stylegan", *words]
+            )
+            == 2
+        )
+        assert said in " ".join(capfd.readouterr().err.split())
+    assert not list(Path().glob("*.png"))
+
+
 def test_levels_that_differ_little_have_files_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["truncate", "stylegan", "--seeds", "0", "--levels", "0.5,0.5000001,1", "-o", "out/"]) == 0
     assert capfd.readouterr().out.split() == [f"out/seed0000-trunc{level}.png" for level in ("0.5", "0.5000001", "1")]

@@ -39,6 +39,21 @@ class Registered(FeatureExtractorBase):  # type: ignore[misc]
         return tuple(said[name] for name in self.features_list)
 
 
+class Flat(torch.nn.Module):
+    """As many features as there are pixels."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().flatten(1)
+
+
+class Three(torch.nn.Module):
+    """One thing too many."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = images.float().mean(dim=(2, 3))
+        return x, x, x
+
+
 torch_fidelity.register_feature_extractor("tiny", Registered)
 
 
@@ -217,6 +232,15 @@ def test_a_file_that_cannot_be_written_costs_no_result(
     assert "report.json" in err
 
 
+def test_a_metric_that_fails_costs_the_others_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "made", "--data", "made", "--metrics", "psnr,ssim", "--json", "-o", "report.json"]
+    assert run(words) == 1
+    out, err = capfd.readouterr()
+    assert "psnr is infinite" in err
+    assert json.loads(out)["metrics"] == {"ssim": {"ssim": pytest.approx(1)}}
+    assert json.loads((here / "report.json").read_text()) == json.loads(out)
+
+
 def test_features_that_are_always_the_same_are_an_error(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class Same(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -305,7 +329,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
         (["made", "--data", "real", "--trunc", "1"], "it is no model"),
         (["made", "--data", "real", "-o", "real"], "-o real: is a folder, not a file"),
-        (["made", "--data", "real", "-n", "0"], "-n 0: must be at least 2"),
+        (["made", "--data", "real", "-n", "0"], "-n 0: must lie between 2"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
         (["made", "--data", "real", "--split", "test", "--features", "tiny.pt"], "real has no test part"),
         (["made", "--split", "test", "--metrics", "is", "--features", "tiny.pt"], "part of what?"),
@@ -313,11 +337,18 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "-o", "real/000.png/x.json"], "cannot make its folder"),
         (["made", "--data", "real", "--metrics", "swd", "--features", "tiny.pt"], "swd looks at no features"),
         (
-            ["made", "--data", "real", "--metrics", "is", "--features", "tiny.pt", "--save-stats", "a"],
+            ["made", "--data", "real", "--metrics", "is", "--features", "tiny.pt", "--save-stats", "a.npz"],
             "no metric needs",
         ),
         (["made", "--stats", "moments.npz", "--metrics", "fid,swd", "--features", "tiny.pt"], "--stats is not enough"),
         (["made", "--data", "real", "--metrics", "accuracy", "--classifier", "no.pt"], "--classifier no.pt: there is"),
+        (["made", "--data", "real", "-o", "tiny.pt"], "-o tiny.pt: must end in .json"),
+        (["made", "--data", "real", "--metrics", "swd", "--classifier", "tiny.pt"], "swd does not look at it"),
+        (["made", "--stats", "moments.npz", "--metrics", "is", "--features", "tiny.pt"], "is does not look at it"),
+        (["made", "--data", "real", "-n", "9" * 30], "must lie between 2 and a thousand million"),
+        (["mixed", "--data", "real", "--metrics", "kid", "--features", "flat.pt"], "features of an image, but said"),
+        (["made", "--data", "real", "--metrics", "kid", "--features", "three.pt"], "returns no features"),
+        (["made", "--stats", "rows.npz", "--metrics", "kid", "--features", "tiny.pt"], "are of 3 features"),
         (["nowhere.zip", "--data", "real"], "neither images nor a model 'nowhere.zip'"),
         (["no/where", "--data", "real"], "neither images nor a model 'no/where'"),
         (["broken", "--data", "real", "--features", "tiny.pt"], "broken/0.png: "),
@@ -340,6 +371,15 @@ def test_wrong_input_is_said_in_words(
     (here / "broken").mkdir()
     for index in range(2):
         (here / f"broken/{index}.png").write_text("no picture")
+    rows = np.zeros((9, 3), np.float32)
+    np.savez(here / "rows.npz", mu=np.zeros(3), sigma=np.eye(3), features=rows)
+    folder(here / "mixed/a", 3, 0, side=16)
+    for path in folder(here / "large", 3, 0, side=32).iterdir():
+        path.rename(here / f"mixed/a/large-{path.name}")
+    if "flat.pt" in words:
+        script(here / "flat.pt", Flat())
+    if "three.pt" in words:
+        script(here / "three.pt", Three())
     if "bad.pt" in words:
         script(here / "bad.pt", torch.nn.Flatten(0))
     if "ssim" in words:
