@@ -128,9 +128,14 @@ def test_a_translator_is_compared_with_the_other_domain_of_the_test_part(
     script(here / "tiny.pt")
     words = ["--resolution", "32", "--steps", "1", "--set", "model.generator_width=2", "--set"]
     words += ["model.discriminator_width=2", "--set", "train.samples=2", "--set", "model.receptive_field=16"]
-    assert run(["train", "pix2pix-shapes", "--data", "shapes:pairs", "--name", "outlines", *words]) == 0
+    for name, images in open_source("shapes:pairs").domains.items():
+        (here / f"few/{name}").mkdir(parents=True)
+        for index in range(4):
+            Image.fromarray(images.read(index, 3, 32)).save(here / f"few/{name}/{index}.png")
+    assert run(["train", "pix2pix-shapes", "--data", "few", "--name", "outlines", *words]) == 0
     capfd.readouterr()
-    found = evaluate(capfd, "outlines", "--metrics", "ssim,psnr,kid", "--features", "tiny.pt", "-n", "12")
+    asked = ["--data", "shapes:pairs", "--metrics", "ssim,psnr,kid", "--features", "tiny.pt", "-n", "12"]
+    found = evaluate(capfd, "outlines", *asked)
     assert found["protocol"]["made"]["name"] == "outlines to filled"
     prepared = "resized to 32x32 (cover, bilinear) and cropped in the middle"
     assert found["protocol"]["real"] == {

@@ -613,7 +613,7 @@ def test_leaving_without_close_does_not_hang(end):
     assert done.returncode == {"": 0, "sys.exit(3)": 3}[end]
 
 
-@pytest.mark.parametrize("slow", ["", "in (1,)", "in (0, 1)"])
+@pytest.mark.parametrize("slow", ["", pytest.param("in (1,)", marks=pytest.mark.slow), "in (0, 1)"])
 def test_workers_end_when_the_parent_is_killed(slow):
     """Also those that are so slow that they have not begun to work when it happens."""
     code = (

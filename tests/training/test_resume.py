@@ -128,7 +128,7 @@ def same(one: Path, other: Path) -> None:
     assert last.read_bytes() == (other / "samples" / last.name).read_bytes()
 
 
-SLOW = ("bf16", "fp16", "2 workers")
+SLOW = ("fp32", "bf16", "fp16", "2 workers")
 
 
 @pytest.mark.parametrize("variant", [pytest.param(v, marks=pytest.mark.slow) if v in SLOW else v for v in VARIANTS])
