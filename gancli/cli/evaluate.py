@@ -11,6 +11,7 @@ import typer
 from gancli.cli.options import AutoDevice, Cutoff, Features, Json, Weights, complete_model
 
 if TYPE_CHECKING:
+    from gancli.architectures.base import DataNeeds
     from gancli.metrics.comparison import Comparison
     from gancli.metrics.evaluation import Report, Request
 
@@ -119,6 +120,7 @@ def evaluate(
         if given and needed is not None:
             raise GancliError(f"{option} {needed}: {model} holds images, it is no model", f"leave {option} out")
 
+    from gancli.architectures.base import DataNeeds
     from gancli.devices import choose_device
     from gancli.metrics.comparison import MOST, of_files
     from gancli.metrics.evaluation import METRICS, Evaluation, Request, chosen_metrics
@@ -139,7 +141,10 @@ def evaluate(
     )
     if given:
         paired = any(METRICS[name].needs_pairs for name in request.metrics)
-        _check_split(split, data)
+        if split is not None and data is None:
+            raise GancliError(f"--split {split}: part of what?", "--data SOURCE")
+        if split == "test" and data is not None:
+            _check_test_part(data, DataNeeds())
         comparison = of_files(model, data, split or "train", n, seed, paired=paired)
     else:
         comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff), request)
@@ -183,16 +188,13 @@ def _check_writable(option: str, file: Path, suffix: str) -> None:
         raise GancliError(f"{option} {file}: nothing can be written into {file.parent}", "choose another place")
 
 
-def _check_split(split: str | None, data: str | None) -> None:
-    """Raises ``GancliError`` where a part of the real images is asked for that there is not."""
-    from gancli.architectures.base import DataNeeds
+def _check_test_part(location: str, needs: DataNeeds) -> None:
+    """Raises ``GancliError`` where data have no test part."""
     from gancli.data.source import open_source
     from gancli.errors import GancliError
 
-    if split is not None and data is None:
-        raise GancliError(f"--split {split}: part of what?", "--data SOURCE")
-    if split == "test" and data is not None and not open_source(data, needs=DataNeeds()).has_test:
-        raise GancliError(f"--split test: {data} has no test part", "leave --split out")
+    if not open_source(location, needs=needs).has_test:
+        raise GancliError(f"--split test: {location} has no test part", "leave --split out")
 
 
 @dataclass(frozen=True)
@@ -258,10 +260,10 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
             raise GancliError(f"there is nothing to compare {name} with", "--data SOURCE")
         needs = kind.data_needs(validate_model(info.architecture, info.config["model"]))
-        source = open_source(location, split if split == "all" else "train", needs=needs)
-        if split == "test" and not source.has_test:
-            raise GancliError(f"--split test: {location} has no test part", "leave --split out")
-        if split == "test" or (translates and wanted.split is None and source.has_test):
+        if split == "test":
+            _check_test_part(location, needs)
+        source = open_source(location, split, needs=needs)
+        if translates and wanted.split is None and source.has_test:
             split = "test"
             source = open_source(location, split, needs=needs)
         reason = check(source, needs)
