@@ -104,8 +104,7 @@ def evaluate(
     from gancli.errors import GancliError
     from gancli.generation.seeds import LARGEST
 
-    if n is not None and not 2 <= n <= 10**9:
-        raise GancliError(f"-n {n}: must lie between 2 and a thousand million, as metrics compare several images")
+    check_count(n)
     if batch < 1:
         raise GancliError(f"--batch {batch}: must be at least 1")
     if split not in (None, "train", "test", "all"):
@@ -166,6 +165,14 @@ def evaluate(
             _print(report)
     if report.failed:
         raise report.failed[0]
+
+
+def check_count(n: int | None) -> None:
+    """Raises ``GancliError`` where ``-n`` is no number of images that can be compared."""
+    from gancli.errors import GancliError
+
+    if n is not None and not 2 <= n <= 10**9:
+        raise GancliError(f"-n {n}: must lie between 2 and a thousand million, as metrics compare several images")
 
 
 def _check_writable(option: str, file: Path, suffix: str) -> None:

@@ -76,6 +76,7 @@ def truncate(
 
     --metrics prc shows what is won and lost in numbers: precision and recall at every level.
     """
+    from gancli.cli.evaluate import check_count
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
     from gancli.errors import GancliError
     from gancli.generation.seeds import parse_seeds
@@ -91,8 +92,7 @@ def truncate(
         for option, value in (("--data", data), ("-n", n), ("--features", features), ("--weights", weights)):
             if value is not None:
                 raise GancliError(f"{option} {value} says what to measure, but not which metric", "--metrics prc")
-    if n is not None and n < 2:
-        raise GancliError(f"-n {n}: must be at least 2, as metrics compare several images")
+    check_count(n)
     path = find_model(model)
     target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
     check_output(target, "truncate", model)
