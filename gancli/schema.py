@@ -94,16 +94,85 @@ class Section(BaseModel):
 
 
 class AdamConfig(Section):
-    """Adam (Kingma & Ba, 2014) for one player of the game."""
+    """Adam (Kingma & Ba 2014)."""
 
+    kind: Literal["adam"] = Field("adam", description="adam, rmsprop or sgd")
     lr: LearningRate = Field(2e-4, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
     betas: tuple[Rate, Rate] = Field((0.5, 0.999), description="decay rates of the two moments")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
 
+    def lazy(self, every: int) -> AdamConfig:
+        """Returns the settings for a network with an extra step every ``every`` steps (a lazy regulariser).
+
+        Adam then takes (every + 1) / every steps instead of one, so its rate and memory shrink by as much
+        (Karras et al. 2019, appendix B).
+        """
+        part = every / (every + 1)
+        lr = {key: rate * part for key, rate in self.lr.items()} if isinstance(self.lr, dict) else self.lr * part
+        return self.model_copy(update={"lr": lr, "betas": (self.betas[0] ** part, self.betas[1] ** part)})
+
+
+class RMSpropConfig(Section):
+    """RMSprop (Tieleman & Hinton 2012)."""
+
+    kind: Literal["rmsprop"] = Field("rmsprop", description="adam, rmsprop or sgd")
+    lr: LearningRate = Field(5e-5, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
+    alpha: Rate = Field(0.99, description="decay rate of the mean square")
+    eps: float = Field(1e-8, gt=0, description="added to the denominator")
+    momentum: Rate = Field(0.0, description="momentum")
+    centered: Flag = Field(False, description="divide by the standard deviation instead of the root mean square")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+
+
+class SGDConfig(Section):
+    """Stochastic gradient descent, with momentum if wanted."""
+
+    kind: Literal["sgd"] = Field("sgd", description="adam, rmsprop or sgd")
+    lr: LearningRate = Field(1e-3, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
+    momentum: Rate = Field(0.0, description="momentum")
+    dampening: float = Field(0.0, ge=0, le=1, description="part of the gradient that momentum ignores")
+    nesterov: Flag = Field(False, description="Nesterov's momentum")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+
+    @model_validator(mode="after")
+    def _torch_takes_it(self) -> SGDConfig:
+        if self.nesterov and (not self.momentum or self.dampening):
+            raise ValueError("nesterov needs a momentum above 0 and a dampening of 0")
+        return self
+
+
+def _rule(value: Any) -> str:
+    kind = value.get("kind", "adam") if isinstance(value, Mapping) else getattr(value, "kind", "adam")
+    return f"#{kind}"
+
+
+OptimizerConfig = Annotated[
+    Annotated[AdamConfig, Tag("#adam")] | Annotated[RMSpropConfig, Tag("#rmsprop")] | Annotated[SGDConfig, Tag("#sgd")],
+    Discriminator(
+        _rule,
+        custom_error_type="unknown_optimizer",
+        custom_error_message="kind must be adam, rmsprop or sgd",
+    ),
+]
+"""How a player's networks move. ``kind`` says which optimizer it is, Adam by default; all other keys are torch's."""
+
+
+class Optimizers(Section):
+    """An optimizer for each of the players D and G."""
+
+    D: OptimizerConfig = AdamConfig()
+    G: OptimizerConfig = AdamConfig()
+
 
 class ModelConfig(Section):
-    """Base of every architecture's ``Config``: the image format that its networks work on."""
+    """Base of every architecture's ``Config``: what the paper fixes."""
+
+    optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
+
+
+class ImageModelConfig(ModelConfig):
+    """Base of the ``Config`` of networks for square images."""
 
     resolution: int = Field(64, ge=4, le=2048, description="height and width of an image in pixels")
     channels: int = Field(3, ge=1, le=64, description="1 for grey, 3 for RGB, other numbers for arrays")

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.nn.progressive import GrowingConfig, Stage
-from gancli.schema import AdamConfig, AidsConfig, ModelConfig
+from gancli.domains import Domain, Inputs
+from gancli.nn.norm import settle_spectral_norms
+from gancli.nn.stage import Stage
+from gancli.schema import AidsConfig, ModelConfig, OptimizerConfig
 
 
 @dataclass
@@ -26,14 +28,17 @@ class Batch:
     """What one step is played with.
 
     Attributes:
-        images: real images by domain, each float [N, C, H, W] in [-1, 1]. One-domain data is under ``"image"``.
+        images: real data by domain: images float [N, C, H, W] in [-1, 1], masks int64 [N, H, W], points float [N, D].
+            One-domain data of images is under ``"image"``.
         labels: int64 [N] class indices, float [N, K] attributes in {0, 1}, or None.
         stash: what one loss leaves for the next within the step, for instance a fake that both players judge.
+        first: place of its first item in the batch that it was split from; 0 for a whole batch.
     """
 
     images: dict[str, Tensor]
     labels: Tensor | None = None
     stash: dict[str, Any] = field(default_factory=dict)
+    first: int = 0
     _parts: list[Batch] = field(default_factory=list, repr=False)
 
     @property
@@ -45,20 +50,25 @@ class Batch:
         return len(next(iter(self.images.values())))
 
     def to(self, device: torch.device) -> Batch:
-        """Returns the images and labels on a device, with an empty stash."""
+        """Returns the data and labels on a device, with an empty stash."""
         labels = self.labels.to(device) if self.labels is not None else None
-        return Batch({name: images.to(device) for name, images in self.images.items()}, labels)
+        return Batch({name: images.to(device) for name, images in self.images.items()}, labels, first=self.first)
 
     def split(self, parts: int) -> list[Batch]:
-        """Returns ``parts`` equal micro-batches; the same objects at every call, so that stashes live for the step."""
+        """Returns ``parts`` micro-batches of equal size (or, where that is impossible, a difference of one item).
+
+        Every call returns the same objects, so that stashes live for the whole step.
+        """
         if parts == 1:
             return [self]
         if not self._parts:
-            pieces = {name: tensor.chunk(parts) for name, tensor in self.images.items()}
-            labels = self.labels.chunk(parts) if self.labels is not None else [None] * parts
-            self._parts = [
-                Batch({name: piece[index] for name, piece in pieces.items()}, labels[index]) for index in range(parts)
-            ]
+            pieces = {name: tensor.tensor_split(parts) for name, tensor in self.images.items()}
+            labels = self.labels.tensor_split(parts) if self.labels is not None else [None] * parts
+            first = self.first
+            for index in range(parts):
+                images = {name: piece[index] for name, piece in pieces.items()}
+                self._parts.append(Batch(images, labels[index], first=first))
+                first += len(self._parts[-1])
         return self._parts
 
 
@@ -79,10 +89,10 @@ LossFunction = Callable[[Batch], Loss]
 
 @dataclass(frozen=True)
 class Optim:
-    """The networks that one player moves, and its Adam settings."""
+    """The networks that one player moves, and the optimizer that moves them."""
 
     nets: tuple[str, ...]
-    adam: AdamConfig
+    rule: OptimizerConfig
 
 
 class Update(Protocol):
@@ -97,28 +107,11 @@ class Update(Protocol):
         """Moves ``player`` once: its networks are thawed, all others frozen, and its loss goes one step down.
 
         The loss is recorded under the player's name. A second loss of the same player, such as a penalty every few
-        steps, needs a ``record`` name of its own; taking turns looks at the first alone.
+        steps, needs a ``record`` name of its own; only the first one counts for taking turns.
         """
 
     def forward(self, player: str, function: Callable[[Batch], None], batch: Batch) -> None:
         """Runs ``function`` with ``player``'s networks thawed, so that what it stashes carries their graph."""
-
-
-@dataclass(frozen=True)
-class DataNeeds:
-    """Which data an architecture can be trained on.
-
-    Attributes:
-        domains: how many sets of images.
-        paired: whether image i of each domain shows the same thing.
-        labels: whether a class per image is needed.
-        classes: how many classes there must be, where the networks are made for a number of them.
-    """
-
-    domains: int = 1
-    paired: bool = False
-    labels: bool = False
-    classes: int | None = None
 
 
 class Architecture(nn.Module, ABC):
@@ -133,13 +126,17 @@ class Architecture(nn.Module, ABC):
     """The paper's sizes, loss weights and optimizers; the ``model`` section of a configuration."""
     title: ClassVar[str]
     """Authors and year, title, and arXiv number of the paper."""
-    needs: ClassVar[DataNeeds] = DataNeeds()
+    players: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Who moves which networks. By convention the networks of ``"D"`` judge what their first argument holds; instance
+    noise is added there."""
     averaged: ClassVar[tuple[str, ...]]
-    """Networks that sampling uses; the moving average, where one is kept, is theirs."""
-    discriminators: ClassVar[tuple[str, ...]]
-    """Networks that judge images given as their first argument; instance noise is added there."""
-    uses_targets: ClassVar[bool] = True
-    """Whether the losses of D compare with targets, which ``aids.label_smoothing`` and ``label_flip`` change."""
+    """Networks that sampling uses; the moving average, if one is kept, is theirs."""
+    private: ClassVar[tuple[str, ...]] = ()
+    """Submodules of which each process has its own, such as pools of images. All other buffers are averaged over the
+    processes after every step."""
+    second_order: ClassVar[tuple[str, ...]] = ()
+    """Networks whose gradients are differentiated again, by a penalty; torch.compile cannot do that, so they stay as
+    they are."""
 
     def __init__(self, config: ModelConfig, aids: AidsConfig | None = None) -> None:
         """Builds the networks with freshly drawn weights.
@@ -149,34 +146,57 @@ class Architecture(nn.Module, ABC):
             aids: label smoothing and flipping, applied by the losses; none by default.
         """
         super().__init__()
+        self.config: Any = config
         self.aids = aids if aids is not None else AidsConfig()
-        self.stage = Stage(config.resolution)
-        """How far the networks have grown; the trainer sets it before every step, to ``stage_at``."""
+        self.stage = self.stage_at(0)
+        """How far the networks have grown; the trainer sets it before every step. None: they do not grow."""
 
+    @classmethod
     @abstractmethod
+    def inputs(cls, config: Any) -> Inputs:
+        """Returns the data that a model of this configuration is trained on; of grown networks, if they grow."""
+
     def optimizers(self) -> dict[str, Optim]:
-        """Returns what each player moves, by player; by convention ``"D"`` and ``"G"``."""
+        """Returns what moves each player's networks; by default the configuration's ``optimizers`` say it."""
+        rules = self.config.optimizers
+        return {player: Optim(networks, getattr(rules, player)) for player, networks in self.players.items()}
+
+    @property
+    def draws(self) -> int:
+        """Batches that one training step draws, on average: lengths and progress are estimated from it."""
+        return 1
 
     @abstractmethod
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         """Plays one round: draws as many batches as the paper does and moves the players in the paper's order."""
 
-    @classmethod
-    def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
-        """Returns (C, H, W) of the real images that ``config`` takes, by domain; of grown networks, if they grow."""
-        return {"image": (config.channels, config.resolution, config.resolution)}
+    def stage_at(self, images_shown: int) -> Stage | None:
+        """Returns how far the networks have grown after some real images, a pure function; None if they do not grow.
 
-    @classmethod
-    def data_needs(cls, config: Any) -> DataNeeds:
-        """Returns which data a model of this configuration can be trained on; ``needs`` where all need the same."""
-        return cls.needs
-
-    def stage_at(self, images_shown: int) -> Stage:
-        """Returns how far the networks have grown after some real images; a pure function, constant if they do not.
-
-        Batches hold images of this stage's resolution. Wherever its ``phase`` changes, optimizers start afresh.
+        Batches hold images of this stage's resolution. Whenever its ``phase`` changes, optimizers start afresh.
         """
-        return self.stage
+        return None
+
+    def settle(self) -> None:
+        """Brings what weights imply up to date in the ``averaged`` networks, which hold averages while it runs.
+
+        Before averages are used or written, their spectral norms are measured again: averages of the vectors that a
+        power iteration follows are not those of the averaged weights. A model with standing statistics extends this.
+        What it changes is a function of the weights alone and is undone afterwards, so a resumed run stays exact.
+        """
+        for name in self.averaged:
+            settle_spectral_norms(self.get_submodule(name))
+
+    @abstractmethod
+    def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
+        """Returns what is worth watching: groups of columns of the sample grid, by their titles.
+
+        In a group every tensor is [M, C, H, W] in [-1, 1] with a C of its own; row i of the grid shows image i of each.
+        A group with one column is laid out as a grid of its own.
+
+        Args:
+            watched: some real data, the same at every call; no more items than a training step draws.
+        """
 
 
 class LatentModel(Architecture):
@@ -194,17 +214,23 @@ class LatentModel(Architecture):
 
         Args:
             z: latents [N, *latent shape].
-            labels: where there are ``classes``: int64 [N] indices of classes, or float [N, classes] weights that sum
-                to 1, for what lies between classes. Else None.
+            labels: None without ``classes``; else int64 [N] indices of classes, or float [N, classes] weights that sum
+                to 1, for what lies between classes.
         """
+
+    @classmethod
+    def inputs(cls, config: Any) -> Inputs:
+        classes = getattr(config, "classes", 0)
+        shape = (config.channels, config.resolution, config.resolution)
+        return Inputs({"image": Domain(shape)}, labels="none" if classes == 0 else "class", classes=classes or None)
 
     @property
     def classes(self) -> int:
-        """The number of classes that ``decode`` takes labels for; 0 where it takes none."""
-        return 0
+        """The number of classes that ``decode`` takes labels for: the configuration's ``classes``; 0 if it has none."""
+        return getattr(self.config, "classes", 0) or 0
 
     def class_weights(self, labels: Tensor | None) -> Tensor | None:
-        """Returns labels as weights of classes, float [N, K]; None where there are no classes.
+        """Returns labels as weights of classes, float [N, K]; None if there are no classes.
 
         Args:
             labels: int64 [N] indices of classes, or float [N, K] weights already.
@@ -226,25 +252,35 @@ class LatentModel(Architecture):
         redrawn = (math.sqrt(2) * torch.erfinv(share * uniform)).to(z.dtype).clamp(-truncation, truncation)
         return torch.where(z.abs() > truncation, redrawn, z)
 
+    def latents_of_seeds(self, seeds: Iterable[int], truncation: float | None = None) -> Tensor:
+        """Returns one latent per seed, [len(seeds), *latent shape], on the CPU.
 
-class GrowingModel(LatentModel):
-    """A latent model of normal latents whose networks grow, with classes or without: ProGAN and StyleGAN."""
+        Each seed has a random generator of its own, so it always gives the same latent, whatever else is drawn with it
+        and on every device.
+        """
+        latents = []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(seed)
+            z = self.latents(1, generator)
+            latents.append(z if truncation is None else self.resample(z, truncation, generator))
+        return torch.cat(latents)
 
-    config: GrowingConfig
+    def labels_in_turn(self, seeds: Iterable[int]) -> Tensor | None:
+        """Returns the classes of seeds if nobody chooses them, as weights [N, classes]: seed i has class i mod classes.
 
-    @classmethod
-    def data_needs(cls, config: GrowingConfig) -> DataNeeds:
-        return replace(cls.needs, labels=True, classes=config.classes) if config.classes else cls.needs
+        None if the model takes no classes.
+        """
+        return self.class_weights(torch.tensor([seed % max(1, self.classes) for seed in seeds]))
 
-    def stage_at(self, images_shown: int) -> Stage:
-        return self.config.growth.stage(self.config.resolution, images_shown)
-
-    @property
-    def classes(self) -> int:
-        return self.config.classes
-
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.config.latent_dim, generator=generator)
+    def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
+        """Returns the images of fixed seeds, as many as ``watched`` holds; with classes, a column for each."""
+        seeds = range(watched.first, watched.first + len(watched))
+        device = next(self.parameters()).device
+        labels = self.labels_in_turn(seeds)
+        images = self.decode(self.latents_of_seeds(seeds).to(device), None if labels is None else labels.to(device))
+        if labels is None:
+            return [{"sample": images}]
+        return [{str(index): images[labels.argmax(dim=1) == index] for index in range(self.classes)}]
 
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
@@ -298,21 +334,27 @@ class StyleModel(LatentModel):
         return self.synthesize(self.truncate(self.map(z, labels)))
 
 
-class Translator(Architecture):
-    """An architecture that turns images of one domain into images of another.
+class Way(NamedTuple):
+    """A direction of translation, by the architecture's names of its domains."""
 
-    The networks and losses call the two domains ``"A"`` and ``"B"``, as the official implementations do; what a user
-    calls them (``"horse"``, ``"zebra"``) stands in the model file, in the same order.
+    source: str
+    target: str
+
+
+class Translator(Architecture):
+    """An architecture that turns data of one domain into images of another.
+
+    The networks and losses call two domains ``"A"`` and ``"B"``, as the official implementations do; the user's names
+    for them (``"horse"``, ``"zebra"``) are in the model file, in the same order.
     """
 
-    domains: ClassVar[tuple[str, ...]] = ("A", "B")
-    needs = DataNeeds(domains=2)
     noisy: ClassVar[bool] = False
-    """Whether ``translate`` draws noise from torch's default generator; then a seed belongs to each translation."""
+    """Whether ``translate`` draws noise from torch's default generator; a seed then belongs to each translation."""
 
     @classmethod
-    def input_shapes(cls, config: Any) -> dict[str, tuple[int, int, int]]:
-        return dict.fromkeys(cls.domains, (config.channels, config.resolution, config.resolution))
+    def inputs(cls, config: Any) -> Inputs:
+        domain = Domain((config.channels, config.resolution, config.resolution))
+        return Inputs({"A": domain, "B": domain})
 
     @property
     @abstractmethod
@@ -325,54 +367,65 @@ class Translator(Architecture):
         return None
 
     @abstractmethod
-    def targets(self) -> tuple[str, ...]:
-        """Returns the domains that it can translate into with the networks that it holds."""
+    def ways(self) -> tuple[Way, ...]:
+        """Returns the ways that it can go with the networks that it holds; the last one is the default."""
 
     @abstractmethod
-    def translate(self, image: Tensor, to: str) -> Tensor:
-        """Returns images of domain ``to``, float [N, C', H, W] in [-1, 1].
+    def translate(
+        self, image: Tensor, way: Way, *, labels: Tensor | None = None, style: Tensor | None = None
+    ) -> Tensor:
+        """Returns images of ``way.target``, float [N, C', H, W] in [-1, 1].
 
         Args:
-            image: images of the other domain, float [N, C, H, W] in [-1, 1]; see ``multiple`` and ``fixed_size``.
-            to: one of ``targets()``.
-        """
-
-    @abstractmethod
-    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
-        """Returns what is worth watching of some fixed images: groups of columns of a sample grid, by their titles.
-
-        In a group every tensor is [M, C, H, W] in [-1, 1] with the same M and a C of its own: row i is image i of each.
+            image: data of ``way.source``: images float [N, C, H, W] in [-1, 1] or masks int64 [N, H, W]; see
+                ``multiple`` and ``fixed_size``.
+            way: one of ``ways()``.
+            labels: what the result should show, if the inputs declare labels: classes int64 [N], or attributes float
+                [N, K]. Else None.
+            style: for a ``StyledTranslator``, [N, *S]; None draws nothing and takes the model's default. Else None.
         """
 
     def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Returns 0-d losses against the truth of paired images, by name; empty where there are no pairs."""
+        """Returns 0-d losses against the truth of paired images, by name; empty if there are no pairs."""
         return {}
+
+
+class StyledTranslator(Translator):
+    """A translator that gives many answers for one image, one for each style."""
+
+    @abstractmethod
+    def draw_styles(self, n: int, way: Way, generator: torch.Generator) -> Tensor:
+        """Returns styles of the target domain, float [n, *S] on the CPU, drawn from ``generator`` alone."""
+
+    @abstractmethod
+    def read_style(self, images: Tensor, way: Way) -> Tensor:
+        """Returns the one style [*S] that K reference images of the target domain, [K, C, H, W], have in common."""
 
 
 class TwoWayTranslator(Translator):
     """A translator with a network for either direction."""
 
-    generators: ClassVar[dict[str, str]] = {"A": "generator_ba", "B": "generator_ab"}
-    """By domain, the network that translates into it."""
+    generators: ClassVar[Mapping[Way, str]] = {Way("B", "A"): "generator_ba", Way("A", "B"): "generator_ab"}
+    """By way, the network that goes it."""
 
-    def targets(self) -> tuple[str, ...]:
-        return tuple(domain for domain, network in self.generators.items() if hasattr(self, network))
+    def ways(self) -> tuple[Way, ...]:
+        return tuple(way for way, network in self.generators.items() if hasattr(self, network))
 
-    def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
-        groups = []
-        for domain, other in (("A", "B"), ("B", "A")):
-            image = batch.images[domain]
-            translation = self.translate(image, other)
-            group = {"input": image, "translation": translation, "reconstruction": self.translate(translation, domain)}
-            if image.shape == batch.images[other].shape:
-                group["identity"] = self.translate(image, domain)
+    def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
+        groups: list[Mapping[str, Tensor]] = []
+        for there in (Way("A", "B"), Way("B", "A")):
+            image, back = watched.images[there.source], Way(there.target, there.source)
+            translation = self.translate(image, there)
+            group = {"input": image, "translation": translation, "reconstruction": self.translate(translation, back)}
+            if image.shape == watched.images[there.target].shape:
+                group["identity"] = self.translate(image, back)
             groups.append(group)
         return groups
 
 
 class AttentiveTranslator(Translator):
-    """A translator that says where in an image it looks."""
+    """A translator that shows which parts of an image it attends to."""
 
     @abstractmethod
-    def translate_with_attention(self, image: Tensor, to: str) -> tuple[Tensor, Tensor]:
+    def translate_with_attention(self, image: Tensor, way: Way) -> tuple[Tensor, Tensor]:
         """Returns what ``translate`` returns, and the attention as float [N, 1, h, w] >= 0, of any scale and size."""

@@ -1,8 +1,8 @@
-"""CycleGAN: translation between two sets of images that nothing pairs.
+"""CycleGAN: translation between two unpaired sets of images.
 
 Zhu, Park, Isola & Efros 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (arXiv
-1703.10593), with the sizes and the order of play of the authors' code, junyanz/pytorch-CycleGAN-and-pix2pix. The names
-here say what a network does; the others have
+1703.10593), with the sizes and the order of play of the authors' code, junyanz/pytorch-CycleGAN-and-pix2pix. PatchGAN
+and U-Net are pix2pix's. The names here say what a network does:
 
     here                 paper    official code
     generator_ab         G        netG_A
@@ -22,12 +22,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, Loss, Optim, TwoWayTranslator, Update
-from gancli.nn.image_to_image import ImageToImageConfig
+from gancli.architectures.base import Batch, Loss, TwoWayTranslator, Update, Way
+from gancli.architectures.pix2pix import ImageToImageConfig
+from gancli.domains import Inputs
 from gancli.nn.init import normal_init
-from gancli.nn.losses import OBJECTIVES, ObjectiveName
+from gancli.nn.losses import ObjectiveName, make_objective
 from gancli.nn.pool import ImagePool
-from gancli.schema import AdamConfig, AidsConfig, Section
+from gancli.schema import AidsConfig
 
 
 class CycleGAN(TwoWayTranslator):
@@ -37,22 +38,18 @@ class CycleGAN(TwoWayTranslator):
         "Zhu, Park, Isola & Efros 2017, Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial "
         "Networks, arXiv 1703.10593"
     )
+    players = {"D": ("discriminator_a", "discriminator_b"), "G": ("generator_ab", "generator_ba")}
     averaged = ("generator_ab", "generator_ba")
-    discriminators = ("discriminator_a", "discriminator_b")
+    private = ("pool_a", "pool_b")
 
     class Config(ImageToImageConfig):
-        class Optimizers(Section):
-            D: AdamConfig = AdamConfig()
-            G: AdamConfig = AdamConfig()
-
-        objective: ObjectiveName = Field("lsgan", description="adversarial loss: cross-entropy or least squares")
+        objective: ObjectiveName = Field("lsgan", description="adversarial loss")
         cycle_weight_a: float = Field(10.0, ge=0, description="lambda_A, weight of the cycle A -> B -> A")
         cycle_weight_b: float = Field(10.0, ge=0, description="lambda_B, weight of the cycle B -> A -> B")
         identity_weight: float = Field(
             0.5, ge=0, description="weight of the identity loss, as a factor on the domain's cycle weight"
         )
         pool_size: int = Field(50, ge=0, description="generated images of each domain that are kept for D")
-        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
 
         @model_validator(mode="after")
         def _identity_is_possible(self) -> CycleGAN.Config:
@@ -62,26 +59,19 @@ class CycleGAN(TwoWayTranslator):
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
-        self.config = config
-        self.objective = OBJECTIVES[config.objective]
+        self.objective = make_objective(config.objective, self.aids)
         self.generator_ab = config.build_generator("A", "B")
         self.generator_ba = config.build_generator("B", "A")
         self.discriminator_a = config.build_discriminator(config.channels_of("A"))
         self.discriminator_b = config.build_discriminator(config.channels_of("B"))
         normal_init(self)
-        shapes = config.shapes()
-        self.pool_a = ImagePool(config.pool_size, shapes["A"])
-        self.pool_b = ImagePool(config.pool_size, shapes["B"])
+        domains = config.inputs().domains
+        self.pool_a = ImagePool(config.pool_size, domains["A"].shape)
+        self.pool_b = ImagePool(config.pool_size, domains["B"].shape)
 
     @classmethod
-    def input_shapes(cls, config: Config) -> dict[str, tuple[int, int, int]]:
-        return config.shapes()
-
-    def optimizers(self) -> dict[str, Optim]:
-        return {
-            "D": Optim(("discriminator_a", "discriminator_b"), self.config.optimizers.D),
-            "G": Optim(("generator_ab", "generator_ba"), self.config.optimizers.G),
-        }
+    def inputs(cls, config: Config) -> Inputs:
+        return config.inputs()
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -95,13 +85,13 @@ class CycleGAN(TwoWayTranslator):
         batch.stash.update(fake_a=fake_a.detach(), fake_b=fake_b.detach())
         parts = {
             # Section 3.1, equation 1, with least squares in the place of the logarithms (section 4)
-            "adv_b": self.objective.generator_loss(self.discriminator_b(fake_b)),
-            "adv_a": self.objective.generator_loss(self.discriminator_a(fake_a)),
+            "adv_b": self.objective.g(self.discriminator_b(fake_b)),
+            "adv_a": self.objective.g(self.discriminator_a(fake_a)),
             # Section 3.2, equation 2
             "cycle_a": config.cycle_weight_a * F.l1_loss(self.generator_ba(fake_b), a),
             "cycle_b": config.cycle_weight_b * F.l1_loss(self.generator_ab(fake_a), b),
         }
-        if config.identity_weight:  # section 5.2: what is of the target domain already is to stay as it is
+        if config.identity_weight:  # section 5.2: an image that is of the target domain already should not change
             weight_a = config.identity_weight * config.cycle_weight_a
             weight_b = config.identity_weight * config.cycle_weight_b
             parts["identity_a"] = weight_a * F.l1_loss(self.generator_ba(a), a)
@@ -117,11 +107,13 @@ class CycleGAN(TwoWayTranslator):
 
     def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         # Halved, so that D learns at half the speed of G (section 7.1).
-        return 0.5 * self.objective.discriminator_loss(discriminator(real), discriminator(fake), self.aids)
+        return 0.5 * self.objective.d(discriminator(real), discriminator(fake))
 
     @property
     def multiple(self) -> int:
         return self.config.multiple
 
-    def translate(self, image: Tensor, to: str) -> Tensor:
-        return self.generator_ab(image) if to == "B" else self.generator_ba(image)
+    def translate(
+        self, image: Tensor, way: Way, *, labels: Tensor | None = None, style: Tensor | None = None
+    ) -> Tensor:
+        return self.get_submodule(self.generators[way])(image)

@@ -20,10 +20,10 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from gancli.architectures.base import Batch, LatentModel, Loss, Optim, Update
+from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.init import normal_init
-from gancli.nn.losses import bce_discriminator_loss, bce_generator_loss
-from gancli.schema import AdamConfig, AidsConfig, ModelConfig, Section
+from gancli.nn.losses import make_objective
+from gancli.schema import AidsConfig, ImageModelConfig
 
 
 class Generator(nn.Module):
@@ -80,20 +80,15 @@ class DCGAN(LatentModel):
         "Radford, Metz & Chintala 2015, Unsupervised Representation Learning with Deep Convolutional Generative "
         "Adversarial Networks, arXiv 1511.06434"
     )
+    players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
-    discriminators = ("discriminator",)
 
-    class Config(ModelConfig):
-        class Optimizers(Section):
-            D: AdamConfig = AdamConfig()
-            G: AdamConfig = AdamConfig()
-
+    class Config(ImageModelConfig):
         resolution: int = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
         channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
         latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
         generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
         discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
-        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
 
         @field_validator("resolution")
         @classmethod
@@ -104,16 +99,10 @@ class DCGAN(LatentModel):
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
-        self.config = config
+        self.objective = make_objective("vanilla", self.aids)
         self.generator = Generator(config.latent_dim, config.generator_width, config.channels, config.resolution)
         self.discriminator = Discriminator(config.discriminator_width, config.channels, config.resolution)
         normal_init(self)
-
-    def optimizers(self) -> dict[str, Optim]:
-        return {
-            "D": Optim(("discriminator",), self.config.optimizers.D),
-            "G": Optim(("generator",), self.config.optimizers.G),
-        }
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -130,12 +119,12 @@ class DCGAN(LatentModel):
         real_logits = self.discriminator(batch.image)
         fake_logits = self.discriminator(batch.stash["fake"].detach())
         return Loss(
-            bce_discriminator_loss(real_logits, fake_logits, self.aids),
+            self.objective.d(real_logits, fake_logits),
             {"D(x)": real_logits.sigmoid().mean(), "D(G(z))": fake_logits.sigmoid().mean()},
         )
 
     def g_loss(self, batch: Batch) -> Loss:
-        return Loss(bce_generator_loss(self.discriminator(batch.stash["fake"])))
+        return Loss(self.objective.g(self.discriminator(batch.stash["fake"])))
 
     def latents(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.randn(n, self.config.latent_dim, generator=generator)

@@ -19,29 +19,207 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from math import sqrt
+from math import log2, prod, sqrt
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, GrowingModel, Loss, Optim, Update
-from gancli.nn.losses import gradient_penalty
-from gancli.nn.progressive import (
-    EqualizedConv2d,
-    EqualizedLinear,
-    GrowingConfig,
-    GrowingDiscriminator,
-    Stage,
-    UpConv2d,
-    fade_reals,
-    pixel_norm,
-    to_resolution,
-    upsample,
-    widths_by_depth,
-)
-from gancli.schema import AidsConfig
+from gancli.architectures.base import Batch, LatentModel, Loss, Update
+from gancli.nn.losses import gradient_penalty, make_objective
+from gancli.nn.stage import Stage
+from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, OptimizerConfig, Section
+from gancli.schema import Optimizers as BaseOptimizers
+
+
+class GrowthConfig(Section):
+    """When the networks grow: at each resolution they are first faded in, from the second on, and then trained on."""
+
+    initial_resolution: int = Field(4, ge=4, le=2048, description="height and width in pixels that training begins at")
+    stable_kimg: float = Field(
+        600.0, ge=0, le=1e9, description="thousands of real images at a resolution before it doubles"
+    )
+    fade_kimg: float = Field(
+        600.0, ge=0, le=1e9, description="thousands of real images over which new layers are faded in"
+    )
+
+    @field_validator("initial_resolution")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        return power_of_two(value)
+
+    def stage(self, resolution: int, images_shown: int) -> Stage:
+        """Returns the stage after some real images, of networks that grow up to ``resolution``.
+
+        Alpha is linear in the images shown, as the official schedules have it. Where both lengths are 0, networks are
+        fully grown from the beginning; official ones would stay small for ever.
+        """
+        stable, fade = round(self.stable_kimg * 1000), round(self.fade_kimg * 1000)
+        doublings = int(log2(resolution // self.initial_resolution))
+        if stable + fade == 0:
+            return Stage(resolution)
+        phase, images = divmod(images_shown, stable + fade)
+        if phase >= doublings:
+            return Stage(resolution)
+        here = self.initial_resolution * 2**phase
+        return Stage(here) if images <= stable else Stage(2 * here, (images - stable) / fade)
+
+
+def power_of_two(value: int) -> int:
+    """Returns the value; a validator for resolutions.
+
+    Raises:
+        ValueError: it is not a power of two.
+    """
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+class GrowingConfig(ImageModelConfig):
+    """Sizes, growth and optimizers that ProGAN and StyleGAN share."""
+
+    class Optimizers(BaseOptimizers):
+        D: OptimizerConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+        G: OptimizerConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
+
+    resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
+    latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
+    classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
+    width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
+    max_width: int = Field(512, ge=1, description="most channels of a layer")
+    growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
+    stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
+    optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
+
+    @field_validator("resolution")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        return power_of_two(value)
+
+    @model_validator(mode="after")
+    def _grows(self) -> GrowingConfig:
+        if self.growth.initial_resolution > self.resolution:
+            raise ValueError(
+                f"growth begins at {self.growth.initial_resolution} px (growth.initial_resolution), "
+                f"which is more than the resolution {self.resolution}"
+            )
+        return self
+
+
+def widths_by_depth(resolution: int, width: int, most: int) -> list[int]:
+    """Returns the units of D's hidden layer, and the channels at 4, 8, ... ``resolution`` px.
+
+    These are 2 ``width`` / px, and twice as many units as channels at 4 px, but at most ``most``. With 8192 and 512 as
+    published: 512 up to 32 px, then 256, 128, 64, 32, 16 at 1024 px.
+    """
+    return [max(1, min(width // 2**depth, most)) for depth in range(int(log2(resolution)))]
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------
+
+
+class EqualizedLinear(nn.Module):
+    """Fully connected layer with an equalized learning rate: [N, I] -> [N, O].
+
+    Args:
+        gain: sqrt(2) keeps the scale of activations behind a leaky ReLU, 1 where none follows.
+        lr_mul: factor on the learning rate; the initial function is the same for every value.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, gain: float = sqrt(2), lr_mul: float = 1.0, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = gain / sqrt(inputs) * lr_mul
+        self.lr_mul = lr_mul
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self.bias is None or self.lr_mul == 1 else self.bias * self.lr_mul
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class EqualizedConv2d(nn.Module):
+    """Convolution with an equalized learning rate that keeps height and width: [N, I, H, W] -> [N, O, H, W]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = sqrt(2), *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = gain / sqrt(prod(self.weight.shape[1:]))
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+class UpConv2d(EqualizedConv2d):
+    """Nearest-neighbour upsampling and a 3x3 convolution in one: [N, I, H, W] -> [N, O, 2H, 2W].
+
+    Each output pixel sees only 2 x 2 different inputs, so one transposed convolution with a 4x4 kernel does both with
+    less than half of the multiplications.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A transposed convolution lays the kernel down mirrored.
+        weight = _spread(self.weight, self.scale, mirrored=True).transpose(0, 1)
+        return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
+
+
+class DownConv2d(EqualizedConv2d):
+    """A 3x3 convolution and averaging over 2 x 2 pixels in one: [N, I, H, W] -> [N, O, H/2, W/2]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, _spread(self.weight, self.scale / 4), self.bias, stride=2, padding=1)
+
+
+def _spread(weight: Tensor, scale: float, *, mirrored: bool = False) -> Tensor:
+    """Adds 3x3 kernels up at the four places of a 2 x 2 window, times ``scale``: [O, I, 3, 3] -> [O, I, 4, 4].
+
+    One matrix product for all kernels, many times as fast as adding up shifted copies of them.
+    """
+    # Made where it is used: a copy from the CPU would wait for the device.
+    step = torch.arange(4, device=weight.device) - torch.arange(3, device=weight.device)[:, None]
+    add = ((step == 0) | (step == 1)).to(weight.dtype)  # [3, 4], along one side: a kernel of 3 at two places
+    add = add.flip(0) if mirrored else add
+    return (weight.flatten(2) @ (scale * torch.kron(add, add))).unflatten(2, (4, 4))
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Every pixel becomes 2 x 2: [N, C, H, W] -> [N, C, 2H, 2W]."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Averages over 2 x 2 pixels: [N, C, H, W] -> [N, C, H/2, W/2]."""
+    return F.avg_pool2d(x, 2)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Divides the vector [C] at every pixel, or of every sample, by its root mean square (section 4.2)."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
+
+
+def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
+    """Appends a channel with the variation within the batch (section 3): [N, C, H, W] -> [N, C + 1, H, W].
+
+    Samples i, i + N/group, i + 2N/group, ... form a group. The channel holds the standard deviation over a group, meant
+    over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group`` does not divide is cut
+    into the largest groups that do.
+    """
+    n, _, height, width = x.shape
+    group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    grouped = precise.unflatten(0, (group, -1))  # [G, M, C, H, W]
+    deviation = (grouped.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # [M]
+    channel = deviation.to(x.dtype).repeat(group).reshape(n, 1, 1, 1)
+    return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
+
+
+# ---- networks -------------------------------------------------------------------------------------------------
 
 
 class FirstBlock(nn.Module):
@@ -93,6 +271,98 @@ class Generator(nn.Module):
         return image
 
 
+class DownBlock(nn.Module):
+    """Features [N, I, H, W] -> [N, O, H/2, W/2]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = EqualizedConv2d(inputs, inputs)
+        self.down = DownConv2d(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.down(F.leaky_relu(self.conv(x), 0.2)), 0.2)
+
+
+class LastBlock(nn.Module):
+    """Features [N, F, 4, 4] -> outputs [N, O], with the variation within the batch as one feature more."""
+
+    def __init__(self, features: int, hidden: int, outputs: int, group: int) -> None:
+        super().__init__()
+        self.group = group
+        self.conv = EqualizedConv2d(features + 1, features)
+        self.dense = EqualizedLinear(features * 16, hidden)
+        self.output = EqualizedLinear(hidden, outputs, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.conv(minibatch_stddev(x, self.group)), 0.2)
+        return self.output(F.leaky_relu(self.dense(x.flatten(1)), 0.2))
+
+
+class Discriminator(nn.Module):
+    """Images [N, C, R, R], R the resolution of the stage -> outputs [N, O] (table 2).
+
+    Args:
+        outputs: O.
+        widths: what ``widths_by_depth`` returns.
+        channels: C.
+        group: see ``minibatch_stddev``.
+        down: the block that halves features.
+    """
+
+    def __init__(
+        self, outputs: int, widths: list[int], channels: int, group: int, down: type[DownBlock] = DownBlock
+    ) -> None:
+        super().__init__()
+        hidden, *widths = widths
+        last: nn.Module = LastBlock(widths[0], hidden, outputs, group)
+        self.blocks = nn.ModuleList([last, *(down(narrow, wide) for wide, narrow in pairwise(widths))])
+        self.from_rgb = nn.ModuleList(EqualizedConv2d(channels, width, kernel=1) for width in widths)
+
+    def forward(self, image: Tensor, stage: Stage) -> Tensor:
+        newest = stage.depth - 1
+        x = self.blocks[newest](F.leaky_relu(self.from_rgb[newest](image), 0.2))
+        if stage.fade < 1:
+            x = torch.lerp(F.leaky_relu(self.from_rgb[newest - 1](downsample(image)), 0.2), x, stage.fade)
+        for depth in reversed(range(newest)):
+            x = self.blocks[depth](x)
+        return x
+
+
+# ---- the game -------------------------------------------------------------------------------------------------
+
+
+def fade_reals(images: Tensor, stage: Stage) -> Tensor:
+    """Makes real images as sharp as the networks are at this stage: [N, C, H, W] -> the same shape.
+
+    While layers are faded in, reals are blended with themselves at half the resolution, by the same weight as the
+    outputs of the networks (section 2).
+    """
+    return torch.lerp(upsample(downsample(images)), images, stage.fade) if stage.fade < 1 else images
+
+
+def to_resolution(images: Tensor, resolution: int) -> Tensor:
+    """Repeats pixels until the images have the resolution: [N, C, h, w] -> [N, C, R, R]."""
+    return images if images.shape[-1] == resolution else F.interpolate(images, size=resolution, mode="nearest")
+
+
+class GrowingModel(LatentModel):
+    """A latent model of normal latents whose networks grow, with classes or without: ProGAN and StyleGAN."""
+
+    config: GrowingConfig
+
+    stage: Stage
+
+    def __init__(self, config: GrowingConfig, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.stage = Stage(config.resolution)
+
+    def stage_at(self, images_shown: int) -> Stage:
+        return self.config.growth.stage(self.config.resolution, images_shown)
+
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, self.config.latent_dim, generator=generator)
+
+
 class ProGAN(GrowingModel):
     """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's where there are classes."""
 
@@ -100,9 +370,9 @@ class ProGAN(GrowingModel):
         "Karras, Aila, Laine & Lehtinen 2017, Progressive Growing of GANs for Improved Quality, Stability, and "
         "Variation, arXiv 1710.10196"
     )
+    players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
-    discriminators = ("discriminator",)
-    uses_targets = False
+    second_order = ("discriminator",)
 
     class Config(GrowingConfig):
         gradient_penalty: float = Field(10.0, ge=0, description="lambda, weight of the gradient penalty")
@@ -113,17 +383,11 @@ class ProGAN(GrowingModel):
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
-        self.config = config
+        self.objective = make_objective("wgan", self.aids)
         widths = widths_by_depth(config.resolution, config.width, config.max_width)
         self.generator = Generator(config.latent_dim, config.classes, widths[1:], config.channels)
         # A score, and a logit for each class.
-        self.discriminator = GrowingDiscriminator(1 + config.classes, widths, config.channels, config.stddev_group)
-
-    def optimizers(self) -> dict[str, Optim]:
-        return {
-            "D": Optim(("discriminator",), self.config.optimizers.D),
-            "G": Optim(("generator",), self.config.optimizers.G),
-        }
+        self.discriminator = Discriminator(1 + config.classes, widths, config.channels, config.stddev_group)
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -146,7 +410,7 @@ class ProGAN(GrowingModel):
         # Theirs differentiates by pixels of the full size, to which small images are repeated: the norm is r/R of ours.
         target = self.config.resolution / self.stage.resolution
         penalty = gradient_penalty(lambda images: self.judge(images)[0], real, fake, target)
-        total = fake_scores.mean() - real_scores.mean()  # WGAN
+        total = self.objective.d(real_scores, fake_scores)
         total = total + self.config.gradient_penalty * penalty
         total = total + self.config.drift * real_scores.square().mean()  # section A.1
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean(), "gp": penalty}
@@ -158,9 +422,9 @@ class ProGAN(GrowingModel):
     def g_loss(self, batch: Batch) -> Loss:
         scores, logits = self.judge(self.draw_fakes(batch))
         if not self.classes or batch.labels is None:
-            return Loss(-scores.mean())
+            return Loss(self.objective.g(scores))
         wrong = F.cross_entropy(logits, batch.labels)
-        return Loss(-scores.mean() + self.config.class_weight * wrong, {"G class": wrong})
+        return Loss(self.objective.g(scores) + self.config.class_weight * wrong, {"G class": wrong})
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         image = self.generator(z, self.class_weights(labels), self.stage)

@@ -12,30 +12,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import Batch, GrowingModel, Loss, Noise, Optim, StyleModel, Update
-from gancli.nn.losses import logistic_discriminator_loss, logistic_generator_loss, squared_gradient_norms
-from gancli.nn.progressive import (
+from gancli.architectures.base import Batch, Loss, Noise, Optim, StyleModel, Update
+from gancli.architectures.progan import (
+    Discriminator,
+    DownBlock,
     EqualizedConv2d,
     EqualizedLinear,
     GrowingConfig,
-    GrowingDiscriminator,
+    GrowingModel,
     GrowthConfig,
-    Stage,
     UpConv2d,
-    blur,
     fade_reals,
     pixel_norm,
     to_resolution,
     upsample,
     widths_by_depth,
 )
+from gancli.nn.losses import make_objective, squared_gradient_norms
+from gancli.nn.stage import Stage
 from gancli.schema import AidsConfig, Flag
+
+
+class _Blur(torch.autograd.Function):
+    """Its kernel is symmetric and pixels outside are 0, so that it is its own transpose, and its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        # Made where it is used: a copy from the CPU would wait for the device.
+        side = 2 - torch.arange(-1, 2, dtype=x.dtype, device=x.device).abs()  # [1, 2, 1]
+        return F.conv2d(x, (torch.outer(side, side) / 16).expand(channels, 1, 3, 3), padding=1, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _Blur.apply(gradients[0])
+
+
+def blur(x: Tensor) -> Tensor:
+    """Filters each channel with [1, 2, 1] x [1, 2, 1] / 16, zeros outside: [N, C, H, W] -> the same shape."""
+    return _Blur.apply(x)
 
 
 class Mapping(nn.Module):
@@ -166,6 +188,13 @@ class Synthesis(nn.Module):
         return image
 
 
+class BlurredDownBlock(DownBlock):
+    """Features [N, I, H, W] -> [N, O, H/2, W/2], with a filter before downsampling (section 3, B in table 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.down(blur(F.leaky_relu(self.conv(x), 0.2))), 0.2)
+
+
 class StyleGAN(GrowingModel, StyleModel):
     """The game of StyleGAN: the non-saturating logistic loss, with R1 on the reals."""
 
@@ -173,9 +202,9 @@ class StyleGAN(GrowingModel, StyleModel):
         "Karras, Laine & Aila 2018, A Style-Based Generator Architecture for Generative Adversarial Networks, "
         "arXiv 1812.04948"
     )
+    players = {"D": ("discriminator",), "G": ("mapping", "synthesis")}
     averaged = ("mapping", "synthesis")
-    discriminators = ("discriminator",)
-    uses_targets = False
+    second_order = ("discriminator",)
 
     class Config(GrowingConfig):
         style_dim: int = Field(512, ge=1, description="W, components of a style, and units of the mapping network")
@@ -193,21 +222,20 @@ class StyleGAN(GrowingModel, StyleModel):
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
-        self.config = c = config
+        c = config
+        self.objective = make_objective("logistic", self.aids)
         widths = widths_by_depth(c.resolution, c.width, c.max_width)
         self.mapping = Mapping(c.latent_dim, c.style_dim, c.classes, c.mapping_layers, c.mapping_lr)
         self.synthesis = Synthesis(c.style_dim, widths[1:], c.channels, c.norm_eps, c.bias_before_blur)
         # With classes D has a score for each, of which the label picks one (Mescheder et al. 2018).
-        self.discriminator = GrowingDiscriminator(max(1, c.classes), widths, c.channels, c.stddev_group, blurs=True)
+        self.discriminator = Discriminator(max(1, c.classes), widths, c.channels, c.stddev_group, BlurredDownBlock)
 
     def optimizers(self) -> dict[str, Optim]:
-        d, every = self.config.optimizers.D, self.config.r1_every
-        if every > 1:
-            # A step more for every R1: Adam is slowed down to make up for it (Karras et al. 2019, appendix B).
-            part = every / (every + 1)
-            lr = {key: rate * part for key, rate in d.lr.items()} if isinstance(d.lr, dict) else d.lr * part
-            d = d.model_copy(update={"lr": lr, "betas": (d.betas[0] ** part, d.betas[1] ** part)})
-        return {"D": Optim(("discriminator",), d), "G": Optim(("mapping", "synthesis"), self.config.optimizers.G)}
+        found = super().optimizers()
+        every, rule = self.config.r1_every, found["D"].rule
+        if every > 1 and rule.kind == "adam":
+            found["D"] = Optim(found["D"].nets, rule.lazy(every))
+        return found
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -250,7 +278,7 @@ class StyleGAN(GrowingModel, StyleModel):
         real = fade_reals(batch.image, self.stage).detach().requires_grad_(with_r1)
         real_scores = self.judge(real, batch.labels)
         fake_scores = self.judge(self.draw_fakes(batch), batch.labels)
-        total = logistic_discriminator_loss(real_scores, fake_scores)
+        total = self.objective.d(real_scores, fake_scores)
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean()}
         if with_r1:
             parts["R1"] = self.r1(real_scores, real)
@@ -263,7 +291,7 @@ class StyleGAN(GrowingModel, StyleModel):
         return Loss(self.config.r1_gamma / 2 * self.config.r1_every * penalty, {"R1": penalty})
 
     def g_loss(self, batch: Batch) -> Loss:
-        return Loss(logistic_generator_loss(self.judge(self.draw_fakes(batch), batch.labels)))
+        return Loss(self.objective.g(self.judge(self.draw_fakes(batch), batch.labels)))
 
     @property
     def layers(self) -> int:

@@ -33,12 +33,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from gancli.architectures.base import AttentiveTranslator, Batch, Loss, Optim, TwoWayTranslator, Update
-from gancli.nn.losses import lsgan_discriminator_loss, lsgan_generator_loss
-from gancli.nn.norm import InstanceNorm
-from gancli.schema import AdamConfig, AidsConfig, Flag, ModelConfig, Section
+from gancli.architectures.base import AttentiveTranslator, Batch, Loss, TwoWayTranslator, Update, Way
+from gancli.nn.losses import make_objective
+from gancli.nn.norm import InstanceNorm, spectral_norm
+from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, OptimizerConfig
+from gancli.schema import Optimizers as BaseOptimizers
 
 
 def unbiased_group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class Attention(nn.Module):
     much a feature matters to them is how much of it goes on (section 2.1.1).
     """
 
-    def __init__(self, channels: int, classifier: Callable[[nn.Module], nn.Module], activation: nn.Module) -> None:
+    def __init__(self, channels: int, classifier: Callable[[nn.Linear], nn.Module], activation: nn.Module) -> None:
         super().__init__()
         self.average = classifier(nn.Linear(channels, 1, bias=False))
         self.maximum = classifier(nn.Linear(channels, 1, bias=False))
@@ -218,18 +218,16 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         "Kim, Kim, Kang & Lee 2019, U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive "
         "Layer-Instance Normalization for Image-to-Image Translation, arXiv 1907.10830"
     )
+    players = {
+        "D": ("discriminator_global_a", "discriminator_local_a", "discriminator_global_b", "discriminator_local_b"),
+        "G": ("generator_ab", "generator_ba"),
+    }
     averaged = ("generator_ab", "generator_ba")
-    discriminators = (
-        "discriminator_global_a",
-        "discriminator_local_a",
-        "discriminator_global_b",
-        "discriminator_local_b",
-    )
 
-    class Config(ModelConfig):
-        class Optimizers(Section):
-            D: AdamConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
-            G: AdamConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
+    class Config(ImageModelConfig):
+        class Optimizers(BaseOptimizers):
+            D: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
+            G: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
 
         resolution: int = Field(256, ge=8, le=2048, description="height and width of an image in pixels")
         light: Flag = Field(
@@ -250,7 +248,7 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         )
         identity_weight: float = Field(10.0, ge=0, description="lambda_3, weight of the identity losses")
         cam_weight: float = Field(1000.0, ge=0, description="lambda_4, weight of the generators' CAM losses")
-        optimizers: Optimizers = Field(Optimizers(), description="Adam of each player")
+        optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
 
         @model_validator(mode="after")
         def _fits_together(self) -> UGATIT.Config:
@@ -271,7 +269,7 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
-        self.config = config
+        self.objective = make_objective("lsgan", self.aids)
         generator = (config.channels, config.generator_width, config.residual_blocks, config.resolution, config.light)
         self.generator_ab = Generator(*generator)
         self.generator_ba = Generator(*generator)
@@ -280,12 +278,6 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         self.discriminator_local_a = Discriminator(*discriminator, config.local_layers)
         self.discriminator_global_b = Discriminator(*discriminator, config.global_layers)
         self.discriminator_local_b = Discriminator(*discriminator, config.local_layers)
-
-    def optimizers(self) -> dict[str, Optim]:
-        return {
-            "D": Optim(self.discriminators, self.config.optimizers.D),
-            "G": Optim(("generator_ab", "generator_ba"), self.config.optimizers.G),
-        }
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
@@ -314,8 +306,8 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         # Reals and fakes pass D separately: each pass takes its spectral norms one power iteration further.
         real_logits, real_cam = discriminator(real)
         fake_logits, fake_cam = discriminator(fake)
-        patches = lsgan_discriminator_loss(real_logits, fake_logits, self.aids)
-        return self.config.adversarial_weight * (patches + lsgan_discriminator_loss(real_cam, fake_cam, self.aids))
+        patches = self.objective.d(real_logits, fake_logits)
+        return self.config.adversarial_weight * (patches + self.objective.d(real_cam, fake_cam))
 
     def g_loss(self, batch: Batch) -> Loss:
         config, stash = self.config, batch.stash
@@ -338,7 +330,7 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
 
     def _convince(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
         logits, cam = discriminator(fake)
-        return self.config.adversarial_weight * (lsgan_generator_loss(logits) + lsgan_generator_loss(cam))
+        return self.config.adversarial_weight * (self.objective.g(logits) + self.objective.g(cam))
 
     @torch.no_grad()
     def clip_rho(self) -> None:
@@ -354,9 +346,11 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
     def fixed_size(self) -> tuple[int, int] | None:
         return None if self.config.light else (self.config.resolution, self.config.resolution)
 
-    def translate(self, image: Tensor, to: str) -> Tensor:
-        return self.translate_with_attention(image, to)[0]
+    def translate(
+        self, image: Tensor, way: Way, *, labels: Tensor | None = None, style: Tensor | None = None
+    ) -> Tensor:
+        return self.translate_with_attention(image, way)[0]
 
-    def translate_with_attention(self, image: Tensor, to: str) -> tuple[Tensor, Tensor]:
-        translation, _, heat_map = self.generator_ab(image) if to == "B" else self.generator_ba(image)
+    def translate_with_attention(self, image: Tensor, way: Way) -> tuple[Tensor, Tensor]:
+        translation, _, heat_map = self.get_submodule(self.generators[way])(image)
         return translation, heat_map

@@ -19,8 +19,7 @@ from gancli.console import note
 from gancli.errors import GancliError
 from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
 from gancli.nn.image_to_image import ImageToImageConfig
-from gancli.nn.patchgan import STRIDED, PatchGAN
-from gancli.nn.unet import UNetGenerator
+from gancli.architectures.pix2pix import STRIDED, PatchGAN, UNetGenerator
 
 KINDS = {
     "cyclegan": "a network of CycleGAN in pytorch-CycleGAN-and-pix2pix",

@@ -1,12 +1,14 @@
-"""Normalisations that two papers or more share."""
+"""Normalisations that no paper here invented."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
 NormName = Literal["batch", "instance"]
 
@@ -22,25 +24,69 @@ def InstanceNorm(channels: int) -> nn.Module:  # noqa: N802 - stands where a cla
 
 NORMS: dict[NormName, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
 
+SETTLED = 15
+"""Power iterations after which the vectors follow a weight closely enough; torch's own number for a new weight."""
 
-@contextmanager
-def noise_on(network: nn.Module) -> Iterator[None]:
-    """Within it, a network in evaluation mode drops out at random and normalises with the statistics of its batch.
 
-    pix2pix makes its images so (Isola et al. 2017, sections 3.1 and 3.3): its noise is dropout, and with one image at a
-    time its batch norm is an instance norm. Running statistics are neither used nor moved.
+class SpectralNorm(nn.Module):
+    """W -> W / sigma(W), sigma(W) the largest singular value of [O, the rest] (Miyato et al. 2018, algorithm 1).
+
+    Computes what ``torch.nn.utils.parametrizations.spectral_norm`` computes, from a state of the same names, and can do
+    two things that it cannot: a weight on the meta device, which has no numbers, is not iterated (there each iteration
+    takes milliseconds of Python), and ``settle`` iterates whenever the weight was replaced.
+
+    Args:
+        weight: [O, ...], with two dimensions or more.
+        eps: added to the norm of a vector that it is divided by.
     """
-    changed: list[nn.Module] = []
-    try:
-        for module in network.modules():
-            if isinstance(module, (nn.Dropout, nn.BatchNorm2d)) and not module.training:
-                module.training = True
-                changed.append(module)
-                if isinstance(module, nn.BatchNorm2d):
-                    module.track_running_stats = False
-        yield
-    finally:
-        for module in changed:
-            module.training = False
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = True
+
+    _u: Tensor
+    _v: Tensor
+
+    def __init__(self, weight: Tensor, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.eps = eps
+        rows, columns = weight.flatten(1).shape
+        for name, size in (("_u", rows), ("_v", columns)):
+            self.register_buffer(name, F.normalize(weight.new_empty(size).normal_(), dim=0, eps=eps))
+        if not weight.is_meta:
+            self.settle(weight)
+
+    @torch.no_grad()
+    def settle(self, weight: Tensor, iterations: int = SETTLED) -> None:
+        """Follows the weight by some power iterations."""
+        matrix = weight.flatten(1)
+        for _ in range(iterations):
+            F.normalize(torch.mv(matrix, self._v), dim=0, eps=self.eps, out=self._u)
+            F.normalize(torch.mv(matrix.T, self._u), dim=0, eps=self.eps, out=self._v)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.training:
+            self.settle(weight, 1)
+        # Copies: the next pass changes the vectors in place, while the graph of this one still needs them.
+        u, v = self._u.clone(), self._v.clone()
+        return weight / torch.vdot(u, torch.mv(weight.flatten(1), v))
+
+
+def spectral_norm(layer: nn.Linear | nn.Conv2d) -> nn.Module:
+    """Divides the weight of a layer by its spectral norm whenever it is used; returns the layer."""
+    # Unsafe: it would try the parametrization out first, which is slow on the meta device.
+    register_parametrization(layer, "weight", SpectralNorm(layer.weight), unsafe=True)
+    return layer
+
+
+def spectral_norms(network: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:
+    """Returns the spectral norms of a network's layers, each with the weight that it divides."""
+    return [
+        (norm, parametrized.original)
+        for parametrized in network.modules()
+        if isinstance(parametrized, ParametrizationList)
+        for norm in parametrized
+        if isinstance(norm, SpectralNorm)
+    ]
+
+
+def settle_spectral_norms(network: nn.Module) -> None:
+    """Lets the spectral norms of a network follow weights that were not reached step by step, such as averages."""
+    for norm, weight in spectral_norms(network):
+        norm.settle(weight)

@@ -19,7 +19,7 @@ class ImagePool(nn.Module):
     images: Tensor
     held: Tensor
 
-    def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
+    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.size = size
         self.register_buffer("images", torch.zeros(size, *shape))
