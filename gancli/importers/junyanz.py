@@ -15,11 +15,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gancli.architectures.pix2pix import STRIDED, ImageToImageConfig, PatchGAN, UNetGenerator
 from gancli.console import note
 from gancli.errors import GancliError
 from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
-from gancli.nn.image_to_image import ImageToImageConfig
-from gancli.architectures.pix2pix import STRIDED, PatchGAN, UNetGenerator
 
 KINDS = {
     "cyclegan": "a network of CycleGAN in pytorch-CycleGAN-and-pix2pix",

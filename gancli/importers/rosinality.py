@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures import stylegan
+from gancli.architectures.progan import EqualizedLinear, widths_by_depth
 from gancli.console import note, warn
 from gancli.errors import GancliError
 from gancli.importers.reading import Counterpart, Imported, StateDict, refusal, to_theirs
-from gancli.nn.progressive import EqualizedLinear, widths_by_depth
 
 KINDS = {"stylegan": "a StyleGAN generator of style-based-gan-pytorch"}
 AVERAGE = "g_running"

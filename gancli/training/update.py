@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.nn.progressive import Stage
+from gancli.nn.stage import Stage
 from gancli.schema import LearningRate, TrainConfig, TurnConfig, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
