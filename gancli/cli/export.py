@@ -47,12 +47,12 @@ def export(
     import io
 
     from gancli.errors import GancliError
-    from gancli.importers import official
+    from gancli.importers import importer
     from gancli.modelfile import find_model, read_info, title
 
     path = find_model(model)
     info = read_info(path)
-    known = official(info.architecture)
+    known = importer(info.architecture).checkpoints
     if format_ not in (None, known.format):
         raise GancliError(f"--format {format_}: {model} is a {info.architecture}, which is written as {known.format}")
     out = Path(output)
@@ -69,7 +69,6 @@ def export(
 
     import torch
 
-    from gancli import console
     from gancli.files import replace_file
     from gancli.importers import export_checkpoint
     from gancli.modelfile import load_model
@@ -81,13 +80,6 @@ def export(
     existing = [str(file) for file in files if file.exists()]
     if existing and not overwrite:
         raise GancliError(f"{existing[0]} exists already", "choose another place, or add --overwrite")
-    layers = [layer for name in networks for layer in loaded.get_submodule(name).modules()]
-    interpolation = next((layer.mode for layer in layers if isinstance(layer, torch.nn.Upsample)), None)
-    if known.format == "junyanz" and interpolation is not None:
-        console.warn(
-            f"the model upsamples by {interpolation} interpolation; the current official code has transposed "
-            "convolutions there, and loads this only if it is changed"
-        )
     for file, content in files.items():
         buffer = io.BytesIO()
         torch.save(content, buffer)
