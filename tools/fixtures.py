@@ -52,8 +52,8 @@ SETTINGS = {
         *("model.resolution=64", "model.generator_width=1", "model.discriminator_width=2", "model.receptive_field=16"),
         *("model.optimizers.G.lr=0.01", "train.accumulate=2", "train.schedule.start=0.2"),
     ],
-    # Full pools, and a player that rests in every second round. Batch norm, because instance norm would cancel the biases
-    # before it: rounding errors alone would move them, and no other machine could be held to a tolerance.
+    # Full pools, and a player that rests in every second round. Batch norm, because instance norm would cancel the
+    # biases before it: rounding errors alone would move them, and no other machine could be held to a tolerance.
     "cyclegan": [
         *("model.resolution=16", "model.generator_width=2", "model.discriminator_width=2", "model.receptive_field=16"),
         *("model.blocks=1", "model.norm=batch", "model.pool_size=3", "model.optimizers.G.lr=0.01"),
