@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,10 +20,14 @@ class Averaging:
 
     The vectors of a power iteration are the exception: an average of unit vectors is none. They are those of the
     network, from which ``Architecture.settle`` finds the averaged weight's.
+
+    Args:
+        architecture: its networks are followed.
+        config: None: no averages are kept, and the networks themselves stand in for them.
     """
 
-    def __init__(self, architecture: Architecture, config: AveragingConfig) -> None:
-        self.config = config
+    def __init__(self, architecture: Architecture, config: AveragingConfig | None) -> None:
+        self.config = config if config is not None else AveragingConfig()
         self._decay = 0.0
         self.architecture = architecture
         self.models = {
@@ -33,7 +37,7 @@ class Averaging:
                 multi_avg_fn=lambda old, new, count: get_ema_multi_avg_fn(self._decay)(old, new, count),
                 use_buffers=True,
             ).requires_grad_(False)
-            for name in architecture.averaged
+            for name in (architecture.averaged if config is not None else ())
         }
         self._norms = [
             (average, own)
@@ -70,17 +74,18 @@ class Averaging:
         return {"averaged": {name: int(model.n_averaged) for name, model in self.models.items()}}
 
     def load(self, values: Mapping[str, Any]) -> None:
-        for name, count in values.get("averaged", {}).items():
-            self.models[name].n_averaged.fill_(count)
+        for name, count in values["averaged"].items():
+            if name in self.models:
+                self.models[name].n_averaged.fill_(count)
 
 
 @contextmanager
-def settled(architecture: Architecture, averaging: Averaging | None) -> Iterator[dict[str, Tensor]]:
+def settled(architecture: Architecture, averaging: Averaging) -> Iterator[dict[str, Tensor]]:
     """Within it, the networks that sampling uses are as a model file holds them: averaged, and settled.
 
     Yields what settling has changed, as it was before, by name in ``state_dict()``. Afterwards it is so again.
     """
-    with averaging.applied() if averaging is not None else nullcontext():
+    with averaging.applied():
         networks = {name: architecture.get_submodule(name) for name in architecture.averaged}
         if type(architecture).settle is Architecture.settle and not any(map(spectral_norms, networks.values())):
             yield {}

@@ -70,7 +70,7 @@ class RunState:
         config: of the run.
         architecture: its networks and buffers are tensors of the state.
         update: its players' optimizers are, too.
-        averaging: moving averages; None: none are kept.
+        averaging: moving averages.
         progress: how far the run has come.
         classes: names of the classes of the data.
     """
@@ -80,14 +80,14 @@ class RunState:
         config: RunConfig,
         architecture: Architecture,
         update: Update,
-        averaging: Averaging | None,
+        averaging: Averaging,
         progress: Progress,
         classes: tuple[str, ...],
     ) -> None:
         self.config, self.architecture, self.classes = config, architecture, classes
         self.update, self.averaging, self.progress = update, averaging, progress
         self.networks = network_names(architecture)
-        self.parts: list[Part] = [progress, update, *([averaging] if averaging is not None else [])]
+        self.parts: list[Part] = [progress, update, averaging]
 
     def files(self) -> dict[str, bytes]:
         """Returns the content of a checkpoint, by file name: everything that ``load`` needs."""
@@ -96,7 +96,7 @@ class RunState:
             held = self.architecture.state_dict()
             model = {name: tensor for name, tensor in held.items() if _head(name) in self.networks}
             model_file = modelfile.to_bytes(self._info(), model)
-        averaged = self.architecture.averaged if self.averaging is not None else ()
+        averaged = self.averaging.models
         rest = {name: tensor for name, tensor in raw.items() if name not in model or _head(name) in averaged}
         rest |= {UNSETTLED + name: tensor for name, tensor in unsettled.items()}
         values = {key: value for part in self.parts for key, value in part.state().items()}
@@ -130,9 +130,8 @@ class RunState:
                 "to change the networks, start a new run: gancli train --config FILE --init-from MODEL",
             )
         model |= {name.removeprefix(UNSETTLED): tensor for name, tensor in unsettled.items()}
-        if self.averaging is not None and values.get("averaged"):
-            with self.averaging.applied():
-                self.architecture.load_state_dict(model, strict=False)
+        with self.averaging.applied():
+            self.architecture.load_state_dict(model, strict=False)
         self.architecture.load_state_dict(model | rest)
         own = files.get(REST_OF_RANK.format(distributed.rank()))
         if own is not None:

@@ -94,7 +94,7 @@ class Trainer:
         architecture.stage = architecture.stage_at(0)
         self.players = make_players(architecture, self.train, device)
         self.update = Update(self.players, self.train, device)
-        self.averaging = Averaging(architecture, self.train.average) if self.train.average else None
+        self.averaging = Averaging(architecture, self.train.average)
         self.progress = Progress(pipeline.length, list(pipeline.domains))
         self.state = RunState(config, architecture, self.update, self.averaging, self.progress, pipeline.classes)
         # Averaged over the processes after every step, so that all of them stay one model.
@@ -171,8 +171,7 @@ class Trainer:
         distributed.average(self.shared_buffers)
         shown = progress.images_shown - before
         progress.step += 1
-        if self.averaging is not None:
-            self.averaging.update(progress.step, shown)
+        self.averaging.update(progress.step, shown)
         # After the step, so that a checkpoint holds optimizers as the next step finds them.
         stage = architecture.stage_at(progress.images_shown)
         if stage is not None and architecture.stage is not None and stage.phase != architecture.stage.phase:
