@@ -189,7 +189,9 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
 
     if len(own) != 2:
         if config.data.domains is not None:
-            raise GancliError(f"data.domains names two domains, but a {config.architecture} has {len(own)}")
+            raise GancliError(
+                f"data.domains names two domains, but a {config.architecture} has {len(own) if len(own) > 1 else 'one'}"
+            )
         return own
     if config.data.domains is not None:
         return config.data.domains
