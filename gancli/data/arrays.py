@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
 from gancli.data.images import ArrayImages, Joined
-from gancli.data.source import Images, Points, Source
+from gancli.data.source import Images, PointCloud, Source
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -34,7 +34,7 @@ SIDE_KEYS = {"train": (("A", "B"), ("trainA", "trainB")), "test": (("testA", "te
 MOST_CHANNELS = 64
 
 Labels = NDArray[np.int64] | NDArray[np.float32]
-Items = ArrayImages | Points
+Items = ArrayImages | PointCloud
 
 
 def classes_of(labels: Labels) -> tuple[str, ...]:
@@ -136,18 +136,18 @@ def _channels(items: Items) -> int:
 
 def _domain_of(items: Items) -> str:
     """Returns the name of the only domain."""
-    return "points" if isinstance(items, Points) else "image"
+    return "points" if isinstance(items, PointCloud) else "image"
 
 
 def _joined(parts: Sequence[Items], path: Path) -> Images:
     if len(parts) == 1:
         return parts[0]
-    points = [part.values for part in parts if isinstance(part, Points)]
+    points = [part.values for part in parts if isinstance(part, PointCloud)]
     if not points:
         return Joined(parts)
     if len(points) < len(parts) or len({values.shape[1] for values in points}) > 1:
         raise GancliError(f"the parts of {path} hold different things", "choose one, such as data.split=train")
-    return Points(str(path), np.concatenate(points))
+    return PointCloud(str(path), np.concatenate(points))
 
 
 class Arrays(NamedTuple):
@@ -250,7 +250,7 @@ def _items_from(array: NDArray[Any], name: str) -> Items:
     if array.ndim == 2 and array.size and array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise GancliError(f"{name} holds points that are not finite")
-        return Points(name, array.astype(np.float32))
+        return PointCloud(name, array.astype(np.float32))
     hint = (
         f"images are uint8 or float, [N, H, W], [N, H, W, C] or [N, C, H, W] with C up to {MOST_CHANNELS}; "
         "points are float [N, D]"
@@ -278,7 +278,7 @@ def _items_from(array: NDArray[Any], name: str) -> Items:
 
 
 def _channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Returns the axis of the channels: one as long as those of a picture, or shorter than the others; None: neither."""
+    """Returns the axis of the channels: as long as those of a picture, or shorter than the others; None: neither."""
     for axis, others in ((3, shape[1:3]), (1, shape[2:])):
         if shape[axis] in (1, 3, 4) or shape[axis] < min(*others, MOST_CHANNELS + 1):
             return axis

@@ -15,7 +15,7 @@ from gancli.data.cache import Decoded, Progress, decode_all
 from gancli.data.images import Aligned, Masks
 from gancli.data.preparation import Preparation
 from gancli.data.sampler import Order
-from gancli.data.source import Images, Pixels, Points
+from gancli.data.source import Images, Pixels, PointCloud
 from gancli.domains import Domain, Kind
 from gancli.errors import GancliError
 from gancli.schema import DataConfig
@@ -204,7 +204,7 @@ class PointsGatherer:
     """Points: float32 [N, D] as stored, in memory all the time, and never resized, cropped or mirrored."""
 
     def __init__(self, images: Images, domain: Domain, config: DataConfig, pair: list[Aligned] | None) -> None:
-        if not isinstance(images, Points):
+        if not isinstance(images, PointCloud):
             raise GancliError("these networks take points, but the data are images")
         self._values = torch.from_numpy(images.values)
         self.usable = np.arange(len(images))

@@ -98,7 +98,9 @@ class Place:
     @cached_property
     def image_folders(self) -> dict[str, Place]:
         """The folders with images somewhere below, without their other files."""
-        found = {folder: replace(below, names=list(filter(is_image, below.names))) for folder, below in self.folders.items()}
+        found = {
+            folder: replace(below, names=list(filter(is_image, below.names))) for folder, below in self.folders.items()
+        }
         return {folder: below for folder, below in found.items() if below.names}
 
     @cached_property

@@ -44,7 +44,7 @@ class Images(Protocol):
         """
 
 
-class Points:
+class PointCloud:
     """A list of points.
 
     It also reads like ``Images``, all of which are bad: so points where images are wanted are reported like any other
@@ -75,7 +75,7 @@ class Source:
     Attributes:
         location: the SOURCE as the user gave it.
         layout: what was recognised, in words ("class folders", "MNIST idx files").
-        domains: images, or ``Points``, by what a user calls the domain; one-domain data has the one key ``"image"``, or
+        domains: images, or ``PointCloud``, by what a user calls the domain; one-domain data has the one key ``"image"``, or
             ``"points"``.
         labels: int64 [N] class indices, float32 [N, K] attributes in {0, 1}, or None.
         classes: names of the classes or attributes, in the order of the labels.
@@ -114,11 +114,11 @@ def check(source: Source, inputs: Inputs) -> str | None:
         held = "pairs of images" if source.paired else _count(len(source.domains))
         return f"it needs {_count(wanted)}, but {location} holds {held}: {names}"
     for domain, images in zip(inputs.domains.values(), source.domains.values(), strict=True):
-        points = isinstance(images, Points)
+        points = isinstance(images, PointCloud)
         if points != (domain.kind == "points"):
             kinds = ("images", "points")
             return f"it needs {kinds[not points]}, but {location} holds {kinds[points]} ({source.layout})"
-        if isinstance(images, Points) and images.values.shape[1:] != domain.shape:
+        if isinstance(images, PointCloud) and images.values.shape[1:] != domain.shape:
             needed, held = domain.shape[0], str(images.values.shape[1])
             return f"it needs points of {needed} numbers, but those of {location} have {held}"
     if inputs.paired and not source.paired:
