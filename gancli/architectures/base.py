@@ -134,6 +134,8 @@ class Architecture(nn.Module, ABC):
     private: ClassVar[tuple[str, ...]] = ()
     """Submodules of which each process has its own, such as pools of images. All other buffers are averaged over the
     processes after every step."""
+    watches_data: ClassVar[bool] = True
+    """Whether ``preview`` looks at real data; if not, it gets an empty batch of the right length."""
     second_order: ClassVar[tuple[str, ...]] = ()
     """Networks whose gradients are differentiated again, by a penalty; torch.compile cannot do that, so they stay as
     they are."""
@@ -148,7 +150,7 @@ class Architecture(nn.Module, ABC):
         super().__init__()
         self.config: Any = config
         self.aids = aids if aids is not None else AidsConfig()
-        self.stage = self.stage_at(0)
+        self.stage: Stage | None = None
         """How far the networks have grown; the trainer sets it before every step. None: they do not grow."""
 
     @classmethod
@@ -177,6 +179,14 @@ class Architecture(nn.Module, ABC):
         """
         return None
 
+    @property
+    def resolution(self) -> int:
+        """Height in pixels of the data at the present stage, where tables by resolution are read; 0 without pixels."""
+        if self.stage is not None:
+            return self.stage.resolution
+        domains = self.inputs(self.config).domains.values()
+        return max((domain.shape[-2] for domain in domains if domain.kind != "points"), default=0)
+
     def settle(self) -> None:
         """Brings what weights imply up to date in the ``averaged`` networks, which hold averages while it runs.
 
@@ -198,9 +208,15 @@ class Architecture(nn.Module, ABC):
             watched: some real data, the same at every call; no more items than a training step draws.
         """
 
+    def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns 0-d losses against the truth of paired data, by name; empty if there are no pairs."""
+        return {}
+
 
 class LatentModel(Architecture):
     """An architecture that makes images from latent vectors."""
+
+    watches_data = False
 
     @abstractmethod
     def latents(self, n: int, generator: torch.Generator) -> Tensor:
@@ -384,10 +400,6 @@ class Translator(Architecture):
                 [N, K]. Else None.
             style: for a ``StyledTranslator``, [N, *S]; None draws nothing and takes the model's default. Else None.
         """
-
-    def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Returns 0-d losses against the truth of paired images, by name; empty if there are no pairs."""
-        return {}
 
 
 class StyledTranslator(Translator):
