@@ -26,7 +26,7 @@ from mnist_frechet import lenet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.domains import Domain, Inputs
 from gancli.generation.latents import Renderer
 from gancli.metrics.comparison import Comparison, prepared, stored

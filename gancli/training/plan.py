@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from gancli.architectures.base import Architecture, Batch
-from gancli.data.pipeline import Portion, share
+from gancli.data.sampler import Portion, share
 from gancli.domains import Inputs
 from gancli.schema import RunConfig
 from gancli.training.length import estimated_images, estimated_steps, portions
