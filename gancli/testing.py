@@ -28,6 +28,7 @@ from gancli.architectures.base import (
 )
 from gancli.domains import Inputs
 from gancli.schema import ModelConfig, TrainConfig
+from gancli.training.plan import random_batch
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
@@ -41,7 +42,7 @@ class IncompleteArchitecture(AssertionError):
 
 def random_batches(inputs: Inputs, batch: int = BATCH) -> Iterator[Batch]:
     """Yields endless batches of noise in the shapes that ``inputs`` declare, from torch's default generator."""
-    return (Batch.random(inputs, batch) for _ in itertools.count())
+    return (random_batch(inputs, batch) for _ in itertools.count())
 
 
 def check_architecture(architecture: type[Architecture], config: ModelConfig | None = None) -> None:
@@ -102,7 +103,7 @@ def _play(model: Architecture, config: ModelConfig, train: TrainConfig, steps: r
     update = Update(make_players(model, train, CPU), train, CPU)
     for step in steps:
         torch.manual_seed(step)
-        update.begin(step, step * BATCH, 0.0, model.stage)
+        update.begin(step, step * BATCH, 0.0, model.resolution)
         model.training_step(random_batches(model.inputs(config)), update)
     return update
 
@@ -145,7 +146,7 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
         mover.optimizer.load_state_dict(copy.deepcopy(begun.players[name].optimizer.state_dict()))
     for update, played in ((begun, whole), (restarted, resumed)):
         torch.manual_seed(2)
-        update.begin(2, 2 * BATCH, 0.0, played.stage)
+        update.begin(2, 2 * BATCH, 0.0, played.resolution)
         played.training_step(random_batches(model.inputs(config)), update)
     different = [
         name for name, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[name])

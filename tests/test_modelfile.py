@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 from gancli import config as configuration
 from gancli import modelfile, registry
 from gancli.architectures.dcgan import DCGAN
+from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
+from gancli.nn.init import without_weights
 
 
 def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discriminator")) -> DCGAN:
@@ -33,7 +37,7 @@ def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discrimin
         "dcgan",
         config,
         networks=list(networks),
-        shapes=DCGAN.input_shapes(config.model),
+        inputs=DCGAN.inputs(config.model),
         classes=("ros\udcff", "Süß"),
         step=7,
         images_shown=448,
@@ -52,7 +56,7 @@ def test_a_file_alone_gives_the_same_images(tmp_path: Path) -> None:
     assert torch.equal(loaded.decode(z), model.decode(z))
     assert (info.architecture, info.step, info.images_shown, info.training) == ("dcgan", 7, 448, {"D": 1.5})
     assert info.classes == ["ros?", "Süß"]  # a folder's name need not be Unicode
-    assert (info.domains, info.images) == (["image"], {"image": modelfile.ImageFormat(3, 32, 32)})
+    assert (info.domains, info.inputs) == (["image"], Inputs({"image": Domain((3, 32, 32))}))
     assert not loaded.training
 
 
@@ -205,8 +209,8 @@ def test_a_file_may_say_less_or_more(tmp_path: Path) -> None:
         {"networks": "generator"},
         {"step": "7"},
         {"training": {"D": "x"}},
-        {"images": {"image": 64}},
-        {"images": {}},
+        {"inputs": {"image": 64}},
+        {"inputs": {"domains": {}}},
         {"format": None},
     ],
 )
@@ -236,3 +240,32 @@ def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, c
     path.write_bytes(content)
     with pytest.raises(GancliError):
         modelfile.read_info(path)
+
+
+FIXTURES = Path(__file__).parent / "fixtures" / "version_1"
+
+
+def test_loading_does_no_needless_work() -> None:
+    """torch's compiler and sympy take a second to import; torch's meta device imports them wherever it computes."""
+    script = (
+        "import sys, torch; from pathlib import Path; from gancli.modelfile import load_model\n"
+        "for path in sys.argv[1:]: load_model(Path(path), torch.device('cpu'))\n"
+        "print(*sys.modules)"
+    )
+    files = [str(path) for path in sorted(FIXTURES.glob("*/run/model.safetensors"))]
+    assert len(files) == 6
+    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "gancli.architectures.ugatit" in imported
+    assert not imported & {"torch._dynamo", "torch._inductor", "sympy"}
+
+
+@pytest.mark.parametrize("name", registry.architecture_names())
+def test_networks_of_the_published_size_are_built_without_drawing_weights(name: str) -> None:
+    kind = registry.load_architecture(name)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with without_weights():
+        model = kind(kind.Config())
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+    assert torch.equal(torch.get_rng_state(), before)

@@ -197,7 +197,7 @@ def _check_writable(option: str, file: Path, suffix: str) -> None:
 
 def _check_test_part(location: str, needs: DataNeeds) -> None:
     """Raises ``GancliError`` where data have no test part."""
-    from gancli.data.source import open_source
+    from gancli.data.opening import open_source
     from gancli.errors import GancliError
 
     if not open_source(location, needs=needs).has_test:
@@ -219,7 +219,7 @@ class Wanted:
 
 def _are_images(argument: str) -> bool:
     """Returns whether the argument is a set of images; else it is meant as a model."""
-    from gancli.data.source import ARCHIVE_ENDING
+    from gancli.data.files import ARCHIVE_ENDING
     from gancli.modelfile import IN_RUN
 
     path = Path(argument)
@@ -238,7 +238,10 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
     from gancli.cli.options import wrong_model
     from gancli.cli.translate import translator_towards
     from gancli.config import validate_model
-    from gancli.data.source import ARCHIVE_ENDING, NAMES, check, open_source
+    from gancli.data.files import ARCHIVE_ENDING
+    from gancli.data.named import NAMES
+    from gancli.data.opening import open_source
+    from gancli.data.source import check
     from gancli.errors import GancliError
     from gancli.metrics.comparison import of_latents, of_translator
     from gancli.metrics.evaluation import METRICS

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from gancli.architectures.base import DataNeeds, Translator
-from gancli.data.cache import Preparation
-from gancli.data.source import Source, open_source
+from gancli.data.opening import open_source
+from gancli.data.preparation import Preparation
+from gancli.data.source import Source
 from gancli.errors import GancliError
 from gancli.generation.latents import Renderer
 from gancli.metrics.images import ImageSet, Sampled, Stored, Translated, by_name

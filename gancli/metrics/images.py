@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from gancli.architectures.base import StyleModel, Translator
-from gancli.data.cache import Preparation
+from gancli.data.preparation import Preparation
 from gancli.data.sampler import uniform
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import in_threads

@@ -14,8 +14,9 @@ import torch
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch
 from gancli.console import TrainingDisplay, note, progress, warn
+from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
-from gancli.data.source import Source, absolute, check, open_source
+from gancli.data.source import Source, check
 from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
@@ -147,12 +148,6 @@ def _check_train(architecture: Architecture, train: TrainConfig) -> None:
         raise GancliError(
             f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
             f"for instance --set train.turns.{next(iter(players))}.every=2",
-        )
-    tables = [f"model.optimizers.{name}.lr" for name, optim in players.items() if isinstance(optim.rule.lr, dict)]
-    tables += ["train.batch"] if isinstance(train.batch, dict) else []
-    if tables and architecture.stage_at(0) is None:
-        raise GancliError(
-            f"{tables[0]} is a table by resolution, but these networks do not grow", f"--set {tables[0]}=NUMBER"
         )
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')

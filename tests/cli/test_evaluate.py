@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gancli import paths
 from gancli.cli.app import run
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.modelfile import read_info
 
 
