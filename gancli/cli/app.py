@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gancli import __version__, console
@@ -55,8 +55,49 @@ LESS_MEMORY = {
 }
 """What to type where memory ran out, by command."""
 
-# Newer releases of typer bring their own copy of click: its classes are reached through what typer publishes.
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+class Command(TyperCommand):
+    """A command whose usage line names its arguments plainly, and whose unexpected arguments get a hint."""
+
+    allow_extra_args = True  # so that parse_args sees them
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Returns the words that are left, which are none.
+
+        Raises:
+            GancliError: there are some.
+        """
+        left = super().parse_args(ctx, args)
+        if left and not ctx.resilient_parsing:
+            takes_data = any("--data" in parameter.opts for parameter in self.params)
+            near = f"did you mean --data {left[0]}?" if takes_data else ""
+            raise GancliError(f"unexpected argument {left[0]!r}", _hint(near, ctx))
+        return left
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Returns the words of the usage line after the command: ``[OPTIONS] MODEL [IMAGE]...``."""
+        arguments = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
+        names = [(argument, _metavar(argument)) for argument in arguments]
+        return ["[OPTIONS]"] + [
+            (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
+            for argument, name in names
+        ]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the tables of arguments and options."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                kind = parameter.param_type_name
+                rows[kind].append((_metavar(parameter), record[1]) if kind == "argument" else record)
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            if rows[kind]:
+                with formatter.section(title):
+                    formatter.write_dl(rows[kind])
+
+
+def _metavar(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
 
 
 class Commands(TyperGroup):
@@ -93,7 +134,7 @@ app = typer.Typer(
 
 
 def _register(function: Callable[..., None], name: str, example: str) -> None:
-    app.command(name, epilog=f"Example: {example}")(function)
+    app.command(name, cls=Command, epilog=f"Example: {example}")(function)
 
 
 _register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
@@ -204,7 +245,8 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     """Returns what to tell a person about an exception of a command."""
     if isinstance(error, GancliError):
         return error
-    if isinstance(error, UsageError):
+    if hasattr(error, "format_message"):
+        # Of click, or of the copy of it that newer releases of typer bring along.
         return _usage_error(error)
     if _is_full(error):
         return _no_space(error)
@@ -229,17 +271,21 @@ def explain(error: BaseException, command: str = "") -> GancliError:
 
 def _usage_error(error: Any) -> GancliError:
     """Puts what typer says about the words of the command line into the form of all errors."""
-    if type(error).__name__ == "NoSuchOption":
-        known = [option for parameter in error.ctx.command.params for option in parameter.opts]
+    context = getattr(error, "ctx", None)
+    if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
+        known = [option for parameter in context.command.params for option in parameter.opts]
         near = nearest(error.option_name, known)
-        return GancliError(f"there is no option {error.option_name}", _hint(near, error.ctx))
+        return GancliError(f"there is no option {error.option_name}", _hint(near, context))
     message = error.format_message().strip().removesuffix(".")
     if hasattr(error.__cause__, "errors"):
-        # pydantic, in newer releases of typer, says what is wanted but not what was given.
+        # Newer releases of typer let pydantic read the value, whose words do not say what it is.
+        from gancli.config import in_words
+
         (detail, *_) = error.__cause__.errors()
-        wanted = detail["msg"].removeprefix("Input ").partition(", unable")[0]
-        message = f"{message.partition(': ')[0]}: {wanted}, but is {detail['input']!r}"
-    return GancliError(message[:1].lower() + message[1:], _hint("", error.ctx))
+        parameter = error.param
+        name = parameter.opts[0] if parameter.param_type_name == "option" else _metavar(parameter)
+        message = f"invalid value for {name!r}: {in_words(detail)}, not {detail['input']!r}"
+    return GancliError(message[:1].lower() + message[1:], _hint("", context))
 
 
 def _hint(near: str, context: Any) -> str:
