@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancli import __version__
 from gancli.errors import GancliError, nearest
-from gancli.paths import home
+from gancli.home import home
+from gancli.version import __version__
 
 if TYPE_CHECKING:
     import torch

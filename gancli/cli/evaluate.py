@@ -101,8 +101,8 @@ def evaluate(
     import json
 
     from gancli import console
+    from gancli.cli.seeds import LARGEST
     from gancli.errors import GancliError
-    from gancli.generation.seeds import LARGEST
 
     check_count(n)
     if batch < 1:

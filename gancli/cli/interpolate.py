@@ -106,10 +106,10 @@ def interpolate(
     .gif and a .webp take more memory the more frames there are; the others do not.
     """
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, output_file, write_images
+    from gancli.cli.seeds import MOST, parse_seeds
+    from gancli.cli.targets import MOVING, choose_target
     from gancli.console import progress, result, warn
     from gancli.errors import GancliError
-    from gancli.generation.seeds import MOST, parse_seeds
-    from gancli.generation.targets import MOVING, choose_target
     from gancli.modelfile import find_model
 
     match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
@@ -140,7 +140,7 @@ def interpolate(
 
     from gancli.architectures.base import StyleModel
     from gancli.files import replace_file
-    from gancli.generation.paths import Paths, lerp, slerp
+    from gancli.generation.between import Paths, lerp, slerp
     from gancli.generation.video import write_film
     from gancli.generation.writers import encode
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gancli.architectures.base import LatentModel
+    from gancli.cli.targets import Target
     from gancli.generation.latents import NoiseKind, Points, Renderer, Space
-    from gancli.generation.targets import Target
 
 PIXELS_AT_A_TIME = 2**22
 MOST_AT_A_TIME = 64
@@ -156,7 +156,7 @@ def choose_points(
     """
     import torch
 
-    from gancli.generation.classes import class_labels, parse_classes
+    from gancli.cli.classes import class_labels, parse_classes
     from gancli.generation.latents import Points, latents_of_seeds, read_latents
 
     count = len(opened.classes)

@@ -71,8 +71,8 @@ def sample(
     layers differ; --latents w.npy --space w reads them.
     """
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
+    from gancli.cli.targets import choose_target
     from gancli.errors import GancliError
-    from gancli.generation.targets import choose_target
     from gancli.modelfile import find_model
 
     wanted = _seeds(n, seed, seeds, latents)
@@ -113,8 +113,8 @@ def sample(
 
 def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | None) -> list[int]:
     """Returns the seeds to draw; none where latents are given."""
+    from gancli.cli.seeds import LARGEST, MOST, parse_seeds
     from gancli.errors import GancliError
-    from gancli.generation.seeds import LARGEST, MOST, parse_seeds
 
     counted = [option for option, value in (("-n", n), ("--seed", seed)) if value is not None]
     ways = [

@@ -59,9 +59,9 @@ def style_mix(
     less than 64 pixels about a third each. A .npy holds the grid's images row by row, the empty corner black.
     """
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
-    from gancli.generation.layers import NAMED, named_layers, parse_layers
-    from gancli.generation.seeds import parse_seeds
-    from gancli.generation.targets import choose_target
+    from gancli.cli.layers import NAMED, named_layers, parse_layers
+    from gancli.cli.seeds import parse_seeds
+    from gancli.cli.targets import choose_target
     from gancli.modelfile import find_model
 
     row_seeds, column_seeds = parse_seeds(rows, "--rows"), parse_seeds(cols, "--cols")

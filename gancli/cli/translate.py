@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gancli.architectures.base import Architecture, Translator
+    from gancli.cli.targets import Target
     from gancli.generation.inputs import Input, Plan
-    from gancli.generation.targets import Target
     from gancli.modelfile import ModelInfo
 
 SMALLEST_TILE = 64
@@ -90,9 +90,9 @@ def translate(
     """
     import sys
 
+    from gancli.cli.seeds import LARGEST
+    from gancli.cli.targets import Target, choose_target
     from gancli.errors import GancliError, RunError
-    from gancli.generation.seeds import LARGEST
-    from gancli.generation.targets import Target, choose_target
     from gancli.modelfile import find_model
 
     for option, value, least in (("--batch", batch, 1), ("--size", size, 1), ("--tile", tile, SMALLEST_TILE)):

@@ -78,9 +78,9 @@ def truncate(
     """
     from gancli.cli.evaluate import check_count
     from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
+    from gancli.cli.seeds import parse_seeds
+    from gancli.cli.targets import choose_target
     from gancli.errors import GancliError
-    from gancli.generation.seeds import parse_seeds
-    from gancli.generation.targets import choose_target
     from gancli.modelfile import find_model
 
     wanted = parse_seeds(seeds)

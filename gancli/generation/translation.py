@@ -23,8 +23,8 @@ from gancli.architectures.base import AttentiveTranslator, Translator
 from gancli.data.formats import decode
 from gancli.data.source import BadImage, Pixels
 from gancli.errors import RunError
-from gancli.generation.statistics import SharedStatistics
 from gancli.generation.tiling import in_tiles
+from gancli.generation.whole_image import SharedStatistics
 from gancli.generation.writers import as_rgb, heat_map, to_pixels
 
 Values = NDArray[Any]
