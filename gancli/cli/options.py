@@ -95,7 +95,7 @@ To = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("-o", "--output", metavar="OUT", help="File (.png .jpg .webp .npy), directory, or - for stdout."),
+    typer.Option("-o", "--output", metavar="OUT", help="File, whose suffix is the format; directory; or - for stdout."),
 ]
 Format = Annotated[
     str | None,
@@ -120,13 +120,13 @@ Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help=
 
 
 def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) -> GancliError:
-    """Returns the error of a command that needs another kind of model; the hint has the commands that this one knows.
+    """Returns the error of a command that needs another kind of model; the hint has the commands for this kind.
 
     Args:
         model: what the user typed.
         loaded: the model.
         info: its description.
-        lack: what is wrong with it, for instance ``"has no styles"``.
+        lack: what it cannot do, for instance ``"has no styles"``.
     """
     from gancli.architectures.base import LatentModel, StyleModel, Translator
 
