@@ -102,7 +102,7 @@ def evaluate(
 
     from gancli import console
     from gancli.errors import GancliError
-    from gancli.generation.seeds import LARGEST
+    from gancli.seeding import LARGEST_SEED
 
     check_count(n)
     if batch < 1:
@@ -124,7 +124,7 @@ def evaluate(
     from gancli.metrics.comparison import MOST, of_files
     from gancli.metrics.evaluation import METRICS, Evaluation, Request, chosen_metrics
 
-    largest = LARGEST - 2 * (n or MOST)  # a path has two ends
+    largest = LARGEST_SEED - 2 * (n or MOST)  # a path has two ends
     if not 0 <= seed <= largest:
         raise GancliError(f"--seed {seed}: must lie between 0 and {largest}")
     request = Request(
@@ -318,7 +318,7 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         shapes[0],
         n=wanted.n,
         seed=request.seed,
-        threshold=opened.level,
+        threshold=opened.renderer.truncation,
         classes=opened.classes if opened.classes == info.classes else (),
     )
     return replace(comparison, about=about, split=split)

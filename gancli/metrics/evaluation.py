@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancli import __version__, paths
 from gancli.console import warn
 from gancli.errors import GancliError, RunError, nearest
+from gancli.home import home
 from gancli.metrics.accuracy import Accuracy
 from gancli.metrics.base import Metric, Side, Task, Values
 from gancli.metrics.comparison import Comparison
@@ -31,6 +31,7 @@ from gancli.metrics.separability import Separability
 from gancli.metrics.statistics import Known, Spool, check_finite, moments
 from gancli.metrics.structural import MSSSIM, PSNR, SSIM
 from gancli.metrics.swd import SWD
+from gancli.version import __version__
 
 METRICS: dict[str, type[Metric]] = {
     kind.name: kind
@@ -433,7 +434,7 @@ def _cache(extractor: Extractor, images: Stored, keeps: bool) -> Path:
     """Returns where the statistics of images are kept between evaluations."""
     what = f"{extractor.key}\0{images.key}\0{'features' if keeps else 'moments'}"
     return (
-        paths.home()
+        home()
         / "statistics"
         / f"{hashlib.blake2b(what.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.npz"
     )
