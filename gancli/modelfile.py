@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancli import __version__
+from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest
 from gancli.paths import home
 
@@ -24,19 +25,11 @@ if TYPE_CHECKING:
     from gancli.architectures.base import Architecture
     from gancli.schema import RunConfig
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1, until version 0.1, described images only: ``images`` with channels, height and width by domain."""
 SUFFIX = ".safetensors"
 IN_RUN = f"model{SUFFIX}"
 LARGEST_HEADER = 100 * 2**20
-
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """The images of one domain; values of pixels are always in [-1, 1]."""
-
-    channels: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -48,8 +41,8 @@ class ModelInfo:
         architecture: name in the registry.
         config: the resolved configuration as plain values; ``config["model"]`` rebuilds the networks.
         networks: networks whose weights are inside; an imported generator comes without its discriminator.
-        domains: names of the image domains in the architecture's order; ``["image"]`` where there is one.
-        images: format of the images, by domain.
+        domains: the user's names of the domains, in the architecture's order; ``["image"]`` if there is one.
+        inputs: what the model is trained on; its ``domains`` are keyed by the user's names.
         classes: names of the classes it was trained on, in the order of the labels.
         step, images_shown: how long it was trained.
         training: the means of losses and scores at the last line of the log, by name.
@@ -63,7 +56,7 @@ class ModelInfo:
     config: dict[str, Any]
     networks: list[str]
     domains: list[str]
-    images: dict[str, ImageFormat]
+    inputs: Inputs
     classes: list[str] = field(default_factory=list)
     step: int = 0
     images_shown: int = 0
@@ -79,7 +72,7 @@ def describe(
     config: RunConfig,
     *,
     networks: list[str],
-    shapes: Mapping[str, tuple[int, int, int]],
+    inputs: Inputs,
     classes: tuple[str, ...] = (),
     step: int = 0,
     images_shown: int = 0,
@@ -87,7 +80,7 @@ def describe(
     grown_to: int | None = None,
     origin: str = "",
 ) -> ModelInfo:
-    """Builds the description of a model; see ``ModelInfo``. ``shapes`` are (C, H, W) of its images, by domain."""
+    """Builds the description of a model; see ``ModelInfo``. Domains of ``inputs`` are keyed by the user's names."""
     values = config.to_dict()
     for section, key in (("data", "source"), ("train", "init_from")):
         if values[section][key] is not None:
@@ -97,8 +90,8 @@ def describe(
         architecture=name,
         config=values,
         networks=networks,
-        domains=list(shapes),
-        images={domain: ImageFormat(*shape) for domain, shape in shapes.items()},
+        domains=list(inputs.domains),
+        inputs=inputs,
         classes=list(classes),
         step=step,
         images_shown=images_shown,
@@ -151,12 +144,25 @@ def read_info(path: Path) -> ModelInfo:
             "pip install --upgrade gancli",
         )
     try:
-        info = TypeAdapter(ModelInfo).validate_json(text, strict=True)
-    except ValidationError as error:
+        if values["format"] == 1:
+            values = _from_format_1(values)
+        # From text again: in JSON a list may stand for a tuple.
+        info = TypeAdapter(ModelInfo).validate_json(json.dumps(values), strict=True)
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise foreign from error
-    if not isinstance(info.config.get("model"), dict) or info.images.keys() != set(info.domains):
+    if not isinstance(info.config.get("model"), dict) or info.inputs.domains.keys() != set(info.domains):
         raise foreign
-    return info
+    domains = {name: info.inputs.domains[name] for name in info.domains}  # JSON's objects are in alphabetical order
+    return replace(info, inputs=replace(info.inputs, domains=domains))
+
+
+def _from_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a file of format 1 as format 2 has them."""
+    images, classes = values["images"], values.get("classes", [])
+    domains = {name: {"shape": [size["channels"], size["height"], size["width"]]} for name, size in images.items()}
+    inputs = {"domains": domains, "labels": "class" if classes else "none", "classes": len(classes) or None}
+    kept = {key: value for key, value in values.items() if key != "images"}
+    return {**kept, "inputs": inputs, "format": FORMAT}
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -183,6 +189,7 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
     import torch
 
     from gancli.config import validate_model
+    from gancli.nn.init import without_weights
     from gancli.registry import load_architecture
 
     info = read_info(path)
@@ -198,7 +205,7 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
             raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
         return model
 
-    with torch.device("meta"):  # no time and memory for weights that the file's will replace
+    with without_weights():
         model = build()
     held = (value for module in model.modules() for value in (*module.__dict__.values(), *module.buffers()))
     if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):

@@ -17,7 +17,16 @@ from collections.abc import Iterator
 
 import torch
 
-from gancli.architectures.base import Architecture, AttentiveTranslator, Batch, LatentModel, Translator
+from gancli.architectures.base import (
+    Architecture,
+    AttentiveTranslator,
+    Batch,
+    LatentModel,
+    StyledTranslator,
+    Translator,
+    Way,
+)
+from gancli.domains import Inputs
 from gancli.schema import ModelConfig, TrainConfig
 from gancli.training.update import Update, make_players
 
@@ -30,13 +39,9 @@ class IncompleteArchitecture(AssertionError):
     """What an architecture lacks, a line each."""
 
 
-def random_batches(architecture: type[Architecture], config: ModelConfig, batch: int = BATCH) -> Iterator[Batch]:
-    """Yields endless batches of noise in the shapes that an architecture takes, from torch's default generator."""
-    needs = architecture.data_needs(config)
-    for _ in itertools.count():
-        images = {name: torch.rand(batch, *shape) * 2 - 1 for name, shape in architecture.input_shapes(config).items()}
-        labels = torch.randint(needs.classes or 2, (batch,)) if needs.labels else None
-        yield Batch(images, labels)
+def random_batches(inputs: Inputs, batch: int = BATCH) -> Iterator[Batch]:
+    """Yields endless batches of noise in the shapes that ``inputs`` declare, from torch's default generator."""
+    return (Batch.random(inputs, batch) for _ in itertools.count())
 
 
 def check_architecture(architecture: type[Architecture], config: ModelConfig | None = None) -> None:
@@ -44,7 +49,8 @@ def check_architecture(architecture: type[Architecture], config: ModelConfig | N
 
     Args:
         architecture: the class.
-        config: an instance of its ``Config``, small enough to step in seconds; its defaults if None.
+        config: an instance of its ``Config``, small enough to step in seconds; its defaults if None. If it leaves the
+            number of classes to the data, there are three.
 
     Raises:
         IncompleteArchitecture: something is missing or wrong; the message lists everything that was found.
@@ -52,6 +58,9 @@ def check_architecture(architecture: type[Architecture], config: ModelConfig | N
     problems = _declared(architecture)
     if not problems:
         config = config if config is not None else architecture.Config()
+        inputs = architecture.inputs(config)
+        if inputs.labels != "none" and inputs.classes is None:
+            config = config.model_copy(update={"classes": 3})
         torch.manual_seed(0)
         model = architecture(config)
         problems = _named_networks(model) or [
@@ -66,7 +75,7 @@ def check_architecture(architecture: type[Architecture], config: ModelConfig | N
 def _declared(architecture: type[Architecture]) -> list[str]:
     problems = [
         f"the class attribute {name} is missing"
-        for name in ("Config", "title", "averaged", "discriminators")
+        for name in ("Config", "title", "players", "averaged")
         if not hasattr(architecture, name)
     ]
     problems += [f"{name} is not implemented" for name in sorted(architecture.__abstractmethods__)]
@@ -78,8 +87,11 @@ def _declared(architecture: type[Architecture]) -> list[str]:
 
 def _named_networks(model: Architecture) -> list[str]:
     networks = {name for name, _ in model.named_children()}
-    named = {f"averaged: {name}": name for name in model.averaged}
-    named |= {f"discriminators: {name}": name for name in model.discriminators}
+    named = {
+        f"{attribute}: {name}": name
+        for attribute in ("averaged", "private", "second_order")
+        for name in getattr(model, attribute)
+    }
     for player, optim in model.optimizers().items():
         named |= {f"optimizers()[{player!r}]: {name}": name for name in optim.nets}
     return [f"{where} is not a network of the model" for where, name in named.items() if name not in networks]
@@ -91,7 +103,7 @@ def _play(model: Architecture, config: ModelConfig, train: TrainConfig, steps: r
     for step in steps:
         torch.manual_seed(step)
         update.begin(step, step * BATCH, 0.0, model.stage)
-        model.training_step(random_batches(type(model), config, BATCH), update)
+        model.training_step(random_batches(model.inputs(config)), update)
     return update
 
 
@@ -134,7 +146,7 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
     for update, played in ((begun, whole), (restarted, resumed)):
         torch.manual_seed(2)
         update.begin(2, 2 * BATCH, 0.0, played.stage)
-        played.training_step(random_batches(type(model), config, BATCH), update)
+        played.training_step(random_batches(model.inputs(config)), update)
     different = [
         name for name, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[name])
     ]
@@ -148,9 +160,26 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
 
 def _samples(model: Architecture, config: ModelConfig) -> list[str]:
     model = copy.deepcopy(model).eval()
-    if isinstance(model, LatentModel):
-        return _decodes(model, config)
-    return _translates(model, config) if isinstance(model, Translator) else []
+    batch = next(random_batches(model.inputs(config), 3))
+    with torch.no_grad():
+        problems = _previews(model, batch)
+        if isinstance(model, LatentModel):
+            problems += _decodes(model, config)
+        if isinstance(model, Translator):
+            problems += _translates(model, config, batch)
+    return problems
+
+
+def _previews(model: Architecture, batch: Batch) -> list[str]:
+    # Models whose preview shows no data must not look at any.
+    shown = batch if model.watches_data else Batch({name: data[:, :0] for name, data in batch.images.items()})
+    groups = model.preview(shown)
+    lengths = [[len(column) for column in group.values()] for group in groups]
+    if not groups or any(max(each) - min(each) > 1 for each in lengths):
+        return ["the columns of preview() are not equally long"]
+    if model.inputs(model.config).paired and not model.paired_loss(batch):
+        return ["paired_loss() says nothing, although it learns from pairs"]
+    return []
 
 
 def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
@@ -164,13 +193,13 @@ def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
         problems.append("resample() does not depend on its arguments alone")
     if near.shape != z.shape:
         problems.append(f"resample() makes {tuple(near.shape)} of latents {tuple(z.shape)}")
-    with torch.no_grad():
-        images = model.decode(z, labels)
-        alone = model.decode(z[:1], None if labels is None else labels[:1])
-    expected = (3, config.channels, config.resolution, config.resolution)
+    images = model.decode(z, labels)
+    alone = model.decode(z[:1], None if labels is None else labels[:1])
+    (domain,) = model.inputs(config).domains.values()
+    expected = (3, *domain.shape)
     if images.shape != expected:
         return [*problems, f"decode() gives {tuple(images.shape)}, but {expected} is expected"]
-    if images.abs().max() > 1:
+    if domain.kind == "image" and images.abs().max() > 1:
         problems.append("decode() leaves [-1, 1]")
     # Batches of other sizes are rounded in another order, which styles and norms can make larger.
     if not torch.allclose(images[:1], alone, atol=1e-4):
@@ -178,36 +207,48 @@ def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
     return problems
 
 
-@torch.no_grad()
-def _translates(model: Translator, config: ModelConfig) -> list[str]:
-    shapes = type(model).input_shapes(config)
+def _translates(model: Translator, config: ModelConfig, batch: Batch) -> list[str]:
+    domains = model.inputs(config).domains
+    unknown = [way for way in model.ways() if not set(way) <= set(domains)]
+    if unknown or not model.ways():
+        return [f"ways() {unknown} do not lead between the domains {', '.join(domains)}" if unknown else "no ways()"]
+    return [problem for way in model.ways() for problem in _goes(model, config, way, batch)]
+
+
+def _goes(model: Translator, config: ModelConfig, way: Way, batch: Batch) -> list[str]:
+    """Translates three images one way, and one of them alone."""
     problems = []
-    if tuple(shapes) != model.domains or not set(model.targets()) <= set(model.domains):
-        return [f"targets() {model.targets()} and input_shapes() {tuple(shapes)} do not agree with {model.domains}"]
-    batch = next(random_batches(type(model), config, 3))
-    for to in model.targets():
-        (source,) = (domain for domain in model.domains if domain != to)
-        given = batch.images[source]
+    named = f"from {way.source} to {way.target}"
+    style = None
+    if isinstance(model, StyledTranslator):
+        style, again = (model.draw_styles(3, way, torch.Generator().manual_seed(0)) for _ in range(2))
+        if not torch.equal(style, again):
+            problems.append(f"draw_styles() {named} does not depend on the generator alone")
+        read = model.read_style(batch.images[way.target], way)
+        if read.shape != style.shape[1:]:
+            problems.append(
+                f"read_style() {named} gives {tuple(read.shape)}, but draw_styles() {tuple(style.shape[1:])}"
+            )
+
+    def translate(n: int) -> torch.Tensor:
         torch.manual_seed(0)
-        images = model.translate(given, to)
-        torch.manual_seed(0)
-        alone = model.translate(given[:1], to)
-        expected = (3, *shapes[to])
-        if images.shape != expected:
-            problems.append(f"translate() to {to} gives {tuple(images.shape)}, but {expected} is expected")
-            continue
-        if images.abs().max() > 1:
-            problems.append(f"translate() to {to} leaves [-1, 1]")
-        if not model.noisy and not torch.allclose(images[:1], alone, atol=1e-5):
-            problems.append(f"the translation of an image to {to} depends on its neighbours in the batch")
-        if isinstance(model, AttentiveTranslator):
-            attended, attention = model.translate_with_attention(given, to)
-            if not torch.allclose(attended, images, atol=1e-5):
-                problems.append(f"translate_with_attention() to {to} translates otherwise than translate()")
-            if attention.ndim != 4 or attention.shape[:2] != (3, 1) or attention.min() < 0:
-                problems.append(f"the attention to {to} is {tuple(attention.shape)}, but [3, 1, h, w] >= 0 is expected")
-    if any(len(set(map(len, group.values()))) != 1 for group in model.preview(batch)):
-        problems.append("the columns of preview() are not equally long")
-    if model.needs.paired and not model.paired_loss(batch):
-        problems.append("paired_loss() says nothing, although it learns from pairs")
+        labels = None if batch.labels is None else batch.labels[:n]
+        return model.translate(
+            batch.images[way.source][:n], way, labels=labels, style=None if style is None else style[:n]
+        )
+
+    images, alone = translate(3), translate(1)
+    expected = (3, *model.inputs(config).domains[way.target].shape)
+    if images.shape != expected:
+        return [*problems, f"translate() {named} gives {tuple(images.shape)}, but {expected} is expected"]
+    if images.abs().max() > 1:
+        problems.append(f"translate() {named} leaves [-1, 1]")
+    if not model.noisy and not torch.allclose(images[:1], alone, atol=1e-5):
+        problems.append(f"translate() {named}: the result depends on its neighbours in the batch")
+    if isinstance(model, AttentiveTranslator):
+        attended, attention = model.translate_with_attention(batch.images[way.source], way)
+        if not torch.allclose(attended, images, atol=1e-5):
+            problems.append(f"translate_with_attention() {named} translates otherwise than translate()")
+        if attention.ndim != 4 or attention.shape[:2] != (3, 1) or attention.min() < 0:
+            problems.append(f"the attention {named} is {tuple(attention.shape)}, but [3, 1, h, w] >= 0 is expected")
     return problems

@@ -71,6 +71,25 @@ class Batch:
                 first += len(self._parts[-1])
         return self._parts
 
+    @staticmethod
+    def random(inputs: Inputs, n: int) -> Batch:
+        """Returns noise in the shapes that ``inputs`` declare, drawn from torch's default generator."""
+        data = {}
+        for name, domain in inputs.domains.items():
+            match domain.kind:
+                case "image":
+                    data[name] = torch.rand(n, *domain.shape) * 2 - 1
+                case "mask":
+                    data[name] = torch.randint(2, (n, *domain.shape))
+                case "points":
+                    data[name] = torch.randn(n, *domain.shape)
+        match inputs.labels:
+            case "class":
+                return Batch(data, torch.randint(inputs.classes or 2, (n,)))
+            case "attributes":
+                return Batch(data, torch.randint(2, (n, inputs.classes or 2)).float())
+        return Batch(data)
+
 
 class Loss(NamedTuple):
     """What a loss function returns.
@@ -134,6 +153,8 @@ class Architecture(nn.Module, ABC):
     private: ClassVar[tuple[str, ...]] = ()
     """Submodules of which each process has its own, such as pools of images. All other buffers are averaged over the
     processes after every step."""
+    watches_data: ClassVar[bool] = True
+    """Whether ``preview`` looks at real data; if not, it gets an empty batch of the right length."""
     second_order: ClassVar[tuple[str, ...]] = ()
     """Networks whose gradients are differentiated again, by a penalty; torch.compile cannot do that, so they stay as
     they are."""
@@ -148,7 +169,7 @@ class Architecture(nn.Module, ABC):
         super().__init__()
         self.config: Any = config
         self.aids = aids if aids is not None else AidsConfig()
-        self.stage = self.stage_at(0)
+        self.stage: Stage | None = None
         """How far the networks have grown; the trainer sets it before every step. None: they do not grow."""
 
     @classmethod
@@ -198,9 +219,15 @@ class Architecture(nn.Module, ABC):
             watched: some real data, the same at every call; no more items than a training step draws.
         """
 
+    def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns 0-d losses against the truth of paired data, by name; empty if there are no pairs."""
+        return {}
+
 
 class LatentModel(Architecture):
     """An architecture that makes images from latent vectors."""
+
+    watches_data = False
 
     @abstractmethod
     def latents(self, n: int, generator: torch.Generator) -> Tensor:
@@ -384,10 +411,6 @@ class Translator(Architecture):
                 [N, K]. Else None.
             style: for a ``StyledTranslator``, [N, *S]; None draws nothing and takes the model's default. Else None.
         """
-
-    def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Returns 0-d losses against the truth of paired images, by name; empty if there are no pairs."""
-        return {}
 
 
 class StyledTranslator(Translator):

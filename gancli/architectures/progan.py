@@ -132,7 +132,8 @@ class EqualizedLinear(nn.Module):
         self, inputs: int, outputs: int, gain: float = sqrt(2), lr_mul: float = 1.0, *, bias: bool = True
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        nn.init.normal_(self.weight, std=1 / lr_mul)
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = gain / sqrt(inputs) * lr_mul
         self.lr_mul = lr_mul

@@ -169,7 +169,7 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.training import distributed
     from gancli.training.length import portions
     from gancli.training.plan import make_plan
-    from gancli.training.session import open_training_source
+    from gancli.training.session import open_training_source, with_classes
 
     if config.train.evaluate is not None:
         from gancli.metrics.evaluation import without_classifier
@@ -177,6 +177,7 @@ def _print_plan(config: RunConfig) -> None:
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
     source = open_training_source(config)
+    config = config.model_copy(update={"model": with_classes(config, source)})
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     epoch = max(len(images) for images in source.domains.values())
     # Each process of torchrun plans for itself: they are not connected.
@@ -185,7 +186,7 @@ def _print_plan(config: RunConfig) -> None:
     memory = plan.memory
     known = memory.activations is not None
     in_memory, in_file = decoded_bytes(
-        source, type(architecture).input_shapes(config.model), config.data, portions(architecture, config.train), world
+        source, architecture.inputs(config.model), config.data, portions(architecture, config.train), world
     )
     decoded = [f"{_mib(in_memory)} MiB in RAM"] if in_memory else []
     decoded += [f"{_mib(in_file)} MiB in a file in {paths.home() / 'cache'}"] if in_file else []
@@ -213,7 +214,7 @@ def _print_plan(config: RunConfig) -> None:
             [
                 "",
                 f"{_mib(memory.weights)} weights, {_mib(memory.gradients)} gradients, "
-                f"{_mib(memory.optimizers)} Adam, {_mib(memory.averages)} averages, "
+                f"{_mib(memory.optimizers)} optimizers, {_mib(memory.averages)} averages, "
                 + (
                     f"{_mib(memory.activations)} activations"
                     if memory.activations is not None

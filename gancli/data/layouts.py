@@ -22,7 +22,7 @@ from gancli.data.source import BadImage, Images, Pixels, Source, domain_names
 from gancli.errors import GancliError
 
 if TYPE_CHECKING:
-    from gancli.architectures.base import DataNeeds
+    from gancli.domains import Inputs
 
 PARTS = {
     "train": ("train", "training"),
@@ -102,7 +102,7 @@ class Layout:
     has_test: bool = False
 
 
-def open_layout(files: Files, location: str, split: str, needs: DataNeeds | None) -> Source:
+def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
@@ -112,7 +112,7 @@ def open_layout(files: Files, location: str, split: str, needs: DataNeeds | None
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    layout = _Finder(files, location, split, needs).find("", names)
+    layout = _Finder(files, location, split, inputs).find("", names)
     digest = hashlib.blake2b(digest_size=16)
     lines = [files.path.resolve(), split, layout.words, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
     for line in lines:
@@ -158,10 +158,10 @@ def _nothing_in(files: Files, location: str) -> GancliError:
 class _Finder:
     """The search below one directory or archive."""
 
-    def __init__(self, files: Files, location: str, split: str, needs: DataNeeds | None) -> None:
+    def __init__(self, files: Files, location: str, split: str, inputs: Inputs | None) -> None:
         self.files, self.location, self.split = files, location, split
-        self.sets = needs.domains if needs is not None else None
-        self.pairs_needed = needs is not None and needs.paired
+        self.sets = len(inputs.domains) if inputs is not None else None
+        self.pairs_needed = inputs is not None and inputs.paired
 
     def find(self, prefix: str, names: list[str]) -> Layout:
         """Recognises what ``names`` are, all of which begin with ``prefix``."""

@@ -30,6 +30,7 @@ from gancli.data.cache import Decoded, Preparation, decode_all
 from gancli.data.sampler import Order, uniform
 from gancli.data.source import BadImage, Images, Pixels, Source, same_proportions
 from gancli.data.threads import in_threads
+from gancli.domains import Inputs
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
 from gancli.seeding import derive
@@ -139,9 +140,7 @@ def _sides(
     return sides
 
 
-def fixed_batch(
-    source: Source, shapes: Mapping[str, tuple[int, int, int]], config: DataConfig, n: int, *, paired: bool
-) -> Batch:
+def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> Batch:
     """Decodes the first images of a source, always the same and as whole as they go into the networks.
 
     Nothing is drawn at random: the images are resized to what the networks take and, where the proportions ask for it,
@@ -160,7 +159,8 @@ def fixed_batch(
     Raises:
         GancliError: no image, or no pair, can be read.
     """
-    paired = paired and source.paired
+    shapes = {name: domain.shape for name, domain in inputs.domains.items()}
+    paired = inputs.paired and source.paired
     whole = config.model_copy(update={"load_size": None, "crop": "center"})
     sides = _sides(source, shapes, config, paired)
     prepare = {name: Preparation.of(shape, whole) for name, shape in shapes.items()}
@@ -341,12 +341,13 @@ def _memory_limit(config: DataConfig, world: int) -> int:
 
 def decoded_bytes(
     source: Source,
-    shapes: Mapping[str, tuple[int, int, int]],
+    inputs: Inputs,
     config: DataConfig,
     portions: Sequence[Portion],
     world: int = 1,
 ) -> tuple[int, int]:
     """Returns how many bytes of decoded images a ``Pipeline`` keeps at least, in memory and in its cache file."""
+    shapes = {name: domain.shape for name, domain in inputs.domains.items()}
     left = _memory_limit(config, world)
     in_memory = in_file = 0
     sizes = [
@@ -395,7 +396,7 @@ class Pipeline:
     def __init__(
         self,
         source: Source,
-        shapes: Mapping[str, tuple[int, int, int]],
+        inputs: Inputs,
         config: DataConfig,
         *,
         portions: Sequence[Portion],
@@ -404,10 +405,10 @@ class Pipeline:
         world: int = 1,
         parts: int = 1,
         workers: int = 0,
-        paired: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        paired = paired and source.paired
+        shapes = {name: domain.shape for name, domain in inputs.domains.items()}
+        paired = inputs.paired and source.paired
         sides = _sides(source, shapes, config, paired)
         for portion in portions:
             share(portion.batch, world, parts)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gancli.errors import GancliError, nearest
 
 if TYPE_CHECKING:
-    from gancli.architectures.base import DataNeeds
+    from gancli.domains import Inputs
 
 NAMES = ("mnist", "fashion-mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn", "stl10", "celeba")
 """torchvision's data sets that a SOURCE can be; ``gancli.data.named`` knows them."""
@@ -85,7 +85,7 @@ def open_source(
     location: str,
     split: str = "train",
     *,
-    needs: DataNeeds | None = None,
+    inputs: Inputs | None = None,
     domains: tuple[str, ...] | None = None,
 ) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
@@ -107,7 +107,7 @@ def open_source(
         GancliError: there is nothing of that name, it holds no images, not that part, cannot be read, or has another
             number of domains than are named.
     """
-    source = _open(location, split, needs)
+    source = _open(location, split, inputs)
     if domains is None:
         return source
     if len(domains) != len(source.domains):
@@ -124,7 +124,7 @@ def open_source(
     )
 
 
-def _open(location: str, split: str, needs: DataNeeds | None) -> Source:
+def _open(location: str, split: str, inputs: Inputs | None) -> Source:
     # Imported here since these modules build on this one, and torchvision's takes seconds.
     from gancli.data.shapes import open_shapes
 
@@ -149,7 +149,7 @@ def _open(location: str, split: str, needs: DataNeeds | None) -> Source:
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
-    return open_layout(files, location, split, needs)
+    return open_layout(files, location, split, inputs)
 
 
 def _open_npz(path: Path, location: str, split: str) -> Source:
@@ -214,23 +214,24 @@ def _unknown(location: str, path: Path) -> GancliError:
     return GancliError(f"{location!r} does not exist", near or f"SOURCE is {KINDS_OF_SOURCE}")
 
 
-def check(source: Source, needs: DataNeeds) -> str | None:
-    """Returns in words why an architecture with these needs cannot train on a source; None if it can."""
-    count, names = len(source.domains), " and ".join(source.domains)
-    if needs.domains == 1 and count > 1:
+def check(source: Source, inputs: Inputs) -> str | None:
+    """Returns in words why an architecture with these inputs cannot train on a source; None if it can."""
+    count, wanted, names = len(source.domains), len(inputs.domains), " and ".join(source.domains)
+    labels = inputs.labels != "none"
+    if wanted == 1 and count > 1:
         reason = "pairs of images" if source.paired else "two domains"
         return f"it needs one set of images, but {source.location} holds {reason}: {names}"
-    if count != needs.domains:
-        return f"it needs {needs.domains} sets of images, but {source.location} holds {count} ({source.layout})"
-    if needs.paired and not source.paired:
+    if count != wanted:
+        return f"it needs {wanted} sets of images, but {source.location} holds {count} ({source.layout})"
+    if inputs.paired and not source.paired:
         return f"it needs pairs of images, but nothing pairs {names} of {source.location} ({source.layout})"
-    if needs.labels and source.labels is None:
+    if labels and source.labels is None:
         return f"it needs a class for every image, but {source.location} has no labels"
-    if needs.labels and source.labels is not None and source.labels.ndim != 1:
+    if labels and source.labels is not None and source.labels.ndim != 1:
         return f"it needs one class for every image, but {source.location} has attributes"
-    if needs.classes is not None and needs.classes != len(source.classes):
+    if inputs.classes is not None and inputs.classes != len(source.classes):
         return (
-            f"it is made for {needs.classes} classes, but {source.location} has {len(source.classes)}: "
+            f"it is made for {inputs.classes} classes, but {source.location} has {len(source.classes)}: "
             f"--set model.classes={len(source.classes)}"
         )
     return None

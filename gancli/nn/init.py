@@ -1,8 +1,14 @@
-"""Initial weights that two papers or more share."""
+"""Initial weights that no paper here invented, and networks without any."""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 def normal_init(network: nn.Module, std: float = 0.02) -> None:
@@ -18,3 +24,32 @@ def normal_init(network: nn.Module, std: float = 0.02) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, std)
             nn.init.zeros_(module.bias)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Skips everything that fills a tensor."""
+
+    FILLING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init" or func in self.FILLING:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Within it, networks are built on the meta device: shapes without memory, for weights that come from a file.
+
+    Initialisers are skipped: on the meta device they have nothing to fill, but take seconds, since there many of
+    torch's functions are Python that imports torch's compiler first.
+    """
+    with torch.device("meta"), _NothingDrawn():
+        yield

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gancli.architectures.base import Architecture
+from gancli.nn.norm import spectral_norms
 from gancli.schema import AveragingConfig
 
 
 class Averaging:
-    """Keeps an average beside each network that the architecture names in ``averaged``; buffers are averaged too."""
+    """Keeps an average beside each network that the architecture names in ``averaged``; buffers are averaged too.
 
-    def __init__(self, architecture: Architecture, config: AveragingConfig) -> None:
-        self.config = config
+    The vectors of a power iteration are the exception: an average of unit vectors is none. They are those of the
+    network, from which ``Architecture.settle`` finds the averaged weight's.
+
+    Args:
+        architecture: its networks are followed.
+        config: None: no averages are kept, and the networks themselves stand in for them.
+    """
+
+    def __init__(self, architecture: Architecture, config: AveragingConfig | None) -> None:
+        self.config = config if config is not None else AveragingConfig()
         self._decay = 0.0
         self.architecture = architecture
         self.models = {
@@ -25,8 +37,15 @@ class Averaging:
                 multi_avg_fn=lambda old, new, count: get_ema_multi_avg_fn(self._decay)(old, new, count),
                 use_buffers=True,
             ).requires_grad_(False)
-            for name in architecture.averaged
+            for name in (architecture.averaged if config is not None else ())
         }
+        self._norms = [
+            (average, own)
+            for name, model in self.models.items()
+            for (average, _), (own, _) in zip(
+                spectral_norms(model.module), spectral_norms(architecture.get_submodule(name)), strict=True
+            )
+        ]
 
     def update(self, step: int, images: int) -> None:
         """Takes the weights after training step ``step`` (counted from 1), of ``images``, into the average."""
@@ -35,10 +54,12 @@ class Averaging:
             if step <= self.config.start:
                 model.n_averaged.zero_()  # makes the update below a plain copy; the counter lies on the CPU
             model.update_parameters(self.architecture.get_submodule(name))
+        for average, own in self._norms:
+            average.load_state_dict(own.state_dict())
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Puts the averages in their networks' places for as long as the context lasts."""
+        """Puts the averages in their networks' places while the context lasts."""
         networks = {name: self.architecture.get_submodule(name) for name in self.models}
         for name, model in self.models.items():
             setattr(self.architecture, name, model.module)
@@ -48,10 +69,37 @@ class Averaging:
             for name, network in networks.items():
                 setattr(self.architecture, name, network)
 
-    def counts(self) -> dict[str, int]:
-        """Returns how many updates each average has seen, for the checkpoint; the averages lie in the model file."""
-        return {name: int(model.n_averaged) for name, model in self.models.items()}
+    def state(self) -> dict[str, Any]:
+        """Returns how many updates each average has seen; the averages themselves are in the model file."""
+        return {"averaged": {name: int(model.n_averaged) for name, model in self.models.items()}}
 
-    def load_counts(self, counts: dict[str, int]) -> None:
-        for name, model in self.models.items():
-            model.n_averaged.fill_(counts[name])
+    def load(self, values: Mapping[str, Any]) -> None:
+        for name, count in values["averaged"].items():
+            if name in self.models:
+                self.models[name].n_averaged.fill_(count)
+
+
+@contextmanager
+def settled(architecture: Architecture, averaging: Averaging) -> Iterator[dict[str, Tensor]]:
+    """Within it, the networks that sampling uses are as a model file holds them: averaged, and settled.
+
+    Yields what settling has changed, as it was before, by name in ``state_dict()``. Afterwards it is so again.
+    """
+    with averaging.applied():
+        networks = {name: architecture.get_submodule(name) for name in architecture.averaged}
+        if type(architecture).settle is Architecture.settle and not any(map(spectral_norms, networks.values())):
+            yield {}
+            return
+        state = {
+            f"{name}.{key}": tensor
+            for name, network in networks.items()
+            for key, tensor in network.state_dict().items()
+        }
+        before = {name: tensor.clone() for name, tensor in state.items()}
+        architecture.settle()
+        changed = {name: before[name] for name, tensor in state.items() if not torch.equal(tensor, before[name])}
+        try:
+            yield changed
+        finally:
+            for name, tensor in changed.items():
+                state[name].copy_(tensor)

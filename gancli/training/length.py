@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from gancli.architectures.base import Architecture
 from gancli.data.pipeline import Portion
 from gancli.schema import TrainConfig, at_resolution
+from gancli.training.schedules import at_stage
 
 FOREVER = 2**53
 """Images that no run shows."""
@@ -33,49 +34,61 @@ def finished_fraction(config: TrainConfig, epoch: int, *, step: int, images_show
 
 def portions(architecture: Architecture, config: TrainConfig) -> list[Portion]:
     """Returns what a run draws when: a portion for every resolution that the networks grow through, at least one."""
+    grown = architecture.stage_at(FOREVER)
+    if grown is None:
+        return [Portion(0, at_stage(config.batch, None))]
 
     def resolution(images_shown: int) -> int:
-        return architecture.stage_at(images_shown).resolution
+        stage = architecture.stage_at(images_shown)
+        assert stage is not None
+        return stage.resolution
 
-    found, start, full = [], 0, resolution(FOREVER)
+    found, start = [], 0
     while True:
         here = resolution(start)
-        found.append(Portion(start, at_resolution(config.batch, here), full // here))
-        if here == full:
+        found.append(Portion(start, at_resolution(config.batch, here), grown.resolution // here))
+        if here == grown.resolution:
             return found
         start = bisect.bisect_right(range(FOREVER), here, lo=start, key=resolution)
 
 
 def estimated_steps(
-    config: TrainConfig, epoch: int, portions: Sequence[Portion], step: int = 0, images_shown: int = 0
+    config: TrainConfig, epoch: int, portions: Sequence[Portion], draws: int = 1, step: int = 0, images_shown: int = 0
 ) -> int:
-    """Returns the length of a run in steps, if each step draws one batch from now on.
+    """Returns the length of a run in steps.
 
     Args:
         config, epoch, portions: of the run, its data and what it draws.
+        draws: batches that a step draws (``Architecture.draws``).
         step: steps that it has finished already, with other batches perhaps.
         images_shown: real images that they drew.
     """
     if config.steps is not None:
         return config.steps
     images = math.ceil(_total_images(config, epoch) or 0)
-    return _steps_and_images(portions, step, images_shown, images=images)[0]
+    return _steps_and_images(portions, draws, step, images_shown, images=images)[0]
 
 
-def estimated_images(config: TrainConfig, epoch: int, portions: Sequence[Portion]) -> int:
-    """Returns the length of a run in real images, if each step draws one batch."""
+def estimated_images(config: TrainConfig, epoch: int, portions: Sequence[Portion], draws: int = 1) -> int:
+    """Returns the length of a run in real images; for ``draws`` see ``estimated_steps``."""
     images = _total_images(config, epoch)
-    return math.ceil(images) if images is not None else _steps_and_images(portions, 0, 0, steps=config.steps)[1]
+    return math.ceil(images) if images is not None else _steps_and_images(portions, draws, 0, 0, steps=config.steps)[1]
 
 
 def _steps_and_images(
-    portions: Sequence[Portion], step: int, shown: int, *, steps: int | None = None, images: int | None = None
+    portions: Sequence[Portion],
+    draws: int,
+    step: int,
+    shown: int,
+    *,
+    steps: int | None = None,
+    images: int | None = None,
 ) -> tuple[int, int]:
     """Counts on to the end of a run, which is after ``steps`` steps or at the first one to reach ``images``."""
     for here, after in zip(portions, [*portions[1:], None], strict=True):
         end = FOREVER if after is None else after.start
         end = end if images is None else min(end, images)
-        more = max(0, math.ceil((end - shown) / here.batch))
+        more = max(0, math.ceil((end - shown) / (draws * here.batch)))
         more = more if steps is None else min(more, steps - step)
-        step, shown = step + more, shown + more * here.batch
+        step, shown = step + more, shown + more * draws * here.batch
     return step, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,8 +49,8 @@ class Plan:
 def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: int = 1) -> Plan:
     """Plans a run over data of ``epoch`` images."""
     drawn = portions(architecture, config.train)
-    steps = estimated_steps(config.train, epoch, drawn)
-    images = estimated_images(config.train, epoch, drawn)
+    steps = estimated_steps(config.train, epoch, drawn, architecture.draws)
+    images = estimated_images(config.train, epoch, drawn, architecture.draws)
     # Growing networks need the most memory where a step shows the most pixels, which depends on the batches.
     reached = [portion for portion in drawn if portion.start < images]
     largest = max(reached, key=lambda portion: portion.batch / portion.reduction**2)
@@ -71,7 +71,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
 
     Activations are the tensors that autograd keeps for the backward pass, counted once per storage, at their highest.
     """
-    # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers. So would turns with bounds.
+    # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers, as would turns with bounds.
     precision = "fp32" if config.train.precision == "fp32" else "bf16"
     train = config.train.model_copy(update={"precision": precision, "turns": {}})
     batch = share(portion.batch, world, train.accumulate)
@@ -81,24 +81,23 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         fake.stage = fake.stage_at(portion.start)
         players = make_players(fake, train, device)
         kept = _Kept(fake.state_dict().values())
-        labels = torch.zeros(batch, dtype=torch.int64) if fake.data_needs(config.model).labels else None
-        images = {
-            name: torch.empty(batch, channels, height // portion.reduction, width // portion.reduction)
-            for name, (channels, height, width) in type(fake).input_shapes(config.model).items()
-        }
-        batches = (Batch(images, labels) for _ in itertools.count())
+        inputs = fake.inputs(config.model)
+        domains = {name: domain.reduced(portion.reduction) for name, domain in inputs.domains.items()}
+        one = Batch.random(replace(inputs, domains=domains), batch)
+        batches = (Batch(one.images, one.labels) for _ in itertools.count())
         known = True
         try:
             with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
                 fake.training_step(batches, Update(players, train, device))
         except (DataDependentOutputException, DynamicOutputShapeException):
             known = False
+        moments = _bytes(tensor for player in players.values() for tensor in _state_of(player.optimizer))
     moved = [_bytes(player.parameters.values()) for player in players.values()]
     averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
     return Memory(
         weights=_bytes(fake.state_dict().values()),
         gradients=sum(moved),  # a player's gradients live until its next turn
-        optimizers=2 * sum(moved),
+        optimizers=moments,
         averages=sum(averages) if train.average is not None else 0,
         activations=kept.peak if known else None,
     )
@@ -143,6 +142,10 @@ class _Held:
 def _storage(tensor: Tensor) -> Any:
     # Fake tensors have no addresses; the storage object itself tells them apart.
     return tensor.untyped_storage()._cdata
+
+
+def _state_of(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
+    return (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture, Batch, Translator
+from gancli.architectures.base import Architecture, Batch
 from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, absolute, check, open_source
@@ -20,12 +20,13 @@ from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.registry import load_architecture
-from gancli.schema import RunConfig, TrainConfig
+from gancli.schema import ModelConfig, RunConfig, TrainConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_steps, portions
 from gancli.training.rundir import RunDirectory
-from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched, mismatches
+from gancli.training.state import mismatches
+from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
 from gancli.training.update import network_names
 
 BAD_SHOWN = 10
@@ -60,7 +61,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     source = open_training_source(config)
     # A run may be resumed from another directory.
     data = config.data.model_copy(update={"source": absolute(source.location)})
-    config = config.model_copy(update={"data": data})
+    config = config.model_copy(update={"data": data, "model": with_classes(config, source)})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
     _check_train(architecture, config.train)
@@ -71,7 +72,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     with progress(f"reading {source.location}") if leader else nullcontext() as bar:
         pipeline = Pipeline(
             source,
-            type(architecture).input_shapes(config.model),
+            architecture.inputs(config.model),
             config.data,
             portions=portions(architecture, config.train),
             parts=config.train.accumulate,
@@ -79,10 +80,9 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
             rank=distributed.rank(),
             world=distributed.world_size(),
             workers=workers,
-            paired=architecture.needs.paired,
             progress=bar.update if bar is not None else None,
         )
-        watched = _watch(architecture, source, config) if leader and isinstance(architecture, Translator) else None
+        watched = _watch(architecture, source, config) if leader else None
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
@@ -103,9 +103,9 @@ def open_training_source(config: RunConfig) -> Source:
     """
     if config.data.source is None:
         raise GancliError("there are no data to train on", "--data shapes, or --data FOLDER with your images")
-    needs = load_architecture(config.architecture).data_needs(config.model)
-    source = open_source(config.data.source, config.data.split, needs=needs, domains=config.data.domains)
-    reason = check(source, needs)
+    inputs = load_architecture(config.architecture).inputs(config.model)
+    source = open_source(config.data.source, config.data.split, inputs=inputs, domains=config.data.domains)
+    reason = check(source, inputs)
     if reason is not None:
         raise GancliError(f"{config.architecture} cannot train on {source.location}: {reason}")
     if distributed.rank() == 0:
@@ -114,39 +114,45 @@ def open_training_source(config: RunConfig) -> Source:
     return source
 
 
-def _watch(architecture: Translator, source: Source, config: RunConfig) -> Watched:
-    """Returns the images on which a translator is watched: of the test part, where the data have one."""
-    needs, data = architecture.needs, config.data
-    shapes = type(architecture).input_shapes(config.model)
+def with_classes(config: RunConfig, source: Source) -> ModelConfig:
+    """Returns the model section with the number of classes that the data have, if it leaves that to them."""
+    inputs = load_architecture(config.architecture).inputs(config.model)
+    if inputs.labels == "none" or inputs.classes is not None:
+        return config.model
+    return config.model.model_copy(update={"classes": len(source.classes)})
 
-    def first(part: Source, n: int) -> Batch:
-        return fixed_batch(part, shapes, data, n, paired=needs.paired)
 
+def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Watched:
+    """Returns the data on which a model is watched: of the test part, if the data have one."""
+    inputs, data, n = architecture.inputs(config.model), config.data, config.train.samples
+    if not architecture.watches_data:
+        return Watched(Batch({name: torch.empty(n, 0) for name in inputs.domains}))
     if source.has_test:
         try:
-            test = open_source(source.location, "test", needs=needs, domains=data.domains)
-            reason = check(test, needs)
+            test = open_source(source.location, "test", inputs=inputs, domains=data.domains)
+            reason = check(test, inputs)
             if reason is not None:
                 raise GancliError(reason)
-            return Watched(first(test, config.train.samples), first(test, TESTED) if needs.paired else None)
+            tested = fixed_batch(test, inputs, data, TESTED) if inputs.paired else None
+            return Watched(fixed_batch(test, inputs, data, n), tested)
         except GancliError as error:
-            warn(f"the test part cannot be used, so that samples show images of the train part: {error.message}")
-    return Watched(first(source, config.train.samples), None)
+            warn(f"the test part cannot be used, so samples show the train part: {error.message}")
+    return Watched(fixed_batch(source, inputs, data, n))
 
 
 def _check_train(architecture: Architecture, train: TrainConfig) -> None:
-    aids = [name for name in ("label_smoothing", "label_flip") if getattr(train.aids, name)]
-    if aids and not architecture.uses_targets:
-        raise GancliError(
-            f"train.aids.{aids[0]} changes the targets of a loss, but the losses of this architecture have none",
-            f"--set train.aids.{aids[0]}=0",
-        )
     players = architecture.optimizers()
     unknown = [name for name in train.turns if name not in players]
     if unknown:
         raise GancliError(
             f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
             f"for instance --set train.turns.{next(iter(players))}.every=2",
+        )
+    tables = [f"model.optimizers.{name}.lr" for name, optim in players.items() if isinstance(optim.rule.lr, dict)]
+    tables += ["train.batch"] if isinstance(train.batch, dict) else []
+    if tables and architecture.stage_at(0) is None:
+        raise GancliError(
+            f"{tables[0]} is a table by resolution, but these networks do not grow", f"--set {tables[0]}=NUMBER"
         )
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')
@@ -171,19 +177,22 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
             session.architecture, session.config, session.pipeline, session.device, session.watched, session.evaluator
         )
         restore(trainer, run, leader=leader)
-        train = session.config.train
-        if train.steps is not None and train.steps < trainer.step:
-            raise GancliError(f"{run.path} has {trainer.step:,} steps already, so it cannot end after {train.steps:,}")
-        if train.kimg is not None and train.kimg * 1000 + max(train.batches()) <= trainer.images_shown:
-            shown = trainer.images_shown / 1000
-            raise GancliError(f"{run.path} has shown {shown:g} kimg already, so it cannot end after {train.kimg:g}")
+        train, progress = session.config.train, trainer.progress
+        if train.steps is not None and train.steps < progress.step:
+            raise GancliError(f"{run.path} already has {progress.step:,} steps, so it cannot end after {train.steps:,}")
+        most = max(train.batches()) * session.architecture.draws
+        if train.kimg is not None and train.kimg * 1000 + most <= progress.images_shown:
+            shown = progress.images_shown / 1000
+            raise GancliError(f"{run.path} has already shown {shown:g} kimg, so it cannot end after {train.kimg:g}")
         if leader:
             run.save_config(session.config)
         if trainer.fraction() >= 1:
             if leader:
-                longer = f"--steps {2 * trainer.step}" if train.kimg is None else f"--set train.kimg={2 * train.kimg:g}"
+                longer = (
+                    f"--steps {2 * progress.step}" if train.kimg is None else f"--set train.kimg={2 * train.kimg:g}"
+                )
                 note(f"{run.path} is finished; make it longer: gancli resume {quoted} {longer}")
-            return Outcome(trainer.step, None)
+            return Outcome(progress.step, None)
         with (
             TrainingDisplay(
                 title=run.path.name,
@@ -191,10 +200,11 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
                     train,
                     session.pipeline.length,
                     portions(session.architecture, train),
-                    trainer.step,
-                    trainer.images_shown,
+                    session.architecture.draws,
+                    progress.step,
+                    progress.images_shown,
                 ),
-                start_step=trainer.step,
+                start_step=progress.step,
             )
             if leader
             else nullcontext() as display
@@ -235,7 +245,7 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
         images = trainer.load(files)
         if leader:
             for text in damaged:
-                warn(f"{text}; the run goes on from step {trainer.step}")
+                warn(f"{text}; the run goes on from step {trainer.progress.step}")
             if images != trainer.pipeline.length:
                 warn(
                     f"the data have changed: {trainer.pipeline.length:,} images now, {images:,} before; "
@@ -246,9 +256,9 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
         checkpoint.clean(run.checkpoints)
         checkpoint.clean(run.path)
         for step in checkpoint.steps(run.checkpoints):
-            if step > trainer.step:
+            if step > trainer.progress.step:
                 checkpoint.set_aside(run.checkpoints / str(step))
-        run.cut_log(trainer.step)
+        run.cut_log(trainer.progress.step)
         if files:
             replace_file(run.model, files[modelfile.IN_RUN])
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
 from gancli.nn.stage import Stage
-from gancli.schema import LearningRate, TrainConfig, TurnConfig, at_resolution
+from gancli.schema import LearningRate, OptimizerConfig, TrainConfig, TurnConfig
 from gancli.training import distributed
 from gancli.training.meter import Meter
-from gancli.training.schedules import lr_factor
+from gancli.training.schedules import at_stage, lr_factor
 
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -28,6 +29,7 @@ class Player:
         optimizer: over exactly these parameters, in this order.
         scaler: keeps fp16 gradients in range; each player has its own, so that one's overflow spares the other.
         lr: learning rate before the schedule, or by resolution.
+        turn: when the player rests.
         loss: the last measured total, kept on its device for ``turn``.
     """
 
@@ -46,8 +48,27 @@ def network_names(architecture: Architecture) -> list[str]:
     return [name for name, _ in architecture.named_children() if name in moved]
 
 
+RULES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+FUSED = ("adam", "sgd")
+"""Those with one kernel for all weights on a CPU and on CUDA, which with a scaler needs no host sync."""
+
+
+def make_optimizer(
+    rule: OptimizerConfig, parameters: Iterable[nn.Parameter], stage: Stage | None, device: torch.device
+) -> torch.optim.Optimizer:
+    """Returns torch's optimizer of a rule, whose keys are its options."""
+    options = rule.model_dump(exclude={"kind", "lr"})
+    if rule.kind in FUSED:
+        options["fused"] = device.type in ("cpu", "cuda")
+    return RULES[rule.kind](parameters, lr=at_stage(rule.lr, stage), **options)
+
+
 def make_players(architecture: Architecture, config: TrainConfig, device: torch.device) -> dict[str, Player]:
-    """Builds each player's optimizer from what the architecture says of it; all weights are frozen until a move."""
+    """Builds each player's optimizer as the architecture declares it; all weights are frozen except during a move."""
     architecture.requires_grad_(False)
     players = {}
     for name, optim in architecture.optimizers().items():
@@ -59,16 +80,9 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
         players[name] = Player(
             networks=[architecture.get_submodule(net) for net in optim.nets],
             parameters=parameters,
-            optimizer=torch.optim.Adam(
-                parameters.values(),
-                lr=at_resolution(optim.adam.lr, architecture.stage.resolution),
-                betas=optim.adam.betas,
-                eps=optim.adam.eps,
-                weight_decay=optim.adam.weight_decay,
-                fused=device.type in ("cpu", "cuda"),  # one kernel, and with a scaler no host sync
-            ),
+            optimizer=make_optimizer(optim.rule, parameters.values(), architecture.stage, device),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
-            lr=optim.adam.lr,
+            lr=optim.rule.lr,
             turn=config.turns.get(name, TurnConfig()),
         )
     return players
@@ -90,19 +104,18 @@ class Update:
         self.meter = Meter(device)
         self.step = 0
         self.images_shown = 0
-        self._thawed: str | None = ""  # no player, but not none of them either: all weights are as they were made
 
-    def begin(self, step: int, images_shown: int, fraction: float, stage: Stage) -> None:
-        """Prepares one training step at a ``stage`` of growth; ``fraction`` of the run lies before it."""
+    def begin(self, step: int, images_shown: int, fraction: float, stage: Stage | None) -> None:
+        """Prepares one training step at a ``stage`` of growth; ``fraction`` of the run is finished."""
         self.step = step
         self.images_shown = images_shown
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
-                group["lr"] = at_resolution(player.lr, stage.resolution) * factor
+                group["lr"] = at_stage(player.lr, stage) * factor
 
     def restart(self) -> None:
-        """Lets every optimizer forget what it knows of its parameters."""
+        """Lets every optimizer forget its moments."""
         for player in self.players.values():
             player.optimizer.state.clear()
 
@@ -115,12 +128,11 @@ class Update:
         if self._rests(mover):
             # The loss is measured all the same: it decides when the player returns, and may stash what others need.
             # All networks are frozen, but gradients by images stay possible: penalties are made of them.
-            self._thaw(None)
             self._losses(player, loss_function, batch, record, learn=False)
             return
-        self._thaw(player)
         mover.optimizer.zero_grad(set_to_none=True)
-        self._losses(player, loss_function, batch, record, learn=True)
+        with _thawed(mover):
+            self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
         if self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
@@ -129,10 +141,10 @@ class Update:
         mover.scaler.update()
 
     def forward(self, player: str, function: Callable[[Batch], None], batch: Batch) -> None:
-        self._thaw(player)
-        for part in batch.split(self.config.accumulate):
-            with self._autocast():
-                function(part)
+        with _thawed(self.players[player]):
+            for part in batch.split(self.config.accumulate):
+                with self._autocast():
+                    function(part)
 
     def _losses(
         self, player: str, loss_function: LossFunction, batch: Batch, record: str | None, *, learn: bool
@@ -162,14 +174,55 @@ class Update:
         loss = float(player.loss)  # a host sync, only for those who ask for bounds
         return (turn.above is not None and loss <= turn.above) or (turn.below is not None and loss >= turn.below)
 
-    def _thaw(self, player: str | None) -> None:
-        if self._thawed != player:
-            for name, other in self.players.items():
-                for network in other.networks:
-                    network.requires_grad_(name == player)
-            self._thawed = player
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps beside the ``moments``, as JSON has it."""
+        return {
+            "meter": self.meter.state(),
+            "scalers": {name: player.scaler.state_dict() for name, player in self.players.items()},
+            "losses": {name: float(player.loss) for name, player in self.players.items() if player.loss is not None},
+        }
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        self.meter.load(values["meter"])
+        for name, player in self.players.items():
+            if values["scalers"][name] and player.scaler.is_enabled():
+                player.scaler.load_state_dict(values["scalers"][name])
+            if name in values["losses"]:
+                player.loss = torch.tensor(values["losses"][name], device=self.device)
+
+    def moments(self) -> dict[str, Tensor]:
+        """Returns what the optimizers know of their parameters, by ``player/parameter/key``."""
+        return {
+            f"{name}/{parameter_name}/{key}": tensor
+            for name, player in self.players.items()
+            for parameter_name, parameter in player.parameters.items()
+            for key, tensor in player.optimizer.state.get(parameter, {}).items()
+            if tensor is not None  # SGD without momentum
+        }
+
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Gives the optimizers back what ``moments`` returned."""
+        for path, value in moments.items():
+            name, parameter_name, key = path.split("/")
+            player = self.players[name]
+            parameter = player.parameters[parameter_name]
+            # The fused kernels walk moments and weights side by side, so their strides must agree.
+            like = parameter if value.shape == parameter.shape else torch.empty((), device=self.device)
+            player.optimizer.state[parameter][key] = torch.empty_like(like, requires_grad=False).copy_(value)
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
         with torch.autocast(self.device.type, AUTOCAST[self.config.precision], enabled=self.config.precision != "fp32"):
             yield
+
+
+@contextmanager
+def _thawed(player: Player) -> Iterator[None]:
+    """Within it, the networks of a player learn; outside of it no network does."""
+    for network in player.networks:
+        network.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for network in player.networks:
+            network.requires_grad_(False)

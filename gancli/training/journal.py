@@ -1,0 +1,145 @@
+"""What a run writes for people: the log, sample grids, TensorBoard events, the best checkpoint, and the live display.
+
+Only the first of several processes keeps a journal. It is given values and asks nothing back.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gancli.console import TrainingDisplay
+from gancli.files import replace_file
+from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
+from gancli.training import checkpoint
+from gancli.training.rundir import RunDirectory
+
+
+class Clock:
+    """Measures training time without the pauses for samples and checkpoints."""
+
+    def __init__(self, images: int, fraction: float) -> None:
+        self.images = images
+        self.begun = self.lap_begun = time.perf_counter()
+        self.fraction = fraction
+
+    def lap(self, images: int, fraction: float) -> tuple[int, float, float]:
+        """Returns the images and seconds since the last lap, and the seconds that remain at the pace so far."""
+        now = time.perf_counter()
+        shown, self.images = images - self.images, images
+        seconds, self.lap_begun = now - self.lap_begun, now
+        done = fraction - self.fraction
+        return shown, seconds, (now - self.begun) / done * (1 - fraction) if done > 0 else 0.0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.lap_begun += time.perf_counter() - begun
+
+
+class Journal:
+    """Writes into a run directory, and shows on a display what it writes.
+
+    Args:
+        run: the run directory.
+        display: shows the run in the terminal.
+        events: TensorBoard's writer, or None.
+    """
+
+    def __init__(self, run: RunDirectory, display: TrainingDisplay, events: Any) -> None:
+        self.run, self.display, self.events = run, display, events
+
+    def log(self, record: Mapping[str, Any], curves: Sequence[str]) -> None:
+        """Writes a line of the log; ``curves`` are the names that TensorBoard draws."""
+        self.run.append_log(record)
+        self.display.record(record)
+        self._draw(int(record["step"]), {name: record[name] for name in curves})
+
+    def samples(
+        self, step: int, preview: Sequence[Mapping[str, Tensor]], measured: Mapping[str, float], *, final: bool
+    ) -> None:
+        """Writes a sample grid, and the losses that were measured beside it."""
+        self.run.samples.mkdir(exist_ok=True)
+        path = self.run.sample_path(step)
+        replace_file(path, encode(lay_out(preview)))
+        if measured:
+            self.run.append_log({"step": step, **measured})
+            values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+            self.display.message(f"step {step}: {values}")
+            self._draw(step, measured)
+        if final:
+            self.display.message(f"samples {path}")
+
+    def evaluation(
+        self, step: int, values: Mapping[str, float], better: str, files: Callable[[], Mapping[str, bytes]]
+    ) -> None:
+        """Writes what was measured, and keeps the checkpoint if its first value is the best so far.
+
+        Args:
+            step: training steps finished.
+            values: by name.
+            better: ``"lower"`` or ``"higher"``; empty: no checkpoint is kept.
+            files: returns the content of the checkpoint.
+        """
+        first = next(iter(values))
+        sign = {"lower": -1, "higher": 1}.get(better)
+        before = [float(record[first]) for record in self.run.read_log() if first in record]
+        self.run.append_log({"step": step, **values})
+        self.display.record({"step": step, **values})
+        self._draw(step, values)
+        if sign is not None and all(sign * values[first] > sign * value for value in before):
+            checkpoint.write_directory(self.run.best, files())
+
+    def _draw(self, step: int, values: Mapping[str, float]) -> None:
+        if self.events is not None:
+            for name, value in values.items():
+                self.events.add_scalar(name, value, step)
+
+
+def lay_out(preview: Sequence[Mapping[str, Tensor]]) -> NDArray[np.uint8]:
+    """Lays out what ``Architecture.preview`` returned, uint8 [H, W, C]: groups side by side."""
+    pictures = []
+    for group in preview:
+        columns = [to_pixels(images) for images in group.values()]
+        if len(columns) == 1:
+            pictures.append(grid(columns[0], columns_for(len(columns[0]))))
+            continue
+        if len({column.shape[-1] for column in columns}) > 1:
+            columns = [as_rgb(column) for column in columns]
+        # Row by row. The first columns may have one image more than the last ones.
+        rows = [column[row] for row in range(max(map(len, columns))) for column in columns if row < len(column)]
+        pictures.append(grid(np.stack(rows), len(columns)))
+    if len(pictures) == 1:
+        return pictures[0]
+    return grid(np.stack([as_rgb(picture[None])[0] for picture in pictures]), len(pictures), gap=8)
+
+
+@contextmanager
+def tensorboard(run: RunDirectory, step: int, *, wanted: bool) -> Iterator[Any]:
+    """Yields TensorBoard's writer, or None if it is not ``wanted``."""
+    if not wanted:
+        yield None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    # Events after the checkpoint are hidden: the resumed run writes them again.
+    with SummaryWriter(run.tensorboard, purge_step=step + 1) as events:
+        yield events
+
+
+def peak_memory(device: torch.device) -> int:
+    """Returns the most memory used so far in bytes: of the GPU's allocator, or of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

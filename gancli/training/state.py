@@ -1,0 +1,198 @@
+"""What changes while a run trains, declared once: saved, loaded and compared from the same declaration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gancli import modelfile
+from gancli.architectures.base import Architecture
+from gancli.domains import Inputs
+from gancli.errors import GancliError
+from gancli.schema import RunConfig
+from gancli.training import distributed
+from gancli.training.averaging import Averaging, settled
+from gancli.training.update import Update, network_names
+
+VALUES = "state.json"
+OPTIMIZERS = "optimizers.safetensors"
+REST = "rest.safetensors"  # what the model file lacks: weights behind averages, buffers outside of the networks
+REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process but the first
+UNSETTLED = "unsettled/"  # in REST: what a buffer of the model file was before it was settled
+
+
+class Part(Protocol):
+    """Something that changes: its values are plain JSON under keys of its own."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, values: Mapping[str, Any]) -> None: ...
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        images: usable images in the data.
+        domains: the user's names of the domains.
+        step: training steps finished.
+        images_shown: real images drawn, over all ranks.
+        last_losses: losses and scores of the last line of the log.
+    """
+
+    images: int
+    domains: list[str]
+    step: int = 0
+    images_shown: int = 0
+    last_losses: dict[str, float] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        for each in fields(self):
+            setattr(self, each.name, values.get(each.name, getattr(self, each.name)))
+
+
+class RunState:
+    """Everything that ``checkpoints/<step>/`` holds, and its way there and back.
+
+    Whatever else a run depends on derives from its configuration and from ``progress``.
+
+    Args:
+        config: of the run.
+        architecture: its networks and buffers are tensors of the state.
+        update: its players' optimizers are, too.
+        averaging: moving averages.
+        progress: how far the run has come.
+        classes: names of the classes of the data.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        architecture: Architecture,
+        update: Update,
+        averaging: Averaging,
+        progress: Progress,
+        classes: tuple[str, ...],
+    ) -> None:
+        self.config, self.architecture, self.classes = config, architecture, classes
+        self.update, self.averaging, self.progress = update, averaging, progress
+        self.networks = network_names(architecture)
+        self.parts: list[Part] = [progress, update, averaging]
+
+    def files(self) -> dict[str, bytes]:
+        """Returns the content of a checkpoint, by file name: everything that ``load`` needs."""
+        raw = self.architecture.state_dict()
+        with settled(self.architecture, self.averaging) as unsettled:
+            held = self.architecture.state_dict()
+            model = {name: tensor for name, tensor in held.items() if _head(name) in self.networks}
+            model_file = modelfile.to_bytes(self._info(), model)
+        averaged = self.averaging.models
+        rest = {name: tensor for name, tensor in raw.items() if name not in model or _head(name) in averaged}
+        rest |= {UNSETTLED + name: tensor for name, tensor in unsettled.items()}
+        values = {key: value for part in self.parts for key, value in part.state().items()}
+        return {
+            modelfile.IN_RUN: model_file,
+            REST: to_bytes(rest),
+            OPTIMIZERS: to_bytes(self.update.moments()),
+            VALUES: (json.dumps(values, indent=1) + "\n").encode(),
+        }
+
+    def private(self) -> bytes:
+        """Returns what each process has of its own: the state of ``private`` submodules."""
+        private = self.architecture.private
+        return to_bytes(
+            {name: tensor for name, tensor in self.architecture.state_dict().items() if _head(name) in private}
+        )
+
+    def load(self, files: Mapping[str, bytes]) -> None:
+        """Takes back what ``files`` returned; the next step is then the one that would have followed.
+
+        Raises:
+            GancliError: the weights are those of other networks.
+        """
+        values = json.loads(files[VALUES])
+        model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
+        unsettled = {name: rest.pop(name) for name in list(rest) if name.startswith(UNSETTLED)}
+        wrong = mismatches(self.architecture.state_dict(), model | rest, whole=True)
+        if wrong:
+            raise GancliError(
+                f"the checkpoint does not fit the configuration of the run:\n{wrong}",
+                "to change the networks, start a new run: gancli train --config FILE --init-from MODEL",
+            )
+        model |= {name.removeprefix(UNSETTLED): tensor for name, tensor in unsettled.items()}
+        with self.averaging.applied():
+            self.architecture.load_state_dict(model, strict=False)
+        self.architecture.load_state_dict(model | rest)
+        own = files.get(REST_OF_RANK.format(distributed.rank()))
+        if own is not None:
+            self.architecture.load_state_dict(safetensors.torch.load(own), strict=False)
+        self.update.load_moments(safetensors.torch.load(files[OPTIMIZERS]))
+        for part in self.parts:
+            part.load(values)
+        self.architecture.stage = self.architecture.stage_at(self.progress.images_shown)
+
+    def _info(self) -> modelfile.ModelInfo:
+        inputs, progress = self.architecture.inputs(self.config.model), self.progress
+        stage = self.architecture.stage_at(progress.images_shown)
+        return modelfile.describe(
+            self.config.architecture,
+            self.config,
+            inputs=renamed(inputs, progress.domains),
+            networks=self.networks,
+            classes=self.classes,
+            step=progress.step,
+            images_shown=progress.images_shown,
+            training=progress.last_losses,
+            grown_to=None if stage is None else stage.resolution,
+        )
+
+
+def renamed(inputs: Inputs, names: list[str]) -> Inputs:
+    """Returns inputs whose domains have the user's names, in the same order."""
+    domains = dict(zip(names, inputs.domains.values(), strict=True))
+    return Inputs(domains, inputs.paired, inputs.labels, inputs.classes)
+
+
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Returns the content of a safetensors file; equal tensors give equal bytes."""
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
+
+
+def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
+    """Returns a line for each tensor of ``given`` that is not in ``own``, or in another shape; "" if all fit.
+
+    With ``whole``, a tensor of ``own`` that ``given`` lacks is a line as well.
+    """
+    lines = [
+        f"  {name}: {list(tensor.shape)}, here "
+        + (str(list(own[name].shape)) if name in own else "there is no such tensor")
+        for name, tensor in given.items()
+        if name not in own or own[name].shape != tensor.shape
+    ]
+    if whole:
+        lines += [f"  {name}: missing, here {list(tensor.shape)}" for name, tensor in own.items() if name not in given]
+    if len(lines) > shown:
+        lines[shown:] = [f"  and {len(lines) - shown} more"]
+    return "\n".join(lines)
+
+
+def first_broken(tensors: Mapping[str, Tensor]) -> str | None:
+    """Returns the name of the first tensor with a value that is not finite; None if there is none."""
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    if torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
+        return None
+    return next(name for name, tensor in floats.items() if not tensor.isfinite().all())
+
+
+def _head(name: str) -> str:
+    return name.partition(".")[0]
