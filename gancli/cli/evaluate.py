@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from typer.core import TyperCommand
 
 from gancli.cli.options import AutoDevice, Cutoff, Features, Json, Weights, complete_model
@@ -72,7 +71,8 @@ def evaluate(
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]")
+        str | None,
+        typer.Option("--to", metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]"),
     ] = None,
     trunc: Annotated[
         float | None, typer.Option("--trunc", metavar="T", help="Truncate, as sample does.  [default: no truncation]")
@@ -234,31 +234,25 @@ def _are_images(argument: str) -> bool:
 def of_model(wanted: Wanted, request: Request) -> Comparison:
     """Compares a model's images with real ones."""
     from gancli.architectures.base import Translator
-    from gancli.cli.latent import open_model
-    from gancli.cli.translate import translator_towards
     from gancli.errors import GancliError
+    from gancli.generation.ways import way_towards
     from gancli.metrics import comparison
     from gancli.metrics.features import sha256
-    from gancli.modelfile import load_model, read_info
-    from gancli.registry import load_architecture
+    from gancli.modelfile import load_model
     from gancli.schema import DataConfig
 
-    name, trunc, cutoff = wanted.model, wanted.trunc, wanted.cutoff
-    path = _find(name)
-    info = read_info(path)
+    path = _find(wanted.model)
+    model, info = load_model(path, request.device)
     way = None
-    if issubclass(load_architecture(info.architecture), Translator):
-        if trunc is not None or cutoff is not None:
+    if isinstance(model, Translator):
+        if wanted.trunc is not None or wanted.cutoff is not None:
             raise GancliError(f"--trunc and --cutoff: a {info.architecture} has no latents", "leave them out")
-        loaded, _ = load_model(path, request.device)
-        model, way = translator_towards(loaded, info, name, wanted.to)
+        way = way_towards(model, info, wanted.model, wanted.to)
     elif wanted.to is not None:
         raise GancliError(f"--to {wanted.to}: a {info.architecture} does not translate", "leave --to out")
-    else:
-        model = open_model(name, path, str(request.device), batch=request.batch, trunc=trunc, cutoff=cutoff).model
     source, split = _open_real(wanted, request, info, translates=way is not None)
     return comparison.of_model(
-        name,
+        wanted.model,
         model,
         source,
         DataConfig.model_validate(info.config["data"]),
@@ -267,8 +261,8 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
         seed=request.seed,
         batch=request.batch,
         way=way,
-        truncation=trunc,
-        cutoff=cutoff,
+        truncation=wanted.trunc,
+        cutoff=wanted.cutoff,
         classes=info.classes,
         split=split,
         about={
@@ -276,8 +270,8 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
             "model": path.name,
             "sha256": sha256(path),
             "steps": info.step,
-            "truncation": trunc,
-            "cutoff": cutoff,
+            "truncation": wanted.trunc,
+            "cutoff": wanted.cutoff,
         },
     )
 
@@ -294,9 +288,7 @@ def _find(model: str) -> Path:
     return find_model(model)
 
 
-def _open_real(
-    wanted: Wanted, request: Request, info: ModelInfo, *, translates: bool
-) -> tuple[Source | None, str]:
+def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates: bool) -> tuple[Source | None, str]:
     """Opens the real images that a model needs, and returns them and the name of their part; None if it needs none."""
     from gancli.data.named import NAMES
     from gancli.data.source import check

@@ -162,7 +162,8 @@ def _evaluations(
     """Yields the evaluation of each level of truncation."""
     from gancli import console
     from gancli.cli.evaluate import Wanted, of_model
-    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
+    from gancli.metrics.catalogue import chosen_metrics, without_classifier
+    from gancli.metrics.evaluation import Evaluation, Request
 
     without_classifier(metrics, "--metrics")
     request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)

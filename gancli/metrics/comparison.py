@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from gancli.architectures.base import Architecture, LatentModel, StyleModel, Translator, Way
+from gancli.architectures.base import Architecture, LatentModel, Translator, Way
 from gancli.data.opening import open_source
 from gancli.data.preparation import Preparation
 from gancli.data.source import Source
 from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
-from gancli.generation.latents import Renderer
+from gancli.generation.latents import make_renderer
 from gancli.generation.translation import Translation
 from gancli.metrics.images import ImageSet, Sampled, Stored, TranslatedImages, by_name
 from gancli.schema import DataConfig
@@ -149,14 +149,13 @@ def of_model(
         seed: decides which images, the seeds of a latent model's images, and a translator's noise.
         batch: most images that the model computes at a time.
         way: of a translator; by default its last.
-        truncation: of a latent model: psi of styles, else the threshold above which latents are drawn again; None: none.
-        cutoff: the first layers whose styles are truncated; None: all.
+        truncation, cutoff: of a latent model, see ``Renderer``.
         classes: names of a latent model's classes, if they are known apart from the source.
         split: part of the data that ``source`` is.
         about: see ``Comparison``.
 
     Raises:
-        GancliError: the model makes no images, or takes data other than images.
+        GancliError: the model makes no images, takes data other than images, or cannot be truncated so.
     """
     domains = type(model).inputs(model.config).domains
     if any(domain.kind != "image" for domain in domains.values()):
@@ -166,11 +165,9 @@ def of_model(
     if isinstance(model, LatentModel):
         (domain,) = domains.values()
         real = None if source is None else _prepared(source, next(iter(source.domains)), data, domain).some(n, seed)
-        styled = isinstance(model, StyleModel)
-        psi = truncation if styled and truncation is not None else 1.0
-        renderer = Renderer(model, device, batch, psi, cutoff, "random")
+        renderer = make_renderer(model, device, batch=batch, truncation=truncation, cutoff=cutoff, prefix="--")
         count = n or min(MOST, len(real) if real else MOST)
-        made = Sampled(name, renderer, count, seed, None if styled else truncation)
+        made = Sampled(name, replace(renderer, noise="random"), count, seed)
         names, others = _matched_classes(model, classes, source, real)
         paired = False
     elif isinstance(model, Translator):

@@ -138,9 +138,7 @@ class Evaluation:
             ("--stats", request.stats, self.needed),
         ):
             if given and not used:
-                raise GancliError(
-                    f"{option} {given}: not used by {' and '.join(kinds)}", f"leave {option} out"
-                )
+                raise GancliError(f"{option} {given}: not used by {' and '.join(kinds)}", f"leave {option} out")
 
     def run(self) -> Report:
         """Looks at all images, once.

@@ -150,15 +150,13 @@ class Sampled:
         name: see ``ImageSet``.
         renderer: makes the images.
         count: number of images.
-        seed: seed of the first image.
-        threshold: see ``LatentModel.resample``. None: latents stay as they are drawn.
+        seed: of the first image.
     """
 
     name: str
     renderer: Renderer
     count: int
     seed: int = 0
-    threshold: float | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -172,9 +170,8 @@ class Sampled:
 
     def points(self, first: int, n: int) -> Points:
         """Returns the points of the images ``first`` to ``first + n - 1``."""
-        model = self.renderer.model
         seeds = range(self.seed + first, self.seed + first + n)
-        return Points(model.latents_of_seeds(seeds, self.threshold), seeds, model.labels_in_turn(seeds))
+        return replace(self.renderer.draw(seeds), labels=self.renderer.model.labels_in_turn(seeds))
 
 
 @dataclass
