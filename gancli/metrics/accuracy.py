@@ -41,7 +41,7 @@ class Accuracy(Metric):
         logits: torch.Tensor = said.values if said.logits is None else said.logits
         if logits.shape[1] != self._classes:
             raise GancliError(
-                f"--classifier {self._classifier.name} has {logits.shape[1]} classes, but the images have {self._classes}"
+                f"--classifier {self._classifier.name} has {logits.shape[1]} classes, the images have {self._classes}"
             )
         self._right[side] += int((logits.argmax(dim=1).numpy() == part.labels).sum())
         self._count[side] += len(part)

@@ -20,8 +20,8 @@ def frechet(one: Moments, other: Moments) -> float:
 def _warn_of_few(name: str, count: int, what: str, width: int) -> None:
     if 0 < count <= width:
         warn(
-            f"{name}: {count:,} {what} are not more than the {width:,} features, so the value is too high; use more, or "
-            "compare only with values from the same number of images"
+            f"{name}: {count:,} {what} are too few for {width:,} features, so the value is too high; use more than "
+            f"{width:,}, or compare only with values from the same number of images"
         )
 
 

@@ -24,8 +24,8 @@ class KID(Metric):
             raise GancliError("kid needs two images on each side", "leave out 'kid', or use more images")
         if size < SUBSET:
             warn(
-                f"kid: subsets have {size:,} images instead of {SUBSET:,}; compare the std only with values from subsets "
-                "of the same size"
+                f"kid: subsets have {size:,} images instead of {SUBSET:,}; compare kid_std only with values from "
+                "subsets of this size"
             )
         found = kid_features_to_metric(
             torch.from_numpy(made),

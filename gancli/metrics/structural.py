@@ -26,8 +26,8 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 def ssim(one: Tensor, other: Tensor) -> Tensor:
     """Returns SSIM of each pair of images, float [N, C, H, W] in 0..255: [N].
 
-    Averages over positions whose window lies within the image, as the authors' code does; torchmetrics averages over the
-    border, too.
+    Averages over the positions whose window lies within the image, as the authors' code does; torchmetrics averages
+    over the border, too.
     """
     _, full = structural_similarity_index_measure(
         one.double(), other.double(), data_range=255.0, reduction="none", return_full_image=True
