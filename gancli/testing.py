@@ -102,7 +102,7 @@ def _play(model: Architecture, config: ModelConfig, train: TrainConfig, steps: r
     update = Update(make_players(model, train, CPU), train, CPU)
     for step in steps:
         torch.manual_seed(step)
-        update.begin(step, step * BATCH, 0.0, model.stage)
+        update.begin(step, step * BATCH, 0.0, model.resolution)
         model.training_step(random_batches(model.inputs(config)), update)
     return update
 
@@ -145,7 +145,7 @@ def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
         mover.optimizer.load_state_dict(copy.deepcopy(begun.players[name].optimizer.state_dict()))
     for update, played in ((begun, whole), (restarted, resumed)):
         torch.manual_seed(2)
-        update.begin(2, 2 * BATCH, 0.0, played.stage)
+        update.begin(2, 2 * BATCH, 0.0, played.resolution)
         played.training_step(random_batches(model.inputs(config)), update)
     different = [
         name for name, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[name])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gancli import config as configuration
 from gancli import modelfile, registry
 from gancli.architectures.dcgan import DCGAN
+from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
 
 
@@ -33,7 +34,7 @@ def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discrimin
         "dcgan",
         config,
         networks=list(networks),
-        shapes=DCGAN.input_shapes(config.model),
+        inputs=DCGAN.inputs(config.model),
         classes=("ros\udcff", "Süß"),
         step=7,
         images_shown=448,
@@ -52,7 +53,7 @@ def test_a_file_alone_gives_the_same_images(tmp_path: Path) -> None:
     assert torch.equal(loaded.decode(z), model.decode(z))
     assert (info.architecture, info.step, info.images_shown, info.training) == ("dcgan", 7, 448, {"D": 1.5})
     assert info.classes == ["ros?", "Süß"]  # a folder's name need not be Unicode
-    assert (info.domains, info.images) == (["image"], {"image": modelfile.ImageFormat(3, 32, 32)})
+    assert (info.domains, info.inputs) == (["image"], Inputs({"image": Domain((3, 32, 32))}))
     assert not loaded.training
 
 
@@ -205,8 +206,8 @@ def test_a_file_may_say_less_or_more(tmp_path: Path) -> None:
         {"networks": "generator"},
         {"step": "7"},
         {"training": {"D": "x"}},
-        {"images": {"image": 64}},
-        {"images": {}},
+        {"inputs": {"image": 64}},
+        {"inputs": {"domains": {}}},
         {"format": None},
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gancli import config as configuration
 from gancli import registry
-from gancli.architectures.base import Batch, Loss, Translator
+from gancli.architectures.base import Batch, Loss, Translator, Way
 from gancli.architectures.base import Update as UpdateOfArchitectures
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
@@ -66,7 +66,7 @@ def test_every_preset_builds_and_steps(name: str) -> None:
     model = registry.load_architecture(config.architecture)(config.model, config.train.aids)
     before = {key: value.clone() for key, value in model.named_parameters()}
     update = Update(make_players(model, config.train, CPU), config.train, CPU)
-    model.training_step(random_batches(type(model), config.model, config.train.batch), update)
+    model.training_step(random_batches(model.inputs(config.model), config.train.batch), update)
     assert all(not torch.equal(value, before[key]) for key, value in model.named_parameters())
 
 
@@ -182,24 +182,24 @@ def test_translators_that_break_their_contract() -> None:
     small = CycleGAN.Config(**SMALL_MODELS["cyclegan"])
 
     class Loud(CycleGAN):
-        def translate(self, image: Tensor, to: str) -> Tensor:
-            return super().translate(image, to) + 2
+        def translate(self, image: Tensor, way: Way, **given: Tensor | None) -> Tensor:
+            return super().translate(image, way) + 2
 
     class Narrow(CycleGAN):
-        def translate(self, image: Tensor, to: str) -> Tensor:
-            return super().translate(image, to)[..., :7]
+        def translate(self, image: Tensor, way: Way, **given: Tensor | None) -> Tensor:
+            return super().translate(image, way)[..., :7]
 
     class Sociable(CycleGAN):
-        def translate(self, image: Tensor, to: str) -> Tensor:
-            return super().translate(image, to) * image.mean().tanh()
+        def translate(self, image: Tensor, way: Way, **given: Tensor | None) -> Tensor:
+            return super().translate(image, way) * image.mean().tanh()
 
     class Uneven(CycleGAN):
-        def preview(self, batch: Batch) -> list[dict[str, Tensor]]:
-            return [{"input": batch.images["A"], "translation": batch.images["A"][:1]}]
+        def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
+            return [{"input": watched.images["A"], "translation": watched.images["A"][:1]}]
 
     for architecture, words in (
-        (Loud, "translate() to B leaves [-1, 1]"),
-        (Narrow, "translate() to A gives (3, 3, 32, 7), but (3, 3, 32, 32) is expected"),
+        (Loud, "translate() from A to B leaves [-1, 1]"),
+        (Narrow, "translate() from B to A gives (3, 3, 32, 7), but (3, 3, 32, 32) is expected"),
         (Sociable, "depends on its neighbours"),
         (Uneven, "columns of preview() are not equally long"),
     ):

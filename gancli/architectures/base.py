@@ -198,6 +198,14 @@ class Architecture(nn.Module, ABC):
         """
         return None
 
+    @property
+    def resolution(self) -> int:
+        """Height in pixels of the data at the present stage, where tables by resolution are read; 0 without pixels."""
+        if self.stage is not None:
+            return self.stage.resolution
+        domains = self.inputs(self.config).domains.values()
+        return max((domain.shape[-2] for domain in domains if domain.kind != "points"), default=0)
+
     def settle(self) -> None:
         """Brings what weights imply up to date in the ``averaged`` networks, which hold averages while it runs.
 

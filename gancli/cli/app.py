@@ -22,7 +22,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from gancli import __version__, console
+from gancli import console
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
 from gancli.cli.evaluate import EvaluateCommand, evaluate
@@ -38,6 +38,7 @@ from gancli.cli.train import train
 from gancli.cli.translate import translate
 from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
+from gancli.version import __version__
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141

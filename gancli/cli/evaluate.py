@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from gancli.cli.options import AutoDevice, Cutoff, Features, Json, Weights, complete_model
-from gancli.metrics.catalogue import metric_names
+from gancli.cli.options import AutoDevice, Cutoff, Features, Json, To, Trunc, Weights, complete_model
+from gancli.metrics.catalogue import chosen_metrics, metric_names
 
 if TYPE_CHECKING:
     from gancli.data.source import Source
@@ -23,12 +23,12 @@ NAMED = 10
 
 
 class EvaluateCommand(TyperCommand):
-    """Lists all metrics in its help, those of installed packages included; finding these takes time."""
+    """Lists all metrics in its help, those of installed packages included; other commands need not look for them."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help."""
         (option,) = (parameter for parameter in self.params if parameter.name == "metrics")
-        option.help = f"{', '.join(metric_names())}.  [default: fid,kid]"  # type: ignore[attr-defined]
+        option.help = f"Separated by commas: {', '.join(metric_names())}.  [default: fid,kid]"  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 
@@ -49,10 +49,7 @@ def evaluate(
             help="Real images to compare with.  [default: the model's, if they are built in or from torchvision]",
         ),
     ] = None,
-    metrics: Annotated[
-        str,
-        typer.Option("--metrics", metavar="LIST", show_default=False),
-    ] = "fid,kid",
+    metrics: Annotated[str, typer.Option("--metrics", metavar="LIST", show_default=False)] = "fid,kid",
     n: Annotated[
         int | None,
         typer.Option(
@@ -70,13 +67,8 @@ def evaluate(
             help="Part of SOURCE, if it has parts.  [default: train; for translators test, if there is one]",
         ),
     ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]"),
-    ] = None,
-    trunc: Annotated[
-        float | None, typer.Option("--trunc", metavar="T", help="Truncate, as sample does.  [default: no truncation]")
-    ] = None,
+    to: To = None,
+    trunc: Trunc = None,
     cutoff: Cutoff = None,
     features: Features = None,
     weights: Weights = None,
@@ -113,7 +105,7 @@ def evaluate(
 
     from gancli import console
     from gancli.errors import GancliError
-    from gancli.generation.seeds import LARGEST
+    from gancli.seeding import LARGEST_SEED
 
     check_count(n)
     if batch < 1:
@@ -131,11 +123,10 @@ def evaluate(
             raise GancliError(f"{option} {needed}: needs a model, but {model} holds images", f"leave {option} out")
 
     from gancli.devices import choose_device
-    from gancli.metrics.catalogue import chosen_metrics
     from gancli.metrics.comparison import MOST, of_files
     from gancli.metrics.evaluation import Evaluation, Request
 
-    largest = LARGEST - 2 * (n or MOST)  # a path has two ends
+    largest = LARGEST_SEED - 2 * (n or MOST)  # a path has two ends
     if not 0 <= seed <= largest:
         raise GancliError(f"--seed {seed}: must lie between 0 and {largest}")
     request = Request(

@@ -107,8 +107,14 @@ def chosen_metrics(names: str, option: str = "--metrics") -> dict[str, type[Metr
     return chosen
 
 
-def without_classifier(names: str, option: str) -> None:
-    """Raises ``GancliError`` if a metric is unknown or needs a classifier, which only ``evaluate`` takes."""
-    for name, metric in chosen_metrics(names, option).items():
+def without_classifier(names: str, option: str) -> dict[str, type[Metric]]:
+    """Returns ``chosen_metrics`` for a command without ``--classifier``.
+
+    Raises:
+        GancliError: a metric needs a classifier; or see ``load_metric``.
+    """
+    chosen = chosen_metrics(names, option)
+    for name, metric in chosen.items():
         if metric.needs_classifier:
             raise GancliError(f"{name} needs a classifier", "gancli evaluate has --classifier")
+    return chosen

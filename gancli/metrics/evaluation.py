@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from gancli import __version__
 from gancli.errors import GancliError, RunError
 from gancli.metrics.base import Metric, Side, Task, Values
 from gancli.metrics.comparison import Comparison
@@ -18,6 +17,7 @@ from gancli.metrics.features import Extractor, load_extractor, sha256
 from gancli.metrics.looking import look_at_made
 from gancli.metrics.real import from_file, know_real
 from gancli.metrics.statistics import check_finite
+from gancli.version import __version__
 
 STATED = ("name", "split", "images", "preparation")
 """What a report copies from the protocol of statistics."""

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli import paths
 from gancli.errors import GancliError, RunError, nearest
+from gancli.home import home
 
 TORCHVISION = "torchvision:"
 AT_A_TIME = 4
@@ -205,7 +205,7 @@ def find_weights(wanted: Weights, what: str) -> Path:
     Raises:
         GancliError: it is missing and cannot be downloaded.
     """
-    place = paths.home() / "features" / wanted.file
+    place = home() / "features" / wanted.file
     for path in (place, Path(torch.hub.get_dir()) / "checkpoints" / wanted.file):
         if path.is_file():
             return path

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancli.errors import GancliError
+from gancli.generation.between import lerp, slerp
 from gancli.generation.latents import Points
-from gancli.generation.paths import lerp, slerp
 from gancli.metrics.base import Metric, Task, Values
 from gancli.metrics.features import LPIPS, VGG16, find_weights, read_state
 from gancli.metrics.images import Sampled

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gancli import paths
 from gancli.console import warn
 from gancli.errors import GancliError
+from gancli.home import home
 from gancli.metrics.base import Metric, Task
 from gancli.metrics.comparison import Comparison
 from gancli.metrics.features import Extractor
@@ -141,4 +141,4 @@ def _place(extractor: Extractor, images: Stored, keeps: bool) -> Path:
     """Returns where statistics of images are kept between evaluations."""
     what = f"{extractor.key}\0{images.key}\0{'features' if keeps else 'moments'}"
     digest = hashlib.blake2b(what.encode(errors="surrogateescape"), digest_size=16)
-    return paths.home() / "statistics" / f"{digest.hexdigest()}.npz"
+    return home() / "statistics" / f"{digest.hexdigest()}.npz"

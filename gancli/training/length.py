@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from gancli.architectures.base import Architecture
 from gancli.data.pipeline import Portion
 from gancli.schema import TrainConfig, at_resolution
-from gancli.training.schedules import at_stage
 
 FOREVER = 2**53
 """Images that no run shows."""
@@ -36,7 +35,7 @@ def portions(architecture: Architecture, config: TrainConfig) -> list[Portion]:
     """Returns what a run draws when: a portion for every resolution that the networks grow through, at least one."""
     grown = architecture.stage_at(FOREVER)
     if grown is None:
-        return [Portion(0, at_stage(config.batch, None))]
+        return [Portion(0, at_resolution(config.batch, architecture.resolution))]
 
     def resolution(images_shown: int) -> int:
         stage = architecture.stage_at(images_shown)

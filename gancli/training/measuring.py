@@ -10,7 +10,7 @@ from gancli.architectures.base import Architecture
 from gancli.console import note, progress
 from gancli.data.source import Source
 from gancli.errors import GancliError
-from gancli.metrics.catalogue import chosen_metrics, without_classifier
+from gancli.metrics.catalogue import without_classifier
 from gancli.metrics.comparison import of_model
 from gancli.metrics.evaluation import Evaluation, Request
 from gancli.schema import EvaluateConfig, RunConfig
@@ -32,8 +32,7 @@ def make_evaluator(
     Raises:
         GancliError: the metric is unknown, does not suit this architecture, or something that it needs is missing.
     """
-    without_classifier(config.metric, "--eval")
-    metrics = chosen_metrics(config.metric)
+    metrics = without_classifier(config.metric, "--eval")
     metric, *more = metrics
     if more:
         raise GancliError(f"--eval {config.metric}: a run is measured by one metric", f"--eval {metric}:{config.every}")

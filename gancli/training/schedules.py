@@ -3,23 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
-from gancli.nn.stage import Stage
-from gancli.schema import Number, ScheduleConfig, at_resolution
-
-
-def at_stage(value: Number | Mapping[int, Number], stage: Stage | None) -> Number:
-    """Returns the value that holds at a stage of growth, if it depends on the resolution.
-
-    Raises:
-        TypeError: it does, but the networks do not grow; ``session`` refuses such a configuration before.
-    """
-    if not isinstance(value, Mapping):
-        return value
-    if stage is None:
-        raise TypeError("a table by resolution is for networks that grow")
-    return at_resolution(value, stage.resolution)
+from gancli.schema import ScheduleConfig
 
 
 def lr_factor(schedule: ScheduleConfig, *, step: int, fraction: float) -> float:

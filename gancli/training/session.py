@@ -148,12 +148,6 @@ def _check_train(architecture: Architecture, train: TrainConfig) -> None:
             f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
             f"for instance --set train.turns.{next(iter(players))}.every=2",
         )
-    tables = [f"model.optimizers.{name}.lr" for name, optim in players.items() if isinstance(optim.rule.lr, dict)]
-    tables += ["train.batch"] if isinstance(train.batch, dict) else []
-    if tables and architecture.stage_at(0) is None:
-        raise GancliError(
-            f"{tables[0]} is a table by resolution, but these networks do not grow", f"--set {tables[0]}=NUMBER"
-        )
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')
 

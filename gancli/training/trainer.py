@@ -20,14 +20,13 @@ from gancli.console import TrainingDisplay, note, warn
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
-from gancli.schema import LearningRate, RunConfig
+from gancli.schema import LearningRate, RunConfig, at_resolution
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging, settled
 from gancli.training.journal import Clock, Journal, peak_memory, tensorboard
 from gancli.training.length import finished_fraction
 from gancli.training.rundir import RunDirectory
-from gancli.training.schedules import at_stage
 from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
 from gancli.training.update import Update, make_players, network_names
 
@@ -166,7 +165,7 @@ class Trainer:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
         fraction = self.fraction()
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
-        self.update.begin(progress.step, before, fraction, architecture.stage)
+        self.update.begin(progress.step, before, fraction, architecture.resolution)
         architecture.training_step(self._counted(batches), self.update)
         distributed.average(self.shared_buffers)
         shown = progress.images_shown - before
@@ -262,7 +261,7 @@ class Trainer:
 
     def _preview(self, shown: Batch) -> list[Mapping[str, Tensor]]:
         # No more images at a time than training takes.
-        most = at_stage(self.train.batch, self.architecture.stage)
+        most = at_resolution(self.train.batch, self.architecture.resolution)
         parts = [self.architecture.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / most))]
         return [
             {title: torch.cat([part[index][title].float().cpu() for part in parts]) for title in group}

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.nn.stage import Stage
-from gancli.schema import LearningRate, OptimizerConfig, TrainConfig, TurnConfig
+from gancli.schema import LearningRate, OptimizerConfig, TrainConfig, TurnConfig, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
-from gancli.training.schedules import at_stage, lr_factor
+from gancli.training.schedules import lr_factor
 
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -58,13 +57,13 @@ FUSED = ("adam", "sgd")
 
 
 def make_optimizer(
-    rule: OptimizerConfig, parameters: Iterable[nn.Parameter], stage: Stage | None, device: torch.device
+    rule: OptimizerConfig, parameters: Iterable[nn.Parameter], resolution: int, device: torch.device
 ) -> torch.optim.Optimizer:
     """Returns torch's optimizer of a rule, whose keys are its options."""
     options = rule.model_dump(exclude={"kind", "lr"})
     if rule.kind in FUSED:
         options["fused"] = device.type in ("cpu", "cuda")
-    return RULES[rule.kind](parameters, lr=at_stage(rule.lr, stage), **options)
+    return RULES[rule.kind](parameters, lr=at_resolution(rule.lr, resolution), **options)
 
 
 def make_players(architecture: Architecture, config: TrainConfig, device: torch.device) -> dict[str, Player]:
@@ -80,7 +79,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
         players[name] = Player(
             networks=[architecture.get_submodule(net) for net in optim.nets],
             parameters=parameters,
-            optimizer=make_optimizer(optim.rule, parameters.values(), architecture.stage, device),
+            optimizer=make_optimizer(optim.rule, parameters.values(), architecture.resolution, device),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
             lr=optim.rule.lr,
             turn=config.turns.get(name, TurnConfig()),
@@ -105,14 +104,14 @@ class Update:
         self.step = 0
         self.images_shown = 0
 
-    def begin(self, step: int, images_shown: int, fraction: float, stage: Stage | None) -> None:
-        """Prepares one training step at a ``stage`` of growth; ``fraction`` of the run is finished."""
+    def begin(self, step: int, images_shown: int, fraction: float, resolution: int) -> None:
+        """Prepares one training step at a ``resolution``; ``fraction`` of the run is finished."""
         self.step = step
         self.images_shown = images_shown
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
-                group["lr"] = at_stage(player.lr, stage) * factor
+                group["lr"] = at_resolution(player.lr, resolution) * factor
 
     def restart(self) -> None:
         """Lets every optimizer forget its moments."""

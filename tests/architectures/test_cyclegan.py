@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from gancli.architectures.base import Batch
+from gancli.architectures.base import Batch, Way
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players
@@ -99,11 +99,11 @@ def test_discriminators_learn_from_the_pool() -> None:
 def test_directions_follow_the_networks_that_are_there() -> None:
     model = CycleGAN(CycleGAN.Config(**SMALL)).eval()
     image = torch.rand(1, 3, 32, 32)
-    assert model.targets() == ("A", "B")
-    assert torch.equal(model.translate(image, "B"), model.generator_ab(image))
-    assert torch.equal(model.translate(image, "A"), model.generator_ba(image))
+    assert model.ways() == (Way("B", "A"), Way("A", "B"))
+    assert torch.equal(model.translate(image, Way("A", "B")), model.generator_ab(image))
+    assert torch.equal(model.translate(image, Way("B", "A")), model.generator_ba(image))
     del model.generator_ba
-    assert model.targets() == ("B",)
+    assert model.ways() == (Way("A", "B"),)
 
 
 def test_a_generator_may_be_a_u_net() -> None:
@@ -127,7 +127,7 @@ def test_channels_of_both_sides() -> None:
         CycleGAN.Config(**SMALL, channels=1, channels_b=3)
     config = CycleGAN.Config(**SMALL, channels=1, channels_b=3, identity_weight=0)
     model = CycleGAN(config)
-    assert model.translate(torch.zeros(1, 1, 32, 32), "B").shape == (1, 3, 32, 32)
+    assert model.translate(torch.zeros(1, 1, 32, 32), Way("A", "B")).shape == (1, 3, 32, 32)
     assert model.pool_a.images.shape[1] == 1
     rows_a, rows_b = model.preview(Batch({"A": torch.zeros(2, 1, 32, 32), "B": torch.zeros(2, 3, 32, 32)}))
     assert [images.shape[1] for images in rows_a.values()] == [1, 3, 1]

@@ -7,10 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from gancli.architectures.base import Batch
-from gancli.architectures.pix2pix import Pix2Pix
-from gancli.nn.patchgan import PatchGAN
-from gancli.nn.unet import UNetGenerator
+from gancli.architectures.base import Batch, Way
+from gancli.architectures.pix2pix import PatchGAN, Pix2Pix, UNetGenerator, noise_on
 
 
 def test_published_parameter_counts() -> None:
@@ -60,9 +58,11 @@ def test_direction_and_channels() -> None:
     small = {"resolution": 32, "generator_width": 2, "discriminator_width": 2, "receptive_field": 16}
     config = Pix2Pix.Config(direction="BtoA", channels=1, channels_b=5, **small)
     model = Pix2Pix(config).eval()
-    assert Pix2Pix.input_shapes(config) == {"A": (1, 32, 32), "B": (5, 32, 32)}
-    assert model.targets() == ("A",)
-    assert model.translate(torch.zeros(1, 5, 32, 64), "A").shape == (1, 1, 32, 64)
+    inputs = Pix2Pix.inputs(config)
+    assert {name: domain.shape for name, domain in inputs.domains.items()} == {"A": (1, 32, 32), "B": (5, 32, 32)}
+    assert inputs.paired
+    assert model.ways() == (Way("B", "A"),)
+    assert model.translate(torch.zeros(1, 5, 32, 64), Way("B", "A")).shape == (1, 1, 32, 64)
     batch = Batch({"A": torch.rand(2, 1, 32, 32), "B": torch.rand(2, 5, 32, 32)})
     (rows,) = model.preview(batch)
     assert [images.shape[1] for images in rows.values()] == [5, 1, 1]
@@ -77,7 +77,7 @@ def test_translation_is_noisy_and_leaves_the_model_as_it_was() -> None:
     drawn = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        drawn.append(model.translate(image, "B"))
+        drawn.append(model.translate(image, Way("A", "B")))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.allclose(drawn[0], drawn[2], atol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -87,16 +87,16 @@ def test_translation_is_noisy_and_leaves_the_model_as_it_was() -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.fill_(7.0)
     torch.manual_seed(1)
-    assert torch.equal(model.translate(image, "B"), drawn[0])
+    assert torch.equal(model.translate(image, Way("A", "B")), drawn[0])
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"resolution": 200}, "no multiple of 128"),
+        ({"resolution": 200}, "must be a multiple of 128"),
         ({"resolution": 100, "generator": "resnet", "receptive_field": 286}, None),
         ({"resolution": 64, "generator": "resnet", "receptive_field": 286}, "needs 96"),
-        ({"resolution": 66, "generator": "resnet"}, "no multiple of 4"),
+        ({"resolution": 66, "generator": "resnet"}, "must be a multiple of 4"),
         ({"direction": "AB"}, "AtoB"),
     ],
 )
@@ -106,3 +106,20 @@ def test_sizes_that_do_not_fit(values: dict[str, object], words: str | None) -> 
         return
     with pytest.raises(ValidationError, match=words):
         Pix2Pix.Config(**values)
+
+
+def test_noise_is_on_within_and_off_after_an_error() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5)).eval()
+    x = torch.rand(1, 1, 8, 8) * 4 + 3
+
+    def fail() -> None:
+        with noise_on(network):
+            assert (network(x) == 0).float().mean() > 0.2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not network[1].training
+    assert network[0].track_running_stats
+    assert int(network[0].num_batches_tracked) == 0
+    assert torch.allclose(network(x), x, atol=1e-4)  # the untouched running statistics: mean 0, variance 1

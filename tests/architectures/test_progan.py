@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.architectures.base import Batch
-from gancli.architectures.progan import ProGAN
-from gancli.nn.progressive import EqualizedConv2d, EqualizedLinear, GrowthConfig, Stage, UpConv2d, upsample
+from gancli.architectures.progan import EqualizedConv2d, EqualizedLinear, GrowthConfig, ProGAN, UpConv2d, upsample
+from gancli.nn.stage import Stage
 from gancli.testing import check_architecture
 
 SMALL = {"resolution": 16, "latent_dim": 8, "width": 32, "max_width": 8}
@@ -164,10 +164,10 @@ def test_classes_as_indices_and_as_weights_are_the_same() -> None:
     assert between.shape == images.shape
 
 
-def test_data_needs_labels_where_there_are_classes() -> None:
-    assert not ProGAN.data_needs(ProGAN.Config()).labels
-    needs = ProGAN.data_needs(ProGAN.Config(classes=7))
-    assert needs == replace(ProGAN.needs, labels=True, classes=7)
+def test_inputs_have_labels_if_there_are_classes() -> None:
+    plain, labelled = ProGAN.inputs(ProGAN.Config()), ProGAN.inputs(ProGAN.Config(classes=7))
+    assert (plain.labels, plain.classes) == ("none", None)
+    assert labelled == replace(plain, labels="class", classes=7)
 
 
 @pytest.mark.parametrize(

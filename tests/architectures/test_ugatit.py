@@ -9,12 +9,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from gancli.architectures.base import Batch
+from gancli.architectures.base import Batch, Way
 from gancli.architectures.ugatit import LIN, UGATIT, AdaLIN, Discriminator, Generator
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
+AB, BA = Way("A", "B"), Way("B", "A")
 SMALL = {
     "resolution": 32,
     "generator_width": 2,
@@ -147,10 +148,10 @@ def test_networks_run_once_for_both_players_and_d_sends_nothing_into_g() -> None
     for name in ("generator_ab", "generator_ba"):
         assert [call[1:] for call in calls if call[0] == name] == [(2, False), (2, False), (2, True)]
     # D's own turn without the gradient of the fakes, G's with it.
-    for name in model.discriminators:
+    for name in model.players["D"]:
         assert [call[1:] for call in calls if call[0] == name] == [(2, False), (2, False), (2, True)]
     assert {name for name, *_ in calls[:2]} == {"generator_ab", "generator_ba"}
-    assert {name for name, *_ in calls[2:10]} == set(model.discriminators)
+    assert {name for name, *_ in calls[2:10]} == set(model.players["D"])
 
 
 def test_a_player_learns_from_its_own_loss_alone() -> None:
@@ -164,10 +165,10 @@ def test_a_player_learns_from_its_own_loss_alone() -> None:
         return {name.split(".")[0] for name, value in model.named_parameters() if not torch.equal(value, before[name])}
 
     update("D", model.d_loss, batch)
-    assert moved() == set(model.discriminators)
+    assert moved() == set(model.players["D"])
     assert all(parameter.grad is None for parameter in model.generator_ab.parameters())
     update("G", model.g_loss, batch)
-    assert moved() == {*model.discriminators, "generator_ab", "generator_ba"}
+    assert moved() == {*model.players["D"], "generator_ab", "generator_ba"}
 
 
 def test_rho_stays_in_its_bounds() -> None:
@@ -280,7 +281,7 @@ def test_the_smallest_sizes_fit(resolution: int, layers: int) -> None:
     model = small(resolution=resolution, global_layers=layers, local_layers=3, light=resolution % 8 != 0)
     images = torch.rand(1, 3, resolution, resolution)
     assert model.discriminator_global_a(images)[0].shape[2:].numel() >= 1
-    assert model.translate(images, "B").shape == images.shape
+    assert model.translate(images, AB).shape == images.shape
     with pytest.raises(ValidationError, match="too small"):
         UGATIT.Config(**{**SMALL, "resolution": resolution, "global_layers": resolution.bit_length() + 1})
 
@@ -289,14 +290,14 @@ def test_light_takes_any_size_and_full_its_own() -> None:
     light, full = small(light=True).eval(), small().eval()
     assert light.fixed_size is None
     assert full.fixed_size == (32, 32)
-    assert light.translate(torch.rand(1, 3, 20, 44), "A").shape == (1, 3, 20, 44)
+    assert light.translate(torch.rand(1, 3, 20, 44), BA).shape == (1, 3, 20, 44)
     with pytest.raises(RuntimeError):
-        full.translate(torch.rand(1, 3, 20, 44), "A")
+        full.translate(torch.rand(1, 3, 20, 44), BA)
 
 
 def test_grey_images() -> None:
     model = small(channels=1).eval()
-    assert model.translate(torch.rand(2, 1, 32, 32), "B").shape == (2, 1, 32, 32)
+    assert model.translate(torch.rand(2, 1, 32, 32), AB).shape == (2, 1, 32, 32)
 
 
 def test_the_heat_map_is_the_sum_of_the_attended_features() -> None:
@@ -304,20 +305,20 @@ def test_the_heat_map_is_the_sum_of_the_attended_features() -> None:
     image = noise(2).images["B"]
     attended: list[Tensor] = []
     model.generator_ba.attention.register_forward_hook(lambda _, inputs, outputs: attended.append(outputs[0]))
-    translation, attention = model.translate_with_attention(image, "A")
+    translation, attention = model.translate_with_attention(image, BA)
     torch.testing.assert_close(attention[:, 0], attended[0].sum(1))
     assert attention.shape == (2, 1, 8, 8)
     assert attention.min() >= 0
     assert attention.std() > 0
-    assert torch.equal(translation, model.translate(image, "A"))
+    assert torch.equal(translation, model.translate(image, BA))
 
 
 def test_one_direction_is_enough_to_translate() -> None:
     model = small()
-    assert model.targets() == ("A", "B")
+    assert model.ways() == (BA, AB)
     del model.generator_ba
-    assert model.targets() == ("B",)
-    assert model.translate(noise().images["A"], "B").shape == (1, 3, 32, 32)
+    assert model.ways() == (AB,)
+    assert model.translate(noise().images["A"], AB).shape == (1, 3, 32, 32)
 
 
 @torch.no_grad()
@@ -327,9 +328,9 @@ def test_preview_shows_both_directions() -> None:
     assert list(there) == list(back) == ["input", "translation", "reconstruction", "identity"]
     a, b = batch.images["A"], batch.images["B"]
     assert torch.equal(there["input"], a)
-    assert torch.equal(there["translation"], model.translate(a, "B"))
-    assert torch.equal(there["reconstruction"], model.translate(there["translation"], "A"))
-    assert torch.equal(there["identity"], model.translate(a, "A"))
+    assert torch.equal(there["translation"], model.translate(a, AB))
+    assert torch.equal(there["reconstruction"], model.translate(there["translation"], BA))
+    assert torch.equal(there["identity"], model.translate(a, BA))
     assert torch.equal(back["input"], b)
-    assert torch.equal(back["translation"], model.translate(b, "A"))
-    assert torch.equal(back["identity"], model.translate(b, "B"))
+    assert torch.equal(back["translation"], model.translate(b, BA))
+    assert torch.equal(back["identity"], model.translate(b, AB))

@@ -15,8 +15,8 @@ import torch_fidelity
 from tiny import WIDTH, Tiny, folder, script
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from gancli import paths
 from gancli.cli.app import run
+from gancli.home import home
 
 
 class Registered(FeatureExtractorBase):  # type: ignore[misc]
@@ -182,7 +182,7 @@ def test_what_is_kept_is_of_exactly_these_images(here: Path, capfd: pytest.Captu
     found = [flat(evaluate(capfd, *words, "--features", "tiny.pt")) for words in asked]
     for words, kept in zip(asked[::2], found[::2], strict=True):
         assert flat(evaluate(capfd, *words, "--features", "tiny.pt")) == kept
-    shutil.rmtree(paths.home() / "statistics")
+    shutil.rmtree(home() / "statistics")
     for words, kept in zip(asked[1::2], found[1::2], strict=True):
         assert flat(evaluate(capfd, *words, "--features", "tiny.pt")) == kept
 

@@ -27,10 +27,10 @@ pytestmark = [
 def test_a_step_never_waits_for_the_device(precision: str) -> None:
     config = configuration.resolve("dcgan-cifar10", sets=[f"train.precision={precision}", "train.average={decay: 0.9}"])
     architecture = load_architecture("dcgan")(config.model, config.train.aids)
-    shapes = type(architecture).input_shapes(config.model)
+    inputs = architecture.inputs(config.model)
     device = torch.device("cuda")
     pipeline = Pipeline(
-        open_source("shapes"), shapes, config.data, portions=portions(architecture, config.train), seed=0, workers=2
+        open_source("shapes"), inputs, config.data, portions=portions(architecture, config.train), seed=0, workers=2
     )
     trainer = Trainer(architecture, config, pipeline, device)
     batches = pipeline.batches(0, device)

@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancli.architectures.base import Batch, Loss
 from gancli.architectures.dcgan import DCGAN
-from gancli.nn.progressive import Stage
 from gancli.registry import load_architecture
 from gancli.schema import AveragingConfig, TrainConfig, TurnConfig
 from gancli.testing import random_batches
@@ -143,7 +142,7 @@ def test_a_player_that_moves_every_third_round_is_measured_in_all() -> None:
     model, update = make(turns={"D": TurnConfig(every=3)})
     moved = []
     for step in range(6):
-        update.begin(step, 0, 0.0, model.stage)
+        update.begin(step, 0, 0.0, model.resolution)
         before = weights(model)
         model.training_step(batches(), update)
         moved.append(changed(before, model))
@@ -165,7 +164,7 @@ def test_a_player_rests_while_its_last_loss_is_out_of_bounds(
     model, update = make(turns={"D": turn})
     found = []
     for step, value in enumerate(losses):
-        update.begin(step, 0, 0.0, model.stage)
+        update.begin(step, 0, 0.0, model.resolution)
         before = weights(model)
 
         def loss(batch: Batch, value: float = value) -> Loss:
@@ -179,7 +178,7 @@ def test_a_player_rests_while_its_last_loss_is_out_of_bounds(
 
 def test_schedules_move_the_learning_rates_of_all_players() -> None:
     _, update = make(schedule={"kind": "linear", "start": 0.5})
-    update.begin(0, 0, 0.75, Stage(32))
+    update.begin(0, 0, 0.75, 32)
     assert update.learning_rates() == {"D": pytest.approx(1e-4), "G": pytest.approx(1e-4)}
 
 
@@ -252,10 +251,10 @@ def test_a_resting_player_measures_its_penalty_and_stays_as_it_is(architecture: 
     model = kind(kind.Config(**sizes, **({"style_dim": 8} if architecture == "stylegan" else {}))).train()
     config = TrainConfig(steps=100, batch=4, turns={"D": TurnConfig(every=4)})
     update = Update(make_players(model, config, CPU), config, CPU)
-    data = random_batches(kind, model.config, 4)  # type: ignore[arg-type]
+    data = random_batches(model.inputs(model.config), 4)  # type: ignore[arg-type]
     for step in (1, 2):
         before = weights(model)  # type: ignore[arg-type]
-        update.begin(step, 4 * step, 0.0, model.stage)
+        update.begin(step, 4 * step, 0.0, model.resolution)
         model.training_step(data, update)
         assert "discriminator" not in changed(before, model)  # type: ignore[arg-type]
         assert changed(before, model)  # type: ignore[arg-type]

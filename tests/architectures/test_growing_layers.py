@@ -13,16 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.nn.losses import gradient_penalty, squared_gradient_norms
-from gancli.nn.progressive import (
+from gancli.architectures.progan import (
+    Discriminator,
+    DownBlock,
     DownConv2d,
     EqualizedConv2d,
     EqualizedLinear,
-    GrowingDiscriminator,
     GrowthConfig,
-    Stage,
     UpConv2d,
-    blur,
     downsample,
     fade_reals,
     minibatch_stddev,
@@ -31,6 +29,9 @@ from gancli.nn.progressive import (
     upsample,
     widths_by_depth,
 )
+from gancli.architectures.stylegan import BlurredDownBlock, blur
+from gancli.nn.losses import gradient_penalty, squared_gradient_norms
+from gancli.nn.stage import Stage
 
 
 @pytest.fixture(autouse=True)
@@ -192,10 +193,12 @@ def test_minibatch_stddev_is_counted_precisely_in_half_precision() -> None:
     assert (found == expected).all()
 
 
-@pytest.mark.parametrize("blurs", [False, True])
+@pytest.mark.parametrize("down", [DownBlock, BlurredDownBlock])
 @pytest.mark.parametrize("resolution", [4, 8, 32])
-def test_every_layer_of_the_discriminator_keeps_the_scale_of_activations(resolution: int, blurs: bool) -> None:
-    critic = GrowingDiscriminator(32, widths_by_depth(resolution, 1024, 64), 16, 4, blurs=blurs)
+def test_every_layer_of_the_discriminator_keeps_the_scale_of_activations(
+    resolution: int, down: type[DownBlock]
+) -> None:
+    critic = Discriminator(32, widths_by_depth(resolution, 1024, 64), 16, 4, down)
     gains: dict[str, float] = {}
 
     def measure(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -228,9 +231,9 @@ def test_every_layer_of_the_discriminator_keeps_the_scale_of_activations(resolut
 # ---- penalties ---------------------------------------------------------------------------------------------
 
 
-def critic_of(group: int) -> tuple[GrowingDiscriminator, Stage]:
+def critic_of(group: int) -> tuple[Discriminator, Stage]:
     stage = Stage(8, 0.7)
-    return GrowingDiscriminator(1, widths_by_depth(8, 16, 8), 2, group, blurs=True).double(), stage
+    return Discriminator(1, widths_by_depth(8, 16, 8), 2, group, BlurredDownBlock).double(), stage
 
 
 def test_squared_gradient_norms_equal_a_loop_over_samples() -> None:
@@ -288,9 +291,9 @@ def test_gradient_penalty_equals_a_loop_over_samples(target: float) -> None:
 # ---- fades and images --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("blurs", [True, False])
-def test_fades_of_the_discriminator_begin_and_end_at_its_stages(blurs: bool) -> None:
-    critic = GrowingDiscriminator(2, widths_by_depth(16, 32, 16), 3, 4, blurs=blurs).double()
+@pytest.mark.parametrize("down", [DownBlock, BlurredDownBlock])
+def test_fades_of_the_discriminator_begin_and_end_at_its_stages(down: type[DownBlock]) -> None:
+    critic = Discriminator(2, widths_by_depth(16, 32, 16), 3, 4, down).double()
     image = drawn(4, 3, 16, 16)
     torch.testing.assert_close(critic(image, Stage(16, 0.0)), critic(downsample(image), Stage(8)))
     torch.testing.assert_close(critic(image, Stage(16, 1 - 1e-12)), critic(image, Stage(16)))
