@@ -224,8 +224,9 @@ def _stored(source: Source) -> Stored:
 
 def _prepared(source: Source, name: str, data: DataConfig, domain: Domain) -> Stored:
     """Returns the images of a source's domain as they were resized for training, but cropped in the middle."""
+    channels, height, width = domain.shape
     whole = data.model_copy(update={"load_size": None, "crop": "center"})
-    return _images(source, name, domain.shape[0], Preparation.of(domain.shape, whole))
+    return _images(source, name, channels, Preparation.of((channels, height, width), whole))
 
 
 def _images(source: Source, domain: str, channels: int, preparation: Preparation | None) -> Stored:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancli.data.cache import Preparation
+from gancli.data.preparation import Preparation
 from gancli.data.sampler import uniform
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import in_threads
