@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.architectures.base import DataNeeds
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.generation.latents import Renderer
 from gancli.metrics.comparison import Comparison, prepared, stored
 from gancli.metrics.evaluation import Evaluation, Request

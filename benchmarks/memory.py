@@ -15,8 +15,8 @@ import torch
 
 from gancli import config as configuration
 from gancli.architectures.base import Batch
+from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.training.length import portions
 from gancli.training.plan import expected_memory

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from gancli import config as configuration
-from gancli.data.pipeline import Pipeline, Portion
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
+from gancli.data.pipeline import Pipeline
+from gancli.data.sampler import Portion
 from gancli.registry import load_architecture
 from gancli.schema import RunConfig
 from gancli.training.trainer import Trainer

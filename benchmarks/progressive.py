@@ -25,8 +25,8 @@ from step import seconds
 from translators import mebibytes
 
 from gancli import config as configuration
+from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.training.length import portions
 from gancli.training.trainer import Trainer

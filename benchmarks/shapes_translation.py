@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from gancli.architectures.base import Translator
+from gancli.data.opening import open_source
 from gancli.data.pipeline import fixed_batch
 from gancli.data.shapes import RECOGNISED, recognise
-from gancli.data.source import open_source
 from gancli.generation.writers import to_pixels
 from gancli.modelfile import find_model, load_model
 from gancli.schema import DataConfig

@@ -19,8 +19,8 @@ from plain_dcgan import networks, training
 
 from gancli import config as configuration
 from gancli.architectures.base import Batch
+from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.training.length import portions
 from gancli.training.trainer import Trainer

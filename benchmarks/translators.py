@@ -26,8 +26,9 @@ from PIL import Image
 from step import seconds
 
 from gancli import config as configuration
-from gancli.data.pipeline import Pipeline, Portion
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
+from gancli.data.pipeline import Pipeline
+from gancli.data.sampler import Portion
 from gancli.registry import load_architecture
 from gancli.schema import at_resolution
 from gancli.training.trainer import Trainer

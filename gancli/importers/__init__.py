@@ -140,7 +140,7 @@ def import_checkpoint(
     import torch
 
     from gancli import config, modelfile, registry
-    from gancli.data.source import domain_names
+    from gancli.data.files import domain_names
     from gancli.importers.reading import fit, read_state_dicts
 
     known = official(architecture)

@@ -14,8 +14,9 @@ import torch
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch
 from gancli.console import TrainingDisplay, note, progress, warn
+from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
-from gancli.data.source import Source, absolute, check, open_source
+from gancli.data.source import Source, check
 from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
