@@ -8,7 +8,7 @@ frozen and refuses unknown keys, so a misspelt key is an error and never a silen
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (

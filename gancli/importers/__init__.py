@@ -132,10 +132,9 @@ def import_checkpoint(
     Raises:
         GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
     """
-    import torch
-
     from gancli import config, modelfile
     from gancli.importers.reading import fit, read_state_dicts
+    from gancli.nn.init import without_weights
 
     module = importer(architecture)
     known = module.checkpoints
@@ -154,7 +153,7 @@ def import_checkpoint(
     }
     resolved = config.resolve(architecture, sets=sets, flags={**sizes, **flags})
     kind = registry.load_architecture(architecture)
-    with torch.device("meta"):  # shapes without memory
+    with without_weights():
         model = kind(resolved.model)
     networks = {name: network for name, network in model.named_children() if name in imported.networks}
     tensors = {
@@ -185,7 +184,7 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
     If nobody says it, the title of the checkpoint does: ``horse2zebra`` is the way that the model goes by default.
     """
     from gancli.architectures.base import Translator
-    from gancli.data.source import domain_names
+    from gancli.data.files import domain_names
 
     if len(own) != 2:
         if config.data.domains is not None:
