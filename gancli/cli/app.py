@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command
 
-from gancli import __version__, console
+from gancli import console
+from gancli.cli.command import Command, hint, metavar
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
-from gancli.cli.evaluate import evaluate
+from gancli.cli.evaluate import EvaluateCommand, evaluate
 from gancli.cli.export import export
 from gancli.cli.import_ import import_
 from gancli.cli.interpolate import interpolate
@@ -38,6 +39,7 @@ from gancli.cli.train import train
 from gancli.cli.translate import translate
 from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
+from gancli.version import __version__
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -54,50 +56,6 @@ LESS_MEMORY = {
     "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
 """What to type where memory ran out, by command."""
-
-
-class Command(TyperCommand):
-    """A command whose usage line names its arguments plainly, and whose unexpected arguments get a hint."""
-
-    allow_extra_args = True  # so that parse_args sees them
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Returns the words that are left, which are none.
-
-        Raises:
-            GancliError: there are some.
-        """
-        left = super().parse_args(ctx, args)
-        if left and not ctx.resilient_parsing:
-            takes_data = any("--data" in parameter.opts for parameter in self.params)
-            near = f"did you mean --data {left[0]}?" if takes_data else ""
-            raise GancliError(f"unexpected argument {left[0]!r}", _hint(near, ctx))
-        return left
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Returns the words of the usage line after the command: ``[OPTIONS] MODEL [IMAGE]...``."""
-        arguments = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
-        names = [(argument, _metavar(argument)) for argument in arguments]
-        return ["[OPTIONS]"] + [
-            (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
-            for argument, name in names
-        ]
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the tables of arguments and options."""
-        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                kind = parameter.param_type_name
-                rows[kind].append((_metavar(parameter), record[1]) if kind == "argument" else record)
-        for title, kind in (("Arguments", "argument"), ("Options", "option")):
-            if rows[kind]:
-                with formatter.section(title):
-                    formatter.write_dl(rows[kind])
-
-
-def _metavar(argument: Any) -> str:
-    return str(argument.metavar or argument.name.upper())
 
 
 class Commands(TyperGroup):
@@ -119,7 +77,7 @@ class Commands(TyperGroup):
             GancliError: there is none of this name.
         """
         if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise GancliError(f"there is no command {args[0]!r}", _hint(nearest(args[0], self.commands), ctx))
+            raise GancliError(f"there is no command {args[0]!r}", hint(nearest(args[0], self.commands), ctx))
         return super().resolve_command(ctx, args)
 
 
@@ -133,8 +91,8 @@ app = typer.Typer(
 )
 
 
-def _register(function: Callable[..., None], name: str, example: str) -> None:
-    app.command(name, cls=Command, epilog=f"Example: {example}")(function)
+def _register(function: Callable[..., None], name: str, example: str, kind: type[Command] = Command) -> None:
+    app.command(name, cls=kind, epilog=f"Example: {example}")(function)
 
 
 _register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
@@ -144,7 +102,9 @@ _register(interpolate, "interpolate", "gancli interpolate photos --seeds 1,2,3 -
 _register(truncate, "truncate", "gancli truncate faces --seeds 0-5 --levels 1,0.7,0.5,0")
 _register(style_mix, "style-mix", "gancli style-mix faces --rows 0-3 --cols 4-9 -o mixed.png")
 _register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
-_register(evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000")
+_register(
+    evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000", kind=EvaluateCommand
+)
 _register(presets, "presets", "gancli presets dcgan-shapes")
 _register(models, "models", "gancli models photos")
 _register(data, "data", "gancli data photos/")
@@ -275,7 +235,7 @@ def _usage_error(error: Any) -> GancliError:
     if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
         known = [option for parameter in context.command.params for option in parameter.opts]
         near = nearest(error.option_name, known)
-        return GancliError(f"there is no option {error.option_name}", _hint(near, context))
+        return GancliError(f"there is no option {error.option_name}", hint(near, context))
     message = error.format_message().strip().removesuffix(".")
     if hasattr(error.__cause__, "errors"):
         # Newer releases of typer let pydantic read the value, whose words do not say what it is.
@@ -283,13 +243,9 @@ def _usage_error(error: Any) -> GancliError:
 
         (detail, *_) = error.__cause__.errors()
         parameter = error.param
-        name = parameter.opts[0] if parameter.param_type_name == "option" else _metavar(parameter)
+        name = parameter.opts[0] if parameter.param_type_name == "option" else metavar(parameter)
         message = f"invalid value for {name!r}: {in_words(detail)}, not {detail['input']!r}"
-    return GancliError(message[:1].lower() + message[1:], _hint("", context))
-
-
-def _hint(near: str, context: Any) -> str:
-    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()
+    return GancliError(message[:1].lower() + message[1:], hint("", context))
 
 
 def _no_space(error: BaseException) -> RunError:

@@ -1,0 +1,59 @@
+"""How every command reads its words and writes its help page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from gancli.errors import GancliError
+
+
+class Command(TyperCommand):
+    """A command whose usage line names its arguments plainly, and whose unexpected arguments get a hint."""
+
+    allow_extra_args = True  # so that parse_args sees them
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Returns the words that are left, which are none.
+
+        Raises:
+            GancliError: there are some.
+        """
+        left = super().parse_args(ctx, args)
+        if left and not ctx.resilient_parsing:
+            takes_data = any("--data" in parameter.opts for parameter in self.params)
+            near = f"did you mean --data {left[0]}?" if takes_data else ""
+            raise GancliError(f"unexpected argument {left[0]!r}", hint(near, ctx))
+        return left
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Returns the words of the usage line after the command: ``[OPTIONS] MODEL [IMAGE]...``."""
+        arguments = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
+        names = [(argument, metavar(argument)) for argument in arguments]
+        return ["[OPTIONS]"] + [
+            (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
+            for argument, name in names
+        ]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the tables of arguments and options."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                kind = parameter.param_type_name
+                rows[kind].append((metavar(parameter), record[1]) if kind == "argument" else record)
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            if rows[kind]:
+                with formatter.section(title):
+                    formatter.write_dl(rows[kind])
+
+
+def metavar(argument: Any) -> str:
+    """Returns what a usage line calls an argument."""
+    return str(argument.metavar or argument.name.upper())
+
+
+def hint(near: str, context: Any) -> str:
+    """Returns a hint that ends with the help page of the command, or of gancli if ``context`` is None."""
+    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()
