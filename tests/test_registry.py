@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,21 @@ from gancli import registry
 from gancli.architectures.base import Architecture
 from gancli.architectures.dcgan import DCGAN
 from gancli.errors import GancliError
+
+
+def test_the_file_of_a_module_is_found_without_importing_its_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    for file in (tmp_path / "outer" / "__init__.py", inner / "__init__.py", inner / "paper.py", tmp_path / "alone.py"):
+        file.write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry._file_of("outer.inner.paper") == inner / "paper.py"
+    assert registry._file_of("outer.inner") == inner / "__init__.py"
+    assert registry._file_of("alone") == tmp_path / "alone.py"
+    for missing in ("nowhere", "outer.nowhere", "alone.inner", "outer.inner.paper.deeper"):
+        assert registry._file_of(missing) is None
 
 
 def module_with(**bases: type[Architecture]) -> ModuleType:

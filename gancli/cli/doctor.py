@@ -1,4 +1,4 @@
-"""``gancli doctor``: whether this machine is ready to train, and what to do where it is not."""
+"""``gancli doctor``: whether this machine is ready to train, and what to do if it is not."""
 
 from __future__ import annotations
 
@@ -103,7 +103,11 @@ def _presets() -> Check:
     presets, architectures = registry.preset_paths(), registry.architecture_names()
     if not presets or not architectures:
         return Check("presets", "problem", "none found", "pip install --force-reinstall gancli")
-    return Check("presets", "ok", f"{len(presets)} for the architectures {', '.join(architectures)}")
+    found = f"{len(presets)} for the architectures {', '.join(architectures)}"
+    if hidden := registry.hidden_presets():
+        names = ", ".join(map(str, hidden))
+        return Check("presets", "warning", f"{found}; not used: {names}", "rename it: there is another of that name")
+    return Check("presets", "ok", found)
 
 
 def _devices(torch: Any) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""``gancli import``: a checkpoint of an official implementation becomes a model file."""
+"""``gancli import``: turns a checkpoint of an official implementation into a model file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_(
     ],
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="The checkpoint, or a folder that holds it: its newest is taken."),
+        typer.Argument(metavar="FILE", help="The checkpoint, or a folder of checkpoints: the newest is used."),
     ],
     name: Annotated[
         str | None,
@@ -45,34 +45,38 @@ def import_(
         typer.Option(
             "--domains",
             metavar="A,B",
-            help="What its domains are called, such as horse,zebra.  [default: from a name like horse2zebra]",
+            help="Names of the domains, such as horse,zebra.  [default: from a name like horse2zebra]",
         ),
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", metavar="N", help="Of the images, in pixels, where the file does not say it."),
+        typer.Option(
+            "--resolution", metavar="N", help="Height and width of images in pixels, if the file does not say it."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="What the file does not tell: model.upsampling=nearest."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting that the file does not tell: model.upsampling=nearest."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
-    """Make a model file of a checkpoint of an official implementation, and print its path.
+    """Turn a checkpoint of an official implementation into a model file, and print its path.
 
     dcgan reads the generators that pytorch/examples and the PyTorch DCGAN tutorial save: netG.pth.
 
-    cyclegan and pix2pix read what junyanz/pytorch-CycleGAN-and-pix2pix saves, a file per network, together or alone:
+    cyclegan and pix2pix read what junyanz/pytorch-CycleGAN-and-pix2pix saves, one file per network, together or alone:
     latest_net_G.pth, latest_net_G_A.pth, latest_net_D_A.pth. A CycleGAN's G without a letter translates A to B. With
-    the discriminators, training can go on: gancli train --init-from.
+    the discriminators, training can continue: gancli train --init-from.
 
-    stylegan reads the generators that rosinality/style-based-gan-pytorch saves, train_step-7.model and the like: the
-    average g_running, or a state dict of it alone. It is taken at the resolution that it was trained for, or at a
-    smaller one: --resolution. The mean of w is computed. The discriminator there is another, and stays behind.
+    stylegan reads the generators that rosinality/style-based-gan-pytorch saves, such as train_step-7.model: the average
+    g_running, or a state dict of it alone. The model has the resolution that it was trained for, or a smaller one:
+    --resolution. The mean of w is computed. The discriminator is a different network and is not imported.
 
     ugatit reads what znxlwm/UGATIT-pytorch saves, all networks in one file: selfie2anime_params_0100000.pt.
 
-    All sizes come from the tensors. No code in a file is run.
+    All sizes come from the tensors. No code in a file is run. Other packages may add importers.
     """
     from gancli.errors import GancliError
     from gancli.home import home
@@ -82,7 +86,7 @@ def import_(
 
     if architecture not in importer_names():
         raise GancliError(
-            f"there is no importer for {architecture!r}", f"there is one for: {', '.join(importer_names())}"
+            f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(importer_names())}"
         )
     if name is not None and output is not None:
         raise GancliError("--name and -o both say where the model goes", "give one of them")
@@ -91,7 +95,7 @@ def import_(
     if path.suffix != SUFFIX:
         raise GancliError(f"a model file ends in {SUFFIX}, but {path} does not", f"-o {path.with_suffix(SUFFIX)}")
     if path.exists() and not overwrite:
-        raise GancliError(f"{path} exists already", "choose another --name, or add --overwrite")
+        raise GancliError(f"{path} already exists", "choose another --name, or add --overwrite")
 
     from gancli.files import replace_file
     from gancli.importers import import_checkpoint

@@ -73,7 +73,7 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
         if not any(state.path == path for state in recognised):
             strange = max((state for state in found if state.path == path), key=lambda state: len(state.tensors))
             starts = ", ".join(f"{key} with a {h}x{w} kernel" for key, (h, w) in PROBE.values())
-            problems = [f"none of these begins it: {starts}", *(f"{key}: unexpected" for key in strange.tensors)]
+            problems = [f"it begins with none of these: {starts}", *(f"{key}: unexpected" for key in strange.tensors)]
             raise refusal(strange, checkpoints.kinds[architecture], problems)
     networks: dict[str, StateDict] = {}
     for state in recognised:
@@ -141,8 +141,8 @@ def _sizes(architecture: str, name: str, state: StateDict, model: ImageToImageCo
 def _resnet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, Any]]:
     """Returns the channels of a ResNet generator's input and output, and its keys of the model section.
 
-    It begins with a convolution and two that halve the image, each with a norm and a ReLU behind it, so that its blocks
-    lie from ``model.10`` on; the second convolution of a block is its layer 5, or 6 behind a dropout.
+    It begins with a convolution and two that halve the image, each with a norm and a ReLU after it, so its blocks
+    start at ``model.10``; the second convolution of a block is its layer 5, or 6 after a dropout.
     """
     width, inner = tensors["model.1.weight"].shape[:2]
     layers = [int(match[1]) for key in tensors if (match := re.fullmatch(r"model\.(\d+)\.weight", key))]

@@ -28,7 +28,7 @@ OURS = "layers."
 def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chosen: Container[str]) -> Imported:
     """Finds the generator, and its sizes from its tensors.
 
-    Layer 3i is the i-th transposed convolution [in, out, 4, 4], layer 3i + 1 the batch norm behind it; the last
+    Layer 3i is the i-th transposed convolution [in, out, 4, 4], layer 3i + 1 the batch norm after it; the last
     convolution has none. k convolutions make 4 * 2^(k-1) pixels.
 
     Raises:

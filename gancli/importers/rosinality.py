@@ -157,7 +157,7 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
     if isinstance(network, stylegan.Mapping):
         for index, linear in enumerate(network.layers):
             assert isinstance(linear, EqualizedLinear)
-            official = f"style.{2 * index + 1}.linear"  # behind a pixel norm, with a leaky ReLU after each
+            official = f"style.{2 * index + 1}.linear"  # after a pixel norm, with a leaky ReLU after each
             found[f"layers.{index}.weight"] = _times(1 / linear.lr_mul, f"{official}.weight_orig")
             found[f"layers.{index}.bias"] = _times(1 / linear.lr_mul, f"{official}.bias")
     elif isinstance(network, stylegan.Synthesis):
@@ -182,7 +182,7 @@ def _upper_layer(layer: nn.Module, index: int) -> dict[str, Counterpart]:
     """Returns the counterparts of the first layer of a block, but for its epilogue."""
     ours, theirs = f"layers.{2 * index}", f"generator.progression.{index}.conv1"
     if isinstance(layer, stylegan.Constant):
-        bias = layer.bias[:, None, None]  # 0 where it was imported
+        bias = layer.bias[:, None, None]  # 0 if it was imported
         return {f"{ours}.constant": Counterpart(f"{theirs}.input", to_theirs=lambda constant: constant + bias)}
     if index >= FUSED:
         # A transposed convolution lays a kernel down mirrored.
@@ -234,7 +234,7 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
     if config.norm_eps != EPS:
         warn(f"the official code adds {EPS} to the variance in AdaIN, the model {config.norm_eps}: images differ a bit")
     if not config.bias_before_blur:
-        warn("the official code adds a bias before the blur, the model behind it: images differ at their borders")
+        warn("the official code adds a bias before the blur, the model after it: images differ at their borders")
 
     # The blocks that the model does not have are there as they are before they are trained.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):

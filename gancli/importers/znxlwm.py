@@ -139,6 +139,6 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
 def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
     missing = [official for official, ours in NETWORKS.items() if ours not in networks]
     if missing:
-        warn(f"the model holds no {' and no '.join(missing)}, which the official code wants to load, too")
+        warn(f"the model holds no {' and no '.join(missing)}, which the official code also loads")
     states = {official: networks[ours] for official, ours in NETWORKS.items() if ours in networks}
     return {f"{title}_params_{step:07d}.pt": states}

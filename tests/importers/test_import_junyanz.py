@@ -226,7 +226,7 @@ def test_titles(path: str, said: str) -> None:
             lambda s: s.update({"model.4.weight": torch.ones(6, 7, 3, 3)}),
             "model.4.weight: [6, 7, 3, 3], but [6, 3, 3, 3] would fit",
         ),
-        (lambda s: s.pop("model.1.weight"), "none of these begins it"),
+        (lambda s: s.pop("model.1.weight"), "it begins with none of these"),
         (lambda s: s.update({"model.1.weight": torch.ones(3, 70, 7, 7)}), "model.channels 70: must be at most 64"),
     ],
 )
