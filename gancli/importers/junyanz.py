@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gancli.architectures.pix2pix import STRIDED, ImageToImageConfig, PatchGAN, UNetGenerator
-from gancli.console import note, warn
+from gancli.console import note
 from gancli.errors import GancliError
 from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
 
@@ -236,13 +236,6 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
 
 
 def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
-    layers = [layer for name in networks for layer in model.get_submodule(name).modules()]
-    interpolation = next((layer.mode for layer in layers if isinstance(layer, nn.Upsample)), None)
-    if interpolation is not None:
-        warn(
-            f"the model enlarges images by {interpolation} interpolation, but the current official code by transposed "
-            "convolutions; change it to load this file"
-        )
     return {
         f"latest_net_{official}.pth": networks[ours]
         for known in NETWORKS.values()

@@ -102,9 +102,9 @@ def test_levels_that_differ_little_have_files_of_their_own(capfd: pytest.Capture
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("dcgan", ["--levels", "1,0"], "--levels 0: must be above 0"),
-        ("dcgan", ["--levels", "-1"], "--levels -1: must be above 0"),
-        ("dcgan", ["--cutoff", "2"], "--cutoff 2: a dcgan has no styles"),
+        ("dcgan", ["--levels", "1,0"], "--levels 0: must be greater than 0"),
+        ("dcgan", ["--levels", "-1"], "--levels -1: must be greater than 0"),
+        ("dcgan", ["--cutoff", "2"], "--cutoff 2: DCGAN has no styles"),
         ("stylegan", ["--levels", "1,nan"], "--levels nan"),
         ("stylegan", ["--levels", "1,,2"], "--levels 1,,2"),
         ("stylegan", ["--levels", "all"], "--levels all"),
