@@ -23,7 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 
 STEPS = 60
 TRAIN = [

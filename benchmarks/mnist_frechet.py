@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.transforms import functional as transforms
 
 from gancli import config as configuration
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.metrics.fid import frechet
 from gancli.metrics.statistics import Moments, moments
 

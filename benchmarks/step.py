@@ -19,8 +19,8 @@ from plain_dcgan import networks, training
 
 from gancli import config as configuration
 from gancli.architectures.base import Batch
+from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import open_source
 from gancli.registry import load_architecture
 from gancli.training.length import portions
 from gancli.training.trainer import Trainer
@@ -42,9 +42,9 @@ VARIANTS: dict[str, tuple[list[str], torch.memory_format]] = {
 def gancli_step(settings: list[str]) -> Callable[[], None]:
     config = configuration.resolve("dcgan", sets=settings)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
-    shapes = type(architecture).input_shapes(config.model)
+    inputs = architecture.inputs(config.model)
     pipeline = Pipeline(
-        open_source("shapes"), shapes, config.data, portions=portions(architecture, config.train), seed=0
+        open_source("shapes"), inputs, config.data, portions=portions(architecture, config.train), seed=0
     )
     trainer = Trainer(architecture, config, pipeline, CPU)
     batches = iter(pipeline.batches(0, CPU))

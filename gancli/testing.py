@@ -28,6 +28,7 @@ from gancli.architectures.base import (
 )
 from gancli.domains import Inputs
 from gancli.schema import ModelConfig, TrainConfig
+from gancli.training.plan import random_batch
 from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
@@ -41,7 +42,7 @@ class IncompleteArchitecture(AssertionError):
 
 def random_batches(inputs: Inputs, batch: int = BATCH) -> Iterator[Batch]:
     """Yields endless batches of noise in the shapes that ``inputs`` declare, from torch's default generator."""
-    return (Batch.random(inputs, batch) for _ in itertools.count())
+    return (random_batch(inputs, batch) for _ in itertools.count())
 
 
 def check_architecture(architecture: type[Architecture], config: ModelConfig | None = None) -> None:

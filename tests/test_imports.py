@@ -120,6 +120,53 @@ def test_the_rules_find_what_breaks_them(module: str, code: str, found: list[str
     assert broken_rules(ast.parse(code), module) == found
 
 
+def arrows(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Returns which of some modules each of them imports, in functions too; imports for type checkers do not count."""
+    found = {}
+    for module, source in sources.items():
+        tree = ast.parse(source)
+        unreal = {
+            below
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for statement in node.body
+            for below in ast.walk(statement)
+        }
+        names: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import) and node not in unreal:
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node not in unreal:
+                names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        found[module] = names & sources.keys() - {module}
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Returns modules that import each other in a circle; none if there is no circle."""
+    left = {module: set(known) for module, known in graph.items()}
+    # Modules that import none of the rest, or that none of the rest imports, lie on no circle.
+    while ends := {module for module, known in left.items() if not known} | (left.keys() - set().union(*left.values())):
+        left = {module: known - ends for module, known in left.items() if module not in ends}
+    return sorted(left)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(arrows({module: path.read_text() for module, path in MODULES.items()})) == []
+
+
+def test_the_search_for_circles_finds_them() -> None:
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from g import a"
+    assert circle(arrows({"g.a": "from g import b", "g.b": typed})) == []
+    hidden = "def f():\n    from g.a import x"
+    assert circle(arrows({"g.a": "from g import b", "g.b": hidden, "g.c": "import g.a"})) == ["g.a", "g.b"]
+
+
+def test_no_file_is_long() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > 450} == {}
+
+
 def imported_by(*modules: str) -> set[str]:
     script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)

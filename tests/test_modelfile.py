@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from gancli import modelfile, registry
 from gancli.architectures.dcgan import DCGAN
 from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
+from gancli.nn.init import without_weights
 
 
 def small_model(path: Path, networks: tuple[str, ...] = ("generator", "discriminator")) -> DCGAN:
@@ -237,3 +240,32 @@ def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, c
     path.write_bytes(content)
     with pytest.raises(GancliError):
         modelfile.read_info(path)
+
+
+FIXTURES = Path(__file__).parent / "fixtures" / "version_1"
+
+
+def test_loading_does_no_needless_work() -> None:
+    """torch's compiler and sympy take a second to import; torch's meta device imports them wherever it computes."""
+    script = (
+        "import sys, torch; from pathlib import Path; from gancli.modelfile import load_model\n"
+        "for path in sys.argv[1:]: load_model(Path(path), torch.device('cpu'))\n"
+        "print(*sys.modules)"
+    )
+    files = [str(path) for path in sorted(FIXTURES.glob("*/run/model.safetensors"))]
+    assert len(files) == 6
+    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "gancli.architectures.ugatit" in imported
+    assert not imported & {"torch._dynamo", "torch._inductor", "sympy"}
+
+
+@pytest.mark.parametrize("name", registry.architecture_names())
+def test_networks_of_the_published_size_are_built_without_drawing_weights(name: str) -> None:
+    kind = registry.load_architecture(name)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with without_weights():
+        model = kind(kind.Config())
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+    assert torch.equal(torch.get_rng_state(), before)

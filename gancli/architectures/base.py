@@ -71,25 +71,6 @@ class Batch:
                 first += len(self._parts[-1])
         return self._parts
 
-    @staticmethod
-    def random(inputs: Inputs, n: int) -> Batch:
-        """Returns noise in the shapes that ``inputs`` declare, drawn from torch's default generator."""
-        data = {}
-        for name, domain in inputs.domains.items():
-            match domain.kind:
-                case "image":
-                    data[name] = torch.rand(n, *domain.shape) * 2 - 1
-                case "mask":
-                    data[name] = torch.randint(2, (n, *domain.shape))
-                case "points":
-                    data[name] = torch.randn(n, *domain.shape)
-        match inputs.labels:
-            case "class":
-                return Batch(data, torch.randint(inputs.classes or 2, (n,)))
-            case "attributes":
-                return Batch(data, torch.randint(2, (n, inputs.classes or 2)).float())
-        return Batch(data)
-
 
 class Loss(NamedTuple):
     """What a loss function returns.

@@ -66,7 +66,8 @@ def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
 
 def _report(location: str, split: str) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
-    from gancli.data.source import check, open_source
+    from gancli.data.opening import open_source
+    from gancli.data.source import check
     from gancli.errors import GancliError
     from gancli.registry import architecture_names, load_architecture
 

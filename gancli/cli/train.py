@@ -173,7 +173,7 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.training.session import open_training_source, with_classes
 
     if config.train.evaluate is not None:
-        from gancli.metrics.evaluation import without_classifier
+        from gancli.metrics.catalogue import without_classifier
 
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())

@@ -142,10 +142,10 @@ def _evaluations(
     """Yields the evaluation of each level of truncation."""
     from gancli import console
     from gancli.cli.evaluate import Wanted, of_model
-    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
+    from gancli.metrics.catalogue import without_classifier
+    from gancli.metrics.evaluation import Evaluation, Request
 
-    without_classifier(metrics, "--metrics")
-    request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)
+    request = Request(without_classifier(metrics, "--metrics"), device, features or "", weights, batch=batch or 64)
     for level in levels:
         comparison = of_model(Wanted(model, data, None, n, None, level, cutoff), request)
         yield Evaluation(request, comparison, console.progress)

@@ -1,6 +1,7 @@
-"""From a SOURCE that a user names to batches: recognise, decode once into a cache, then gather.
+"""From a SOURCE that a user names to batches: open it, decode every image once, then gather batches.
 
-``source`` says what there is, ``formats`` turns any image file into pixels, ``cache`` holds them decoded, ``sampler``
-orders them, and ``pipeline`` turns positions into batches. Only ``cache``, ``pipeline`` and torchvision's data sets
-(``named``) import torch.
+``opening`` turns a SOURCE into a ``Source``. It asks one reader for each kind: ``shapes``, ``named`` (torchvision),
+``arrays`` and, for folders and archives, ``layouts``. ``cache`` keeps the decoded images, ``sampler`` orders them,
+``gather`` collects the items of a batch, and ``pipeline`` joins all of this. Only ``cache``, ``gather``, ``loading``,
+``pipeline`` and torchvision's data sets import torch.
 """

@@ -1,11 +1,11 @@
 """Decodes every image once and keeps it as uint8, cut to the size that a run needs.
 
-Up to a limit the pixels stay in memory, beyond it they go to a memory-mapped file under ``$GANCLI_HOME/cache`` that
-later runs find again. The file's name is a hash of everything that shapes its bytes. It is written aside under a lock,
-synced and renamed, so it is complete or not there.
+Up to a limit the pixels stay in memory; more go to a memory-mapped file under ``$GANCLI_HOME/cache`` that later runs
+find again. The file's name is a hash of everything that shapes its bytes. It is written under another name and a lock,
+synced and renamed, so it is complete or missing.
 
 Layout of the file: the pixels of all good images, one after the other; int32 height and width of each; int64 index of
-each in the source; a JSON header; and a trailer with the header's length, a hash of all that is not pixels, and
+each in the source; a JSON header; and a trailer with the header's length, a hash of everything but the pixels, and
 ``MAGIC``.
 """
 
@@ -21,7 +21,6 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,97 +28,17 @@ import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from gancli.data.preparation import Preparation
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import CHUNK, in_threads
 from gancli.errors import GancliError, RunError
 from gancli.home import home
-from gancli.schema import DataConfig
 
 MAGIC = b"gancli-pixels-1\n"
 TRAILER = 8 + 16 + len(MAGIC)
-LONGEST = 8
-"""Random crops keep an image at most this many times as long as wide, so that a stray strip cannot fill memory."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What is done to a decoded image before it is kept.
-
-    Attributes:
-        channels, height, width: of the images that the networks take.
-        load_height, load_width: size before the crop; at least height and width.
-        resize, interpolation, crop: as in ``DataConfig``.
-    """
-
-    channels: int
-    height: int
-    width: int
-    load_height: int
-    load_width: int
-    resize: str
-    interpolation: str
-    crop: str
-
-    @classmethod
-    def of(cls, shape: tuple[int, int, int], config: DataConfig) -> Preparation:
-        """Returns what ``config`` asks for to get images of ``shape`` (C, H, W).
-
-        Raises:
-            GancliError: the size before the crop is smaller than the crop.
-        """
-        channels, height, width = shape
-        load = config.load_size
-        if load is not None and load < max(height, width):
-            raise GancliError(
-                f"data.load_size is {load}, but the networks take images of {width} x {height} pixels",
-                f"make it at least {max(height, width)}, or leave it out",
-            )
-        return cls(
-            channels, height, width, load or height, load or width, config.resize, config.interpolation, config.crop
-        )
-
-    @property
-    def side(self) -> int:
-        """The size that drawn images are drawn at."""
-        return max(self.load_height, self.load_width)
-
-    @property
-    def least_bytes(self) -> int:
-        """What one prepared image takes at least."""
-        cropped = self.crop == "center"
-        height, width = (self.height, self.width) if cropped else (self.load_height, self.load_width)
-        return height * width * self.channels
-
-    def __call__(self, pixels: Pixels) -> Pixels:
-        """Resizes, and crops unless the crop is random; returns uint8 [h, w, C]."""
-        height, width = pixels.shape[:2]
-        scale_y, scale_x = self.load_height / height, self.load_width / width
-        if self.resize == "cover":
-            scale_y = scale_x = max(scale_y, scale_x)
-        if self.crop == "center":
-            box_height, box_width = self.height / scale_y, self.width / scale_x
-            size = (self.width, self.height)
-        elif self.resize == "cover":
-            box_height = min(height, LONGEST * self.load_height / scale_y)
-            box_width = min(width, LONGEST * self.load_width / scale_x)
-            size = (max(self.width, round(box_width * scale_x)), max(self.height, round(box_height * scale_y)))
-        else:
-            box_height, box_width = float(height), float(width)
-            size = (self.load_width, self.load_height)
-        if size == (width, height) == (box_width, box_height):
-            return pixels
-        # Rounding may put the box a hair outside the image, which Pillow refuses.
-        left, top = max((width - box_width) / 2, 0.0), max((height - box_height) / 2, 0.0)
-        box = (left, top, min(left + box_width, width), min(top + box_height, height))
-        # Pillow would weigh the colours of four channels by the last one, which is not alpha in every array.
-        planes = [pixels] if self.channels == 3 else [pixels[:, :, channel] for channel in range(self.channels)]
-        filter_ = Image.Resampling[self.interpolation.upper()]
-        resized = [np.asarray(Image.fromarray(plane).resize(size, filter_, box)) for plane in planes]
-        return resized[0] if self.channels == 3 else np.stack(resized, axis=-1)
 
 
 class Decoded:
@@ -129,7 +48,7 @@ class Decoded:
         indices: int64 [n], which image of the source each one is, ascending.
         sizes: int32 [n, 2], height and width of each.
         channels: of every image.
-        bad: name and reason of each image that is missing here.
+        bad: name and reason of each image that was left out.
         path: the memory-mapped file; None if the pixels are in memory.
     """
 
@@ -201,15 +120,15 @@ def decode_all(
 
     Args:
         images: one domain of a source.
-        prepare: what is done to each image.
+        prepare: applied to each image.
         key: changes whenever the images may have changed.
         limit: bytes up to which the pixels stay in memory; 0 always uses the file.
-        shared: put them into shared memory, for worker processes.
+        shared: put the pixels into shared memory, for worker processes.
         stop_at_bad: a bad image is an error; otherwise it is left out.
-        progress: called now and then with how many images of how many are done.
+        progress: called now and then with the number of finished images and of all images.
 
     Raises:
-        GancliError: a bad image where that is an error, no good image at all, or no place for the file.
+        GancliError: a bad image if that is an error, no good image at all, or no place for the file.
         RunError: the disk is full.
     """
     name = hashlib.blake2b(
@@ -256,7 +175,7 @@ def decode_all(
 
 
 def _shared_memory_left() -> int:
-    """Bytes that shared memory can take: containers often have 64 MB, and writing beyond that kills the process."""
+    """Bytes that fit into shared memory: containers often have 64 MB, and writing beyond that kills the process."""
     try:
         left = shutil.disk_usage("/dev/shm").free
     except OSError:  # systems that do not keep it in a file system do not limit it this way
@@ -265,7 +184,7 @@ def _shared_memory_left() -> int:
 
 
 class _Store:
-    """Collects pixels in memory, and in a file aside of ``path`` once they are more than ``limit`` bytes."""
+    """Collects pixels in memory, and in a file beside ``path`` once they are more than ``limit`` bytes."""
 
     def __init__(self, path: Path, name: str, limit: int, count: int) -> None:
         self.path, self.name, self.limit, self.count = path, name, limit, count
@@ -282,7 +201,7 @@ class _Store:
 
     def __exit__(self, *unused: object) -> None:
         if self._file is not None:
-            # What it still buffers is either written already or not wanted any more.
+            # Its buffer is either written already or no longer needed.
             with suppress(OSError):
                 self._file.close()
             self._aside.unlink(missing_ok=True)
@@ -313,14 +232,14 @@ class _Store:
                 self._file.write(np.ascontiguousarray(self._blocks.popleft()).data)
 
     def finish(self, channels: int, bad: list[tuple[str, str]], shared: bool) -> Decoded:
-        """Returns what was added; the file, if there is one, takes its place."""
+        """Returns everything that was added; a file gets its final name."""
         indices, sizes = np.array(self.indices, np.int64), np.array(self.sizes, np.int32)
         if self._file is None:
             flat = torch.empty(self._total, dtype=torch.uint8)
             if shared:
                 flat.share_memory_()
             view, start = flat.numpy(), 0
-            while self._blocks:  # freed as they are copied, so that memory holds them only once
+            while self._blocks:  # freed as they are copied, so memory holds them only once
                 block = self._blocks.popleft().reshape(-1)
                 view[start : start + len(block)] = block
                 start += len(block)
@@ -362,9 +281,9 @@ def _trailer(header: bytes, rest: bytes) -> bytes:
 
 
 def _load(path: Path, name: str, channels: int) -> Decoded | None:
-    """Returns the content of a cache file; None if there is none, or it is damaged or not what its name says.
+    """Returns the content of a cache file; None if it is missing, damaged, or belongs to another name.
 
-    The pixels themselves are not read here: there may be more of them than memory.
+    The pixels themselves are not read here: they may not fit into memory.
     """
     try:
         with path.open("rb") as file:

@@ -6,18 +6,23 @@ Nothing is ever unpacked by name, so a member called ``../x`` or ``/x`` is just 
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import tempfile
 import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from gancli.data.source import BadImage
 from gancli.errors import GancliError, RunError
+
+DOMAIN_NAMES = re.compile(r"([^\W\d_](?:[^\W\d_]|-)+)2([^\W\d_](?:[^\W\d_]|-)+?)(?:[- .(]+v?\d.*)?")
+"""A name like ``horse2zebra``; a size or version may follow, as in ``vangogh2photo-256``."""
+ARCHIVE_ENDING = re.compile(r"\.(zip|npz|t(ar|gz|bz2?|xz)|tar\.\w+)$", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
@@ -201,3 +206,30 @@ def open_files(path: Path) -> Files | None:
     except OSError as error:
         raise GancliError(f"{path} cannot be read: {error.strerror or error}", f"try: ls -l {path}") from error
     return None
+
+
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sorting key that puts ``2.png`` before ``10.png``."""
+    pieces = re.split(r"([0-9]+)", name)
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name
+
+
+def domain_names(folders: Iterable[str]) -> tuple[str, str]:
+    """Returns names for two domains that have none of their own.
+
+    Args:
+        folders: names of the folders or archives that hold the domains, or the title of a checkpoint. The first piece
+            between underscores that is like ``horse2zebra`` gives the names: the rest says where the images are from,
+            as in ``summer2winter_yosemite`` and ``facades_label2photo``.
+
+    Returns:
+        ``("horse", "zebra")``; without such a piece ``("A", "B")``.
+    """
+    for folder in folders:
+        for piece in ARCHIVE_ENDING.sub("", folder).split("_"):
+            match = DOMAIN_NAMES.fullmatch(piece)
+            if match is not None:
+                first, second = match[1].rstrip("-"), match[2].rstrip("-")
+                if first.lower() != second.lower():
+                    return first, second
+    return "A", "B"

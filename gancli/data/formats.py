@@ -1,7 +1,8 @@
 """Turns image files of any colour type into ``Pixels``, with Pillow.
 
-What a person sees in an image viewer is what the networks get: upright (EXIF orientation), in sRGB (ICC profile),
-transparent parts white (unless alpha is wanted), 16 bits scaled down to 8. Of an animation it is the first frame.
+The networks get what an image viewer shows: upright (EXIF orientation), in sRGB (ICC profile), transparent parts white
+(unless alpha is wanted), 16 bits scaled down to 8, and the first frame of an animation. Masks are read as they are
+stored: the index of a palette, the value of a grey pixel.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from gancli.data.source import BadImage, Pixels
+from gancli.data.source import IDS, BadImage, Pixels
 
 Image.init()
 # No other format is ever tried: some of Pillow's run external programs.
@@ -23,13 +24,13 @@ FORMATS = tuple(known for known in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF",
 EXTENSIONS = frozenset(
     extension for extension, known in Image.registered_extensions().items() if known in FORMATS and extension != ".pfm"
 )
-"""Endings, with the dot and in lower case, by which an image file is known in a directory or an archive."""
+"""Endings of image files in a directory or an archive, with the dot and in lower case."""
 
 LARGEST_FILE = 2**29
-"""Bytes; a longer file is not an image that anybody trains on."""
+"""Bytes; nobody trains on an image in a longer file."""
 
-# Pillow reports odd metadata and large images as warnings, which would break up the progress display. What makes an
-# image unreadable is an exception.
+# Pillow reports odd metadata and large images as warnings, which would break up the progress display. An image that
+# cannot be read raises an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -47,8 +48,8 @@ def decode(data: bytes, channels: int) -> Pixels:
         channels: as for ``to_pixels``.
 
     Raises:
-        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or no image; or more than 4
-            channels are wanted.
+        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or not an image; or ``to_pixels``
+            refuses the image.
     """
     with _opened(data) as image:
         image.load()
@@ -56,14 +57,14 @@ def decode(data: bytes, channels: int) -> Pixels:
 
 
 def stored_size(data: bytes) -> tuple[int, int]:
-    """Returns width and height that an image file's header gives, before any turning; raises ``BadImage``."""
+    """Returns width and height from an image file's header, before any rotation; raises ``BadImage``."""
     with _opened(data) as image:
         return image.size
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Opens an image file's content; whatever goes wrong with it inside is a ``BadImage``."""
+    """Opens an image file's content; any error in the ``with`` block becomes a ``BadImage``."""
     if not data:
         raise BadImage("the file is empty")
     try:
@@ -72,22 +73,25 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise BadImage("this is no image of a known format") from None
-    # Pillow's decoders answer damaged data with nearly every exception there is.
+        raise BadImage("not an image, or an unknown format") from None
+    # Pillow's decoders raise nearly every kind of exception on damaged data.
     except Exception as error:
         raise BadImage(str(error) or type(error).__name__) from error
 
 
 def to_pixels(image: Image.Image, channels: int) -> Pixels:
-    """Returns a loaded Pillow image upright, in sRGB and in 8 bits.
+    """Returns a loaded Pillow image upright, in sRGB and in 8 bits; or a mask, upright and otherwise as stored.
 
     Args:
         image: of any mode.
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; without alpha, transparent parts lie over white.
+            ``IDS`` for a mask.
 
     Raises:
-        BadImage: its values have no known range, or more channels are wanted.
+        BadImage: its values have no known range, it is not a mask, or more channels are wanted.
     """
+    if channels == IDS:
+        return _to_ids(image)
     if channels > 4:
         raise BadImage(f"image files have at most 4 channels and not {channels}, as arrays (.npz) can have")
     profile = image.info.get("icc_profile")
@@ -121,6 +125,18 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def _to_ids(image: Image.Image) -> Pixels:
+    """Returns the ids of classes that a palette or grey image stores, uint8 [H, W, 1]."""
+    if image.format == "JPEG":
+        raise BadImage("JPEG changes the values, so they are not ids of classes; save masks as PNG")
+    if not (image.mode in ("P", "L", "1") or image.mode.startswith("I")):
+        raise BadImage(f"its colours ({image.mode}) are not ids of classes; a mask is a grey or palette image")
+    ids = np.asarray(_upright(image))
+    if ids.min() < 0 or ids.max() > 255:
+        raise BadImage(f"it holds the id {ids.max() if ids.max() > 255 else ids.min()}, but ids are from 0 to 255")
+    return ids.astype(np.uint8)[:, :, None]
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scales the modes that hold more than 8 bits; Pillow's own conversion would clip them."""
     if image.mode.startswith("I"):
@@ -143,7 +159,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Returns how colours of a profile become sRGB; None where they are that already or the profile is broken."""
+    """Returns the transform from a profile to sRGB; None if the colours are sRGB already or the profile is broken."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):

@@ -1,4 +1,7 @@
-"""torchvision's data sets by name, kept under ``$GANCLI_HOME/data`` and downloaded where there is a network."""
+"""torchvision's data sets by name, kept under ``$GANCLI_HOME/data``; missing ones are downloaded.
+
+Importable without torch.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gancli.data.arrays import Joined, classes_of
+from gancli.data.arrays import classes_of
 from gancli.data.files import DirectoryFiles
 from gancli.data.formats import to_pixels
-from gancli.data.layouts import join_labels, open_layout
+from gancli.data.images import Joined
+from gancli.data.layouts import open_layout
+from gancli.data.place import join_labels
 from gancli.data.source import BadImage, Pixels, Source
 from gancli.errors import GancliError
 from gancli.home import home
 
 TIMEOUT = 30.0
-"""Seconds without an answer after which a download counts as failed."""
+"""Seconds without an answer until a download counts as failed."""
 
 
 class Known(NamedTuple):
@@ -77,11 +82,14 @@ _KNOWN = {
     "stl10": Known("STL10", _by_split, _archive),
     "celeba": Known("CelebA", _by_split, _celeba_files),
 }
-"""How torchvision spells each of ``source.NAMES``."""
+"""How torchvision spells each data set."""
+
+NAMES = tuple(_KNOWN)
+"""The names that a SOURCE can be."""
 
 
 class TorchvisionImages:
-    """The images of a torchvision data set that gives (Pillow image, target)."""
+    """The images of a torchvision data set whose items are (Pillow image, target)."""
 
     def __init__(self, name: str, dataset: Any) -> None:
         self._name, self._dataset = name, dataset
@@ -102,10 +110,10 @@ class TorchvisionImages:
 
 
 def open_named(name: str, split: str) -> Source:
-    """Opens one of ``source.NAMES``.
+    """Opens one of ``NAMES``.
 
     Raises:
-        GancliError: its files are not there and cannot be downloaded; the hint says where to put them.
+        GancliError: its files are missing and cannot be downloaded; the hint says where to put them.
     """
     from torchvision import datasets
 
@@ -118,7 +126,7 @@ def open_named(name: str, split: str) -> Source:
     opened = [_open_part(name, known, kind, root, part) for part in parts]
     labels, classes, _ = join_labels([_labels(dataset) for dataset in opened])
     images = Joined([TorchvisionImages(name, dataset) for dataset in opened])
-    # torchvision checks the files against known checksums, so that the name says it all.
+    # torchvision checks the files against known checksums, so the name is enough.
     fingerprint = hashlib.blake2b(f"{name}\0{split}\0{len(images)}".encode(), digest_size=16).hexdigest()
     return Source(
         name,
@@ -133,7 +141,7 @@ def open_named(name: str, split: str) -> Source:
 
 
 def _open_idx(name: str, known: Known, kind: Any, root: Path, split: str) -> Source:
-    """MNIST and its kin: torchvision fetches the idx files, and they are read as from any other folder."""
+    """Opens MNIST or its kin: torchvision fetches the idx files, and they are read like those of any folder."""
     folder = root / known.files(kind, "train")[0]
     for part in ["train", "test"] if split == "all" else [split]:
         files = known.files(kind, part)[1]
@@ -146,7 +154,7 @@ def _open_idx(name: str, known: Known, kind: Any, root: Path, split: str) -> Sou
 
 
 def _shadowed(name: str) -> tuple[str, ...]:
-    """A name always means the data set, also where a path of that name exists."""
+    """Returns the note about a path of the same name: a name always means the data set."""
     return (f"./{name} here is not used; write ./{name} to name it",) if Path(name).exists() else ()
 
 
@@ -154,8 +162,8 @@ def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        # torchvision talks on stdout, which carries results only. The CIFAR files hold pickles, and it compares them
-        # with known checksums before it loads one.
+        # torchvision prints to stdout, which carries results only. The CIFAR files hold pickles; it compares their
+        # checksums before it loads them.
         with contextlib.redirect_stdout(sys.stderr):
             try:
                 return kind(root, **known.part(part))

@@ -1,4 +1,4 @@
-"""Which image comes when, and the random numbers that belong to it: derived from the position, never stored.
+"""Which image comes when, and its random numbers: derived from the position, never stored. Importable without torch.
 
 Position p counts every image that a run shows, over all epochs and ranks. Since order and random numbers are functions
 of p, a run can start anywhere and be cut into batches, ranks and workers in any way, and still sees the same images.
@@ -6,9 +6,14 @@ of p, a run can start anywhere and be cut into batches, ranks and workers in any
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from gancli.errors import GancliError
 from gancli.seeding import derive
 
 # SplitMix64 (Steele, Lea & Flood 2014) read at any place of its sequence: the state is seed + place * GAMMA, and the
@@ -28,12 +33,12 @@ def random_bits(key: int, places: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, places: NDArray[np.int64], *stream: int | str) -> NDArray[np.float64]:
-    """Returns a uniform number in [0, 1) for each place; ``stream`` names what it is for.
+    """Returns a uniform number in [0, 1) for each place.
 
     Args:
         seed: the run's seed.
         places: integers >= 0 of any shape, for instance positions in the run.
-        stream: numbers of different streams, say ``"flip"`` and ``"crop"``, are independent.
+        stream: the purpose of the numbers; those of different streams, say ``"flip"`` and ``"crop"``, are independent.
     """
     bits = random_bits(derive(seed, *stream), places) >> np.uint64(11)
     result: NDArray[np.float64] = bits.astype(np.float64) * 2.0**-53
@@ -41,11 +46,11 @@ def uniform(seed: int, places: NDArray[np.int64], *stream: int | str) -> NDArray
 
 
 class Order:
-    """The order in which a domain's images are shown: every epoch is a permutation of its own.
+    """The order in which a domain's images are shown, a new permutation in every epoch; and their random numbers.
 
     Args:
-        seed: the run's seed.
-        stream: names the domain; domains with the same name and length have the same order.
+        seed: of the run's data.
+        stream: names the domain; domains with the same name and length have the same order and random numbers.
         length: number of images, at least 1.
     """
 
@@ -62,6 +67,10 @@ class Order:
             result[here] = self._permutation(int(epoch))[places[here]]
         return result
 
+    def uniform(self, positions: NDArray[np.int64], purpose: str) -> NDArray[np.float64]:
+        """Returns a number in [0, 1) for each position; those of different purposes are independent."""
+        return uniform(self.seed, positions, purpose, self.stream)
+
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._permutations:
             # A batch straddles two epochs at most, except where the data is smaller than a batch.
@@ -70,3 +79,66 @@ class Order:
             bits = random_bits(derive(self.seed, "order", self.stream, epoch), np.arange(self.length))
             self._permutations[epoch] = np.argsort(bits, kind="stable").astype(np.int64)
         return self._permutations[epoch]
+
+
+class Portion(NamedTuple):
+    """How a run draws its batches, from a certain image on.
+
+    Attributes:
+        start: real images shown before, over all ranks.
+        batch: images of a batch, over all ranks.
+        reduction: images are served at 1 / this of their height and width; a power of two, for networks that grow.
+    """
+
+    start: int
+    batch: int
+    reduction: int = 1
+
+
+def portion_at(portions: Sequence[Portion], images_shown: int) -> Portion:
+    """Returns the last portion that has begun; ``portions`` are in order, and the first one begins at 0."""
+    return portions[bisect.bisect_right(portions, images_shown, key=lambda portion: portion.start) - 1]
+
+
+def share(batch: int, world: int, parts: int) -> int:
+    """Returns how many images of a batch each process takes.
+
+    Raises:
+        GancliError: ``world`` processes cannot share it, or cannot cut their shares into ``parts``.
+    """
+    if batch % (world * parts):
+        step = world * parts
+        alike = f"{world} processes" + (f" in {parts} parts each (train.accumulate)" if parts > 1 else "")
+        raise GancliError(
+            f"a batch of {batch} cannot be shared by {alike}", f"--set train.batch={batch // step * step + step}"
+        )
+    return batch // world
+
+
+class Piece(NamedTuple):
+    """One rank's part of a batch."""
+
+    positions: range
+    reduction: int
+
+
+class Pieces:
+    """One rank's part of every batch, endlessly.
+
+    Args:
+        start: position of the first batch.
+        portions: of the run.
+        rank, world: which of how many processes.
+    """
+
+    def __init__(self, start: int, portions: Sequence[Portion], rank: int, world: int) -> None:
+        self._start, self._portions, self._rank, self._world = start, portions, rank, world
+
+    def __iter__(self) -> Iterator[Piece]:
+        position = self._start
+        while True:
+            _, batch, reduction = portion_at(self._portions, position)
+            size = batch // self._world
+            first = position + self._rank * size
+            yield Piece(range(first, first + size), reduction)
+            position += batch

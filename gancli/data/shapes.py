@@ -1,7 +1,7 @@
 """The built-in data: one coloured shape on a plain background, drawn from its index alone at any resolution.
 
 Every factor of an image is known, so it can be counted exactly which of the modes (a kind in a colour) a generator
-covers: ``recognise`` says what a picture shows, without having learnt anything. Drawing uses only +, -, *, / and square
+covers: ``recognise`` says what a picture shows, without any training. Drawing uses only +, -, *, / and square
 roots on constants given here, so image i is the same on every machine.
 
 Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) the bottom right one.
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancli.data.arrays import Joined
 from gancli.data.formats import to_pixels
+from gancli.data.images import Joined
 from gancli.data.sampler import uniform
 from gancli.data.source import Images, Pixels, Source
 from gancli.errors import GancliError, nearest

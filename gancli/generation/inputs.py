@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gancli.data.files import DirectoryFiles
+from gancli.data.files import DirectoryFiles, natural
 from gancli.data.formats import LARGEST_FILE
-from gancli.data.layouts import natural
 from gancli.data.source import BadImage
 from gancli.errors import GancliError, nearest
 

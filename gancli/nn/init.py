@@ -27,9 +27,10 @@ def normal_init(network: nn.Module, std: float = 0.02) -> None:
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Skips everything that fills a tensor."""
+    """Skips whatever fills a tensor."""
 
     FILLING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
+    DRAWING = (torch.rand, torch.randn)
 
     def __torch_function__(
         self,
@@ -41,6 +42,8 @@ class _NothingDrawn(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init" or func in self.FILLING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if func in self.DRAWING:
+            return torch.empty(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from gancli.architectures.base import Architecture
-from gancli.data.pipeline import Portion
+from gancli.data.sampler import Portion
 from gancli.schema import TrainConfig, at_resolution
 
 FOREVER = 2**53

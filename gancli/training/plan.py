@@ -13,7 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from gancli.architectures.base import Architecture, Batch
-from gancli.data.pipeline import Portion, share
+from gancli.data.sampler import Portion, share
+from gancli.domains import Inputs
 from gancli.schema import RunConfig
 from gancli.training.length import estimated_images, estimated_steps, portions
 from gancli.training.update import Update, make_players, network_names
@@ -83,7 +84,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         kept = _Kept(fake.state_dict().values())
         inputs = fake.inputs(config.model)
         domains = {name: domain.reduced(portion.reduction) for name, domain in inputs.domains.items()}
-        one = Batch.random(replace(inputs, domains=domains), batch)
+        one = random_batch(replace(inputs, domains=domains), batch)
         batches = (Batch(one.images, one.labels) for _ in itertools.count())
         known = True
         try:
@@ -101,6 +102,25 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         averages=sum(averages) if train.average is not None else 0,
         activations=kept.peak if known else None,
     )
+
+
+def random_batch(inputs: Inputs, n: int) -> Batch:
+    """Returns noise in the shapes that ``inputs`` declare, drawn from torch's default generator."""
+    data = {}
+    for name, domain in inputs.domains.items():
+        match domain.kind:
+            case "image":
+                data[name] = torch.rand(n, *domain.shape) * 2 - 1
+            case "mask":
+                data[name] = torch.randint(2, (n, *domain.shape))
+            case "points":
+                data[name] = torch.randn(n, *domain.shape)
+    match inputs.labels:
+        case "class":
+            return Batch(data, torch.randint(inputs.classes or 2, (n,)))
+        case "attributes":
+            return Batch(data, torch.randint(2, (n, inputs.classes or 2)).float())
+    return Batch(data)
 
 
 class _Kept:

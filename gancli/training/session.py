@@ -14,8 +14,9 @@ import torch
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch
 from gancli.console import TrainingDisplay, note, progress, warn
+from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
-from gancli.data.source import Source, absolute, check, open_source
+from gancli.data.source import Source, check
 from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
@@ -89,7 +90,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         warn(f"{len(pipeline.bad)} images cannot be used and are left out:{shown}{more}")
     evaluator = None
     if config.train.evaluate is not None and leader:
-        from gancli.training.evaluator import make_evaluator
+        from gancli.training.measuring import make_evaluator
 
         evaluator = make_evaluator(config.train.evaluate, config, architecture, source, device)
     return Session(config, device, architecture, pipeline, watched, evaluator)

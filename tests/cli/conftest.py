@@ -9,7 +9,7 @@ from PIL import Image
 from small import SMALL, save_model
 
 from gancli.cli.app import run
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 
 
 @pytest.fixture(scope="session")

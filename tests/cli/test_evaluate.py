@@ -16,7 +16,7 @@ from tiny import script
 from torch import Tensor, nn
 
 from gancli.cli.app import run
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.home import home
 from gancli.modelfile import read_info
 

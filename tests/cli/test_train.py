@@ -15,7 +15,7 @@ from small import SMALL
 
 from gancli import config as configuration
 from gancli.cli.app import run
-from gancli.data.pipeline import Portion
+from gancli.data.sampler import Portion
 from gancli.modelfile import load_tensors, read_info
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from gancli.data import cache
-from gancli.data.cache import Decoded, Preparation, decode_all
+from gancli.data.cache import Decoded, decode_all
+from gancli.data.preparation import Preparation
 from gancli.data.source import BadImage, Pixels
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig

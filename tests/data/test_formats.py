@@ -255,7 +255,7 @@ def test_damaged_png_is_bad():
 
 @pytest.mark.parametrize("content", [b"hello, world", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\0" * 100])
 def test_other_files_are_bad(content):
-    with pytest.raises(BadImage, match="no image"):
+    with pytest.raises(BadImage, match="not an image"):
         decode(content, 3)
 
 

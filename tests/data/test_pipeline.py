@@ -14,8 +14,11 @@ import pytest
 import torch
 
 from gancli.architectures.base import Batch
-from gancli.data.pipeline import Batches, Pipeline, Portion, decoded_bytes, fixed_batch
-from gancli.data.source import BadImage, Pixels, Source, open_source
+from gancli.data.loading import Batches
+from gancli.data.opening import open_source
+from gancli.data.pipeline import Pipeline, decoded_bytes, fixed_batch
+from gancli.data.sampler import Portion
+from gancli.data.source import BadImage, Pixels, Source
 from gancli.errors import GancliError, RunError
 from gancli.schema import DataConfig
 

@@ -10,8 +10,8 @@ import torch
 
 from gancli import config as configuration
 from gancli.cli.app import run
+from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline
-from gancli.data.source import open_source
 from gancli.modelfile import load_tensors, read_info
 from gancli.registry import load_architecture
 from gancli.training.length import portions

@@ -21,7 +21,7 @@ from PIL import Image
 from tiny import folder
 
 from gancli.cli.app import run
-from gancli.data.source import open_source
+from gancli.data.opening import open_source
 from gancli.modelfile import load_tensors, read_info
 
 STEPS = 12

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gancli import config as configuration
 from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.progan import ProGAN
-from gancli.data.pipeline import Portion
+from gancli.data.sampler import Portion
 from gancli.errors import GancliError
 from gancli.files import write_synced
 from gancli.schema import ScheduleConfig, TrainConfig

@@ -1,0 +1,212 @@
+"""Lists of images, each an ``Images``: files, halves of files, arrays, several lists as one, and a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gancli.data.files import Files
+from gancli.data.formats import LARGEST_FILE, decode, to_pixels
+from gancli.data.source import IDS, BadImage, Images, Pixels, same_proportions
+
+LEAST_PROPORTION = 1.8
+"""Width over height from which an image may be two side by side; photographs, films and screens of 16:9 have 1.78."""
+
+
+class EncodedImages:
+    """Image files of a directory or an archive.
+
+    Args:
+        files: where they are.
+        names: their names there, in order.
+    """
+
+    def __init__(self, files: Files, names: Sequence[str]) -> None:
+        self._files, self._names = files, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        return f"{self._files.path}/{self._names[index]}"
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        name = self._names[index]
+        if self._files.entries[name].size > LARGEST_FILE:
+            raise BadImage("the file is too large to be an image")
+        return decode(self._files.read(name), channels)
+
+
+class HalfImages:
+    """One half of images that hold two side by side.
+
+    Args:
+        images: the whole ones.
+        right: take the right half, not the left one.
+    """
+
+    def __init__(self, images: EncodedImages, right: bool) -> None:
+        self._images, self._right = images, right
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        pixels = self._images.read(index, channels, size)
+        height, width = pixels.shape[:2]
+        if width < LEAST_PROPORTION * height:
+            raise BadImage(f"it is {width} x {height} px, not two images side by side")
+        if width % 2:
+            raise BadImage(f"it is {width} x {height} px, an odd width that cannot be halved")
+        half = width // 2
+        return pixels[:, half:] if self._right else pixels[:, :half]
+
+
+class ArrayImages:
+    """Images from one array.
+
+    Args:
+        name: what a person calls the array.
+        array: [N, H, W] or [N, H, W, C]; uint8, or float from ``low`` to 1. Up to 4 channels are those of a picture
+            (grey, grey and alpha, RGB, RGB and alpha) and can be read as another kind of picture. uint8 with one
+            channel can be read as masks.
+        low: the value of black in a float array, 0 or -1.
+    """
+
+    def __init__(self, name: str, array: NDArray[Any], low: float = 0.0) -> None:
+        self._name, self._array, self._low = name, array, low
+        self.channels = array.shape[3] if array.ndim == 4 else 1
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def name(self, index: int) -> str:
+        return f"{self._name}[{index}]"
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        image = self._array[index]
+        if channels == IDS:
+            if image.dtype != np.uint8 or self.channels != 1:
+                raise BadImage(f"a mask is uint8 with one channel, not {image.dtype} with {self.channels}")
+            channels = 1
+        if image.dtype != np.uint8:
+            if not np.isfinite(image).all():
+                raise BadImage("it holds values that are not finite")
+            image = np.rint((image.astype(np.float64) - self._low) * (255 / (1 - self._low))).astype(np.uint8)
+        if image.ndim == 2:
+            image = image[:, :, None]
+        if self.channels == channels:
+            return np.ascontiguousarray(image)
+        if max(self.channels, channels) > 4:
+            raise BadImage(f"it has {self.channels} channels and not {channels}")
+        squeezed = image[:, :, 0] if self.channels == 1 else image
+        return to_pixels(Image.fromarray(np.ascontiguousarray(squeezed)), channels)
+
+
+class Joined:
+    """Several lists of images, one after the other."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def _find(self, index: int) -> tuple[Images, int]:
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self._parts[part], index - (int(self._ends[part - 1]) if part else 0)
+
+    def name(self, index: int) -> str:
+        part, place = self._find(index)
+        return part.name(place)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        part, place = self._find(index)
+        return part.read(place, channels, size)
+
+
+class Chosen:
+    """Some of the images of a list.
+
+    Args:
+        images: the list.
+        indices: which ones, in order.
+    """
+
+    def __init__(self, images: Images, indices: Sequence[int]) -> None:
+        self._images, self._indices = images, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def name(self, index: int) -> str:
+        return self._images.name(self._indices[index])
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        return self._images.read(self._indices[index], channels, size)
+
+
+class Masks:
+    """Images that are read as masks, whatever channels are asked for."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        return self._images.read(index, IDS, size)
+
+
+class Aligned:
+    """One side of pairs that are resized until they cover the crop: all images of a pair must lose the same parts.
+
+    Args:
+        images: of this side.
+        channels: as they will be read.
+        first: the first side, if this one is another. An image whose proportions differ from those of its partner
+            there is a bad one, so the pair is left out.
+    """
+
+    def __init__(self, images: Images, channels: int, first: Aligned | None) -> None:
+        self._images, self._channels, self._first = images, channels, first
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        pixels = self._images.read(index, channels, size)
+        height, width = self._sizes[index] = pixels.shape[:2]
+        if self._first is not None:
+            try:
+                other_height, other_width = self._first.size(index, size)
+            except BadImage:  # the other image was reported already, and the pair is left out
+                return pixels
+            if not same_proportions((width, height), (other_width, other_height)):
+                raise BadImage(
+                    f"it is {width} x {height} px, but its partner {self._first.name(index)} {other_width} x "
+                    f"{other_height}: they would be cropped in different ways (data.resize=stretch takes them whole)"
+                )
+        return pixels
+
+    def size(self, index: int, size: int | None) -> tuple[int, int]:
+        """Returns height and width; mostly they are known because this side was read before."""
+        if index not in self._sizes:
+            self.read(index, self._channels, size)
+        return self._sizes[index]

@@ -1,0 +1,190 @@
+"""What the contract carries for papers to come: kinds of data, optimizers, styles, settled averages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import Attributes, Layouts, Spectral, Toy2D
+
+from gancli import config as configuration
+from gancli.architectures.base import Architecture, Batch
+from gancli.architectures.pix2pix import Pix2Pix
+from gancli.registry import load_architecture
+from gancli.schema import AveragingConfig, ModelConfig, RunConfig, TrainConfig
+from gancli.testing import check_architecture, random_batches
+from gancli.training.averaging import Averaging, settled
+from gancli.training.length import estimated_images, estimated_steps, portions
+from gancli.training.plan import make_plan
+from gancli.training.state import Progress, RunState
+from gancli.training.trainer import Trainer
+from gancli.training.update import Update, make_players
+
+CPU = torch.device("cpu")
+TOYS = [Toy2D, Spectral, Attributes, Layouts]
+
+
+def run_config(model: ModelConfig, **train: Any) -> RunConfig:
+    return RunConfig(architecture="toy", model=model, train=TrainConfig(**{"steps": 4, "batch": 4, **train}))
+
+
+class Endless:
+    """As much of a pipeline as a trainer asks for: noise in the shapes of the inputs."""
+
+    length, classes = 100, ("a", "b", "c")
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.inputs = architecture.inputs(architecture.config)
+        self.domains = tuple(self.inputs.domains)
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_check_architecture_knows_every_kind_of_data(toy: type[Architecture]) -> None:
+    check_architecture(toy)
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_a_plan_counts_every_kind_of_data_and_optimizer(toy: type[Architecture]) -> None:
+    config = toy.Config(classes=3) if toy in (Spectral, Attributes) else toy.Config()
+    model = toy(config)
+    plan = make_plan(model, run_config(config), epoch=100)
+    moved = {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in plan.parameters}
+    assert dict(plan.parameters) == moved
+    assert plan.memory.activations is not None
+    # Adam keeps two moments of each weight, RMSprop and SGD with momentum one; steps are counted besides.
+    moments = 1 if toy is Toy2D else 2
+    assert plan.memory.optimizers == pytest.approx(4 * moments * sum(moved.values()), abs=200)
+    assert plan.epochs == 4 * 4 * model.draws / 100
+
+
+def test_lengths_count_every_batch_that_a_step_draws() -> None:
+    model = Toy2D(Toy2D.Config(critic_steps=5))
+    epochs = TrainConfig(epochs=3, batch=10)
+    drawn = portions(model, epochs)
+    assert estimated_steps(epochs, 100, drawn, model.draws) == 6  # 300 images, 50 a step
+    assert estimated_steps(TrainConfig(kimg=1, batch=10), 100, drawn, 5, step=2, images_shown=100) == 20
+    assert estimated_images(TrainConfig(steps=7, batch=10), 100, drawn, model.draws) == 350
+
+
+def test_each_player_has_the_optimizer_of_its_rule() -> None:
+    players = make_players(Toy2D(Toy2D.Config()), TrainConfig(steps=1), CPU)
+    critic, generator = players["D"].optimizer, players["G"].optimizer
+    assert isinstance(critic, torch.optim.RMSprop)
+    assert isinstance(generator, torch.optim.SGD)
+    assert (critic.param_groups[0]["lr"], critic.param_groups[0]["alpha"]) == (5e-5, 0.99)
+    assert generator.param_groups[0]["momentum"] == 0.5
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_a_run_resumes_exactly_whatever_its_data_and_optimizers(toy: type[Architecture]) -> None:
+    config = toy.Config(classes=3) if toy in (Spectral, Attributes) else toy.Config()
+    run = run_config(config, average={"decay": 0.9})
+
+    def trainer() -> Trainer:
+        torch.manual_seed(0)
+        model = toy(config)
+        return Trainer(model, run, Endless(model), CPU)  # type: ignore[arg-type]
+
+    def play(made: Trainer, steps: int) -> dict[str, bytes]:
+        for _ in range(steps):
+            made.play_round(random_batches(made.pipeline.inputs, 4))  # type: ignore[attr-defined]
+        return made.state.files()
+
+    whole, first, second = trainer(), trainer(), trainer()
+    expected = play(whole, 4)
+    second.load(play(first, 2))
+    assert play(second, 2) == expected
+
+
+# ---- settled averages --------------------------------------------------------------------------------------
+
+
+def train_spectral(steps: int) -> tuple[Spectral, Averaging]:
+    """A generator whose weights Adam moves about, and its average."""
+    torch.manual_seed(0)
+    model = Spectral(Spectral.Config(classes=3)).train()
+    averaging = Averaging(model, AveragingConfig(decay=0.99))
+    optimizer = torch.optim.Adam(model.generator.parameters(), lr=0.03)
+    for step in range(1, steps + 1):
+        z, labels = torch.randn(16, 4), torch.randint(3, (16,))
+        optimizer.zero_grad()
+        (model.decode(z, labels) - torch.randn(16, 1, 4, 4).sign()).square().mean().backward()
+        optimizer.step()
+        averaging.update(step, 16)
+    return model, averaging
+
+
+def norms(network: nn.Module) -> list[float]:
+    network.eval()
+    return [torch.linalg.matrix_norm(layer.weight, 2).item() for layer in network if isinstance(layer, nn.Linear)]
+
+
+def test_the_spectral_norm_of_an_averaged_network_is_one_where_it_is_used() -> None:
+    model, averaging = train_spectral(400)
+    with settled(model, averaging) as unsettled:
+        assert norms(model.generator) == pytest.approx([1, 1], abs=0.05)
+    assert {name.rpartition(".")[2] for name in unsettled} == {"_u", "_v"}
+    # What AveragedModel alone would hold: averages of the vectors.
+    with averaging.applied():
+        for name, vector in unsettled.items():
+            assert vector.norm() == pytest.approx(1, abs=1e-5), name
+
+
+def test_settling_for_a_model_file_changes_nothing_for_the_run() -> None:
+    model, averaging = train_spectral(20)
+    with averaging.applied():
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+    progress = Progress(images=10, domains=["image"])
+    update = Update(make_players(model, TrainConfig(steps=1), CPU), TrainConfig(steps=1), CPU)
+    state = RunState(run_config(model.config), model, update, averaging, progress, ("a", "b", "c"))
+    files = state.files()
+    with averaging.applied():
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    state.load(files)  # the settled vectors are in the model file, the others come back for the run
+    with averaging.applied():
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert state.files() == files
+
+
+# ---- who gets what -----------------------------------------------------------------------------------------
+
+
+def test_instance_noise_falls_on_the_judged_image_and_not_on_its_condition() -> None:
+    config = configuration.resolve(
+        "pix2pix",
+        sets=["model.resolution=32", "model.generator_width=2", "train.batch=2", "train.aids.instance_noise=0.5"],
+    )
+    torch.manual_seed(0)
+    model = Pix2Pix(config.model)  # type: ignore[arg-type]
+    trainer = Trainer(model, config, Endless(model), CPU)  # type: ignore[arg-type]
+    seen: list[Tensor] = []
+    model.discriminator.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    batch = next(random_batches(model.inputs(config.model), 2))
+    trainer.play_round(iter([batch]))
+    x, y = batch.images["A"], batch.images["B"]
+    assert len(seen) == 3  # fake and real for D, fake for G
+    assert all(torch.equal(pair[:, :3], x) for pair in seen)
+    noise = seen[1][:, 3:] - y
+    assert 0.4 < noise.std() < 0.6
+
+
+@pytest.mark.parametrize("name", ["progan", "stylegan"])
+def test_networks_with_penalties_are_not_compiled_and_it_is_said(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # aot_eager has the limits of the default backend on derivatives, without a C++ compiler.
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compiled(function, backend="aot_eager"))
+    kind = load_architecture(name)
+    sizes = {"resolution": 8, "width": 16, "latent_dim": 4, **({"style_dim": 4} if name == "stylegan" else {})}
+    model = kind(kind.Config(**sizes))
+    run = RunConfig(architecture=name, model=model.config, train=TrainConfig(steps=4, batch=4, compile=True))
+    trainer = Trainer(model, run, Endless(model), CPU)  # type: ignore[arg-type]
+    inputs = model.inputs(model.config)
+    small = Batch({"image": torch.zeros(4, 3, model.resolution, model.resolution)})
+    assert inputs.domains["image"].shape == (3, 8, 8)
+    trainer.play_round(iter([small]))
+    trainer.update.meter.read()
+    assert "not compiled: discriminator" in capsys.readouterr().err

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made import RGB, npz
+
+from gancli.data.arrays import read_idx
+from gancli.data.opening import open_source
+from gancli.data.source import BadImage
+from gancli.errors import GancliError
+
+
+@given(st.binary(max_size=64))
+def test_idx_parser_never_fails_otherwise(content):
+    for data in (content, b"\0\0\x08\x03" + content, b"\x1f\x8b\x08" + content):
+        with contextlib.suppress(GancliError):
+            assert read_idx(data, "x", 3).ndim == 3
+
+
+@pytest.mark.parametrize("key", ["images", "x", "arr_0", "x_train", "train_images"])
+def test_npz_images(tmp_path, key):
+    source = npz(tmp_path, **{key: RGB})
+    assert (source.domains["image"].read(3, 3) == RGB[3]).all()
+    assert source.labels is None
+
+
+def test_npz_orders_of_axes(tmp_path):
+    assert (npz(tmp_path, x=RGB.transpose(0, 3, 1, 2)).domains["image"].read(2, 3) == RGB[2]).all()
+    assert (npz(tmp_path, x=RGB[..., 0]).domains["image"].read(2, 1)[..., 0] == RGB[2, ..., 0]).all()
+    assert (npz(tmp_path, x=RGB[..., :1]).domains["image"].read(2, 3) == RGB[2, ..., :1]).all()
+    # Both could be channels: the last one is.
+    ambiguous = np.zeros((2, 3, 8, 3), np.uint8)
+    assert npz(tmp_path, x=ambiguous).domains["image"].read(0, 3).shape == (3, 8, 3)
+    alpha = np.full((1, 2, 2, 4), 100, np.uint8)
+    alpha[..., 3] = 0
+    assert (npz(tmp_path, x=alpha).domains["image"].read(0, 3) == 255).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_npz_floats(tmp_path, dtype):
+    unit = npz(tmp_path, x=(RGB / 255).astype(dtype)).domains["image"].read(1, 3)
+    assert np.abs(unit.astype(int) - RGB[1]).max() <= (1 if dtype == np.float16 else 0)
+    symmetric = npz(tmp_path, x=(RGB / 127.5 - 1).astype(dtype)).domains["image"].read(1, 3)
+    assert np.abs(symmetric.astype(int) - RGB[1]).max() <= (1 if dtype == np.float16 else 0)
+
+
+def test_npz_labels_and_parts(tmp_path):
+    arrays = {
+        "x_train": RGB,
+        "y_train": np.array([[0], [1], [2], [1], [0]]),
+        "x_test": RGB[:2],
+        "y_test": np.array([4, 0]),
+    }
+    train, test, both = (npz(tmp_path, split, **arrays) for split in ("train", "test", "all"))
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 1, 2, 1, 0], [4, 0])
+    assert both.labels.tolist() == [0, 1, 2, 1, 0, 4, 0]
+    assert both.classes == ("0", "1", "2", "3", "4")
+    assert len(both.domains["image"]) == 7
+    assert len({train.fingerprint, test.fingerprint, both.fingerprint}) == 3
+    assert len(npz(tmp_path, "test", images=RGB, labels=np.arange(5)).domains["image"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"weights": RGB}, "its arrays are weights"),
+        ({"x": RGB.astype(np.int64)}, "int64"),
+        ({"x": RGB.astype(np.float32)}, "numbers from 0 to 255"),
+        ({"x": np.full((2, 4, 4), np.nan)}, "no finite number"),
+        ({"x": RGB[0, 0]}, "not a list of images"),
+        ({"x": np.zeros((0, 4, 4), np.uint8)}, "not a list of images"),
+        ({"x": np.zeros((2, 7, 6, 7), np.uint8)}, "not a list of images"),
+        ({"x": RGB, "y": np.zeros(4, int)}, "labels of 5 images"),
+        ({"x": RGB, "y": np.full(5, -1)}, "labels of 5 images"),
+        ({"x": np.array([object()])}, "never loaded"),
+        ({"x": RGB, "y": np.array([object()] * 5)}, "never loaded"),
+    ],
+)
+def test_npz_errors(tmp_path, arrays, message):
+    with pytest.raises(GancliError, match=message) as caught:
+        npz(tmp_path, **arrays)
+    assert "data.npz" in caught.value.message
+
+
+def test_npz_with_some_numbers_missing(tmp_path):
+    floats = np.full((2, 4, 4), 0.5)
+    floats[1, 0, 0] = np.nan
+    images = npz(tmp_path, x=floats).domains["image"]
+    assert (images.read(0, 1) == 128).all()
+    with pytest.raises(BadImage):
+        images.read(1, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04nonsense"])
+def test_damaged_npz(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(GancliError, match=r"x\.npz cannot be read"):
+        open_source(str(tmp_path / "x.npz"))
+
+
+def test_npz_of_any_number_of_channels(tmp_path):
+    rng = np.random.default_rng(0)
+    for channels in (2, 5, 6, 13, 64):
+        array = rng.integers(0, 256, (3, 66, 70, channels), dtype=np.uint8)
+        for stored in (array, array.transpose(0, 3, 1, 2)):
+            source = npz(tmp_path, x=stored)
+            assert (source.domains["image"].read(1, channels) == array[1]).all()
+            assert source.channels == ({"image": channels} if channels > 4 else {})
+            if channels > 4:
+                for other in (1, 3, 4, channels + 1):
+                    with pytest.raises(BadImage, match=f"it has {channels} channels and not {other}"):
+                        source.domains["image"].read(1, other)
+    assert npz(tmp_path, x=RGB).domains["image"].read(0, 4)[..., 3].min() == 255
+    assert npz(tmp_path, x=RGB).domains["image"].read(0, 2).shape == (6, 7, 2)
+    with pytest.raises(BadImage, match="it has 3 channels and not 6"):
+        npz(tmp_path, x=RGB).domains["image"].read(0, 6)
+    floats = rng.random((2, 8, 9, 7))
+    found = npz(tmp_path, x=floats).domains["image"].read(1, 7)
+    assert np.abs(found / 255 - floats[1]).max() < 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 6, 7), (2, 8, 8, 8), (2, 80, 90, 70), (2, 70, 90, 80)])
+def test_npz_channels_must_be_clear(tmp_path, shape):
+    with pytest.raises(GancliError, match="not a list of images") as caught:
+        npz(tmp_path, x=np.zeros(shape, np.uint8))
+    assert "C up to 64" in caught.value.hint
+
+
+def test_npz_of_two_domains(tmp_path):
+    a, b = RGB, RGB[..., :1]
+    pairs = npz(tmp_path, A=a, B=b)
+    assert pairs.paired
+    assert list(pairs.domains) == ["A", "B"]
+    assert (pairs.domains["A"].read(2, 3) == a[2]).all()
+    assert (pairs.domains["B"].read(2, 1) == b[2]).all()
+    assert not pairs.has_test
+    assert open_source(str(tmp_path / "data.npz"), "test").fingerprint != pairs.fingerprint
+    unpaired = npz(tmp_path, A=a, B=b[:4])
+    assert not unpaired.paired
+    assert [len(images) for images in unpaired.domains.values()] == [5, 4]
+    (tmp_path / "data.npz").rename(tmp_path / "sat2map.npz")
+    assert list(open_source(str(tmp_path / "sat2map.npz")).domains) == ["sat", "map"]
+
+
+def test_npz_of_two_domains_in_parts(tmp_path):
+    arrays = {"trainA": RGB, "trainB": RGB, "testA": RGB[:2], "testB": RGB[:2]}
+    train, test, both = (npz(tmp_path, split, **arrays) for split in ("train", "test", "all"))
+    assert [len(source.domains["B"]) for source in (train, test, both)] == [5, 2, 7]
+    assert all(source.paired for source in (train, test, both))
+    assert (train.has_test, test.has_test, both.has_test) == (True, False, False)
+    # Seven each, but not image by image.
+    assert not npz(tmp_path, "all", trainA=RGB, trainB=RGB[:2], testA=RGB[:2], testB=RGB).paired
+    six = npz(tmp_path, trainA=np.zeros((5, 6, 8, 8), np.uint8), trainB=RGB)
+    assert six.channels == {"A": 6}
+    with pytest.raises(GancliError, match="no test part"):
+        npz(tmp_path, "test", trainA=RGB, trainB=RGB)
+    with pytest.raises(GancliError, match="holds A, but no B"):
+        npz(tmp_path, A=RGB)
+    with pytest.raises(GancliError, match="holds testB, but no testA"):
+        npz(tmp_path, testB=RGB)
