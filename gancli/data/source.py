@@ -75,8 +75,8 @@ class Source:
     Attributes:
         location: the SOURCE as the user gave it.
         layout: what was recognised, in words ("class folders", "MNIST idx files").
-        domains: images, or ``PointCloud``, by what a user calls the domain; one-domain data has the one key ``"image"``, or
-            ``"points"``.
+        domains: images, or a ``PointCloud``, by the user's name of the domain; one-domain data has the one key
+            ``"image"`` or ``"points"``.
         labels: int64 [N] class indices, float32 [N, K] attributes in {0, 1}, or None.
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.

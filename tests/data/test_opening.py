@@ -28,12 +28,13 @@ def test_names_can_be_given(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [["a"], ["a", "b", "c"], ["a", "a"], ["", "b"], [" ", "b"], ["a/b", "c"], [1, 2], "ab", ["a", "\\"]]
+    "names", [["a"], [], ["a", "a"], ["a", "b", "a"], ["", "b"], [" ", "b"], ["a/b", "c"], [1, 2], "ab", ["a", "\\"]]
 )
 def test_names_that_are_none(names):
     with pytest.raises(ValidationError, match="domains"):
         DataConfig(domains=names)
     assert DataConfig(domains=["horse", "zebra"]).domains == ("horse", "zebra")
+    assert DataConfig(domains=["a", "b", "c"]).domains == ("a", "b", "c")
 
 
 def test_cifar10_zip(real_data):
