@@ -1,3 +1,5 @@
 """gancli: train and use generative adversarial networks from the command line."""
 
-__version__ = "0.1.0"
+from gancli.version import __version__
+
+__all__ = ["__version__"]

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancli import __version__
 from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest
-from gancli.paths import home
+from gancli.home import home
+from gancli.version import __version__
 
 if TYPE_CHECKING:
     import torch

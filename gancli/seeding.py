@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+LARGEST_SEED = 2**63 - 1
+"""torch takes no larger one."""
+
 
 def derive(*parts: int | str) -> int:
     """Returns a seed in [0, 2**63) for what ``parts`` names, for instance ``derive(seed, "flip", rank)``.

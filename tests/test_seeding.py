@@ -6,7 +6,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gancli import paths
+from gancli.home import home
 from gancli.seeding import derive
 
 PARTS = st.lists(st.one_of(st.integers(-(2**70), 2**70), st.text(max_size=8)), max_size=4)
@@ -37,7 +37,7 @@ def test_another_process_derives_the_same():
 
 def test_home_is_the_variable_or_the_user_s(monkeypatch, tmp_path):
     monkeypatch.setenv("GANCLI_HOME", str(tmp_path / "here"))
-    assert paths.home() == tmp_path / "here"
+    assert home() == tmp_path / "here"
     monkeypatch.setenv("GANCLI_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert paths.home() == tmp_path / ".gancli"
+    assert home() == tmp_path / ".gancli"

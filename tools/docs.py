@@ -229,10 +229,11 @@ def presets() -> str:
 
 def metrics() -> str:
     """A table of the metrics of ``gancli evaluate``."""
-    from gancli.metrics.evaluation import METRICS
+    from gancli.metrics.catalogue import BUILT_IN, load_metric
 
     rows = []
-    for name, metric in METRICS.items():
+    for name in BUILT_IN:
+        metric = load_metric(name)
         compared = "pairs" if metric.needs_pairs else "real images" if metric.needs_real else ""
         needs = ["`--classifier`"] if metric.needs_classifier else []
         needs += ["classes"] if metric.by_class else []

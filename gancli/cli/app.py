@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from gancli import __version__, console
+from gancli import console
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
-from gancli.cli.evaluate import evaluate
+from gancli.cli.evaluate import EvaluateCommand, evaluate
 from gancli.cli.export import export
 from gancli.cli.import_ import import_
 from gancli.cli.interpolate import interpolate
@@ -38,6 +38,7 @@ from gancli.cli.train import train
 from gancli.cli.translate import translate
 from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
+from gancli.version import __version__
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -92,8 +93,8 @@ app = typer.Typer(
 )
 
 
-def _register(function: Callable[..., None], name: str, example: str) -> None:
-    app.command(name, epilog=f"Example: {example}")(function)
+def _register(function: Callable[..., None], name: str, example: str, kind: type[TyperCommand] = TyperCommand) -> None:
+    app.command(name, cls=kind, epilog=f"Example: {example}")(function)
 
 
 _register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
@@ -103,7 +104,9 @@ _register(interpolate, "interpolate", "gancli interpolate photos --seeds 1,2,3 -
 _register(truncate, "truncate", "gancli truncate faces --seeds 0-5 --levels 1,0.7,0.5,0")
 _register(style_mix, "style-mix", "gancli style-mix faces --rows 0-3 --cols 4-9 -o mixed.png")
 _register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
-_register(evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000")
+_register(
+    evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000", kind=EvaluateCommand
+)
 _register(presets, "presets", "gancli presets dcgan-shapes")
 _register(models, "models", "gancli models photos")
 _register(data, "data", "gancli data photos/")

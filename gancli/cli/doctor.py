@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 import typer
 
-from gancli import __version__, console, registry
+from gancli import console, registry
 from gancli.cli.options import Json
 from gancli.errors import FAILED
+from gancli.version import __version__
 
 MIB, GIB = 2**20, 2**30
 
@@ -65,9 +66,9 @@ def _checks() -> Iterator[Check]:
         for name, look in (("devices", _devices), ("torch.compile", _compilation)):
             yield from _guarded(name, look, torch)
     yield _tensorboard()
-    from gancli import paths
+    from gancli.home import home
 
-    yield _place("model directory", paths.home())
+    yield _place("model directory", home())
     yield _place("working directory", Path.cwd())
     yield from _memory()
     yield from _shared_memory()

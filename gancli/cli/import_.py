@@ -71,9 +71,9 @@ def import_(
     All sizes come from the tensors. No code in a file is run.
     """
     from gancli.errors import GancliError
+    from gancli.home import home
     from gancli.importers import find_files, importer_names, title
     from gancli.modelfile import SUFFIX
-    from gancli.paths import home
     from gancli.training.rundir import check_name
 
     if architecture not in importer_names():

@@ -1,4 +1,4 @@
-"""``gancli interpolate``: a film of what lies between some seeds."""
+"""``gancli interpolate``: a film that goes from seed to seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Latents, Model, Noise
+from gancli.cli.options import AutoDevice, Batch, Class, Cutoff, Latents, Model, Noise, Output, Seeds, Trunc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,26 +19,16 @@ if TYPE_CHECKING:
     from gancli.console import Progress
 
 FASTEST = {"mp4": 240, "webp": 240, "gif": 50}
-"""Most frames per second, by the formats that have them."""
+"""Largest number of frames per second, by format."""
 FRAMES, FRAMES_IN_STRIP = 60, 8
 FPS = 30
 
 
 def interpolate(
     model: Model,
-    seeds: Annotated[
-        str | None,
-        typer.Option("--seeds", metavar="LIST", help="Go through these: 1,2,5-7.  [default: three for each path]"),
-    ] = None,
+    seeds: Seeds = None,
     latents: Latents = None,
-    class_: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            metavar="NAME",
-            help="Class, by name or number; or several between commas, for each seed or of one, to go between.",
-        ),
-    ] = None,
+    class_: Class = None,
     frames: Annotated[
         int | None,
         typer.Option("--frames", metavar="N", help="Frames from one seed to the next.  [default: 60; in a strip 8]"),
@@ -48,7 +38,7 @@ def interpolate(
         typer.Option(
             "--space",
             metavar="z|w",
-            help="Go between latents or styles; with --latents, what FILE holds.  [default: w where there are styles]",
+            help="Go between latents or styles; with --latents: what FILE holds.  [default: w for style models]",
         ),
     ] = None,
     path: Annotated[
@@ -58,36 +48,25 @@ def interpolate(
         ),
     ] = None,
     smooth: Annotated[
-        bool, typer.Option("--smooth", help="Go through the seeds in a curve, without turning sharply.")
+        bool, typer.Option("--smooth", help="Go through the seeds in a curve, without sharp turns.")
     ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Go back to the first seed at the end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Return to the first seed at the end.")] = False,
     grid: Annotated[
-        str, typer.Option("--grid", metavar="CxR", help="Several paths side by side, each through its share of seeds.")
+        str, typer.Option("--grid", metavar="CxR", help="C x R paths side by side, which share the seeds.")
     ] = "1x1",
     fps: Annotated[
         int | None, typer.Option("--fps", metavar="N", help="Frames per second of .mp4, .webp and .gif.  [default: 30]")
     ] = None,
-    trunc: Annotated[
-        float | None,
-        typer.Option("--trunc", metavar="T", help="Less variety: psi of style models, else as for sample."),
-    ] = None,
+    trunc: Trunc = None,
     cutoff: Cutoff = None,
     noise: Noise = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="File (.mp4 .webp .gif; .png .jpg: a strip; .npy), directory (a file per frame), or -.",
-        ),
-    ] = None,
+    output: Output = None,
     format_: Annotated[
         str | None,
         typer.Option(
             "--format",
             metavar="F",
-            help="What goes to - (mp4, webp, gif, png, jpg, npy) or a directory.  [default: mp4; frames as png]",
+            help="mp4, webp, gif, png, jpg or npy, for a directory or -.  [default: mp4; png for a directory]",
         ),
     ] = None,
     batch: Batch = None,
@@ -95,21 +74,24 @@ def interpolate(
 ) -> None:
     """Go from seed to seed, and print the path of the film.
 
-    With --frames 60, three seeds make 121 frames: 60 from each to the next, and the last. With --loop they make 180:
-    the way back to the first, too, which does not come again at the end. --grid 3x2 plays six paths, the first through
-    the first sixth of the seeds, and so on.
+    With --frames 60, three seeds make 121 frames: 60 from each to the next, and the last seed. With --loop they make
+    180, including the way back to the first seed, which is not repeated at the end. Without --seeds, each path goes
+    through three. --grid 3x2 plays six paths, the first through the first sixth of the seeds, and so on. A single seed
+    with several classes goes from class to class.
 
-    With --noise random every frame has noise of its own.
+    With --noise random every frame has its own noise.
 
-    In a .mp4 (H.264) or .webp small images are enlarged by a whole factor, to 256 pixels or more. A .png or .jpg has
-    the frames side by side, a row for each path. A .npy holds float32 [N, C, H, W] in [-1, 1], of one path. A strip, a
-    .gif and a .webp take more memory the more frames there are; the others do not.
+    -o takes .mp4 (H.264), .webp and .gif. A .mp4 or .webp enlarges small images by a whole factor, to 256 pixels or
+    more. A .png or .jpg is a strip: the frames side by side, a row for each path. A directory gets a file per frame. A
+    .npy holds float32 [N, C, H, W] in [-1, 1], of one path. A strip, a .gif and a .webp need more memory for more
+    frames; the others do not.
     """
-    from gancli.cli.latent import check_output, choose_points, default_name, open_model, output_file, write_images
+    from gancli.cli.latent import choose_points, open_model
+    from gancli.cli.output import check_output, default_name, output_file, write_images
+    from gancli.cli.seeds import MOST, parse_seeds
+    from gancli.cli.targets import MOVING, choose_target
     from gancli.console import progress, result, warn
     from gancli.errors import GancliError
-    from gancli.generation.seeds import MOST, parse_seeds
-    from gancli.generation.targets import MOVING, choose_target
     from gancli.modelfile import find_model
 
     match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
@@ -117,14 +99,14 @@ def interpolate(
         raise GancliError(f"--grid {grid}: must be columns x rows", "--grid 3x2")
     columns, cells = int(match[1]), int(match[1]) * int(match[2])
     if 2 * cells > MOST:
-        raise GancliError(f"--grid {grid}: its paths go through more than {MOST:,} seeds", "--grid 3x2")
+        raise GancliError(f"--grid {grid}: its paths need more than {MOST:,} seeds", "--grid 3x2")
     for option, value in (("--frames", frames), ("--fps", fps)):
         if value is not None and not 1 <= value <= MOST:
-            raise GancliError(f"{option} {value}: must lie between 1 and {MOST:,}")
+            raise GancliError(f"{option} {value}: must be between 1 and {MOST:,}")
     if path not in (None, "slerp", "lerp"):
         raise GancliError(f"--path {path}: unknown", "known are: slerp, lerp")
     if seeds is not None and latents is not None:
-        raise GancliError("--seeds and --latents both say where to go", "leave out one of them")
+        raise GancliError("--seeds and --latents cannot be combined", "leave one of them out")
     wanted = parse_seeds(seeds) if seeds is not None else list(range(3 * cells)) if latents is None else []
     file = find_model(model)
     target = choose_target(output, format_, default=default_name(file, "-interpolate", wanted, ".mp4"), suffixes=MOVING)
@@ -132,29 +114,30 @@ def interpolate(
     in_strip = target.kind != "directory" and target.format in ("png", "jpg")
     if target.kind == "directory" or target.format not in FASTEST:
         if fps is not None:
-            warn(f"--fps changes nothing: {'frames' if target.kind == 'directory' else target.format} have no speed")
+            warn(f"--fps has no effect on {'single frames' if target.kind == 'directory' else f'a {target.format}'}")
     elif fps is not None and fps > FASTEST[target.format]:
-        raise GancliError(f"--fps {fps}: a {target.format} has at most {FASTEST[target.format]}")
+        raise GancliError(f"--fps {fps}: a {target.format} plays at most {FASTEST[target.format]} frames per second")
     if cells > 1 and target.format == "npy":
-        raise GancliError(f"--grid {grid} makes pictures of several images, which a .npy cannot hold", "-o x.mp4")
+        raise GancliError(f"--grid {grid}: a .npy file holds a single path", "-o x.mp4")
 
-    from gancli.architectures.base import StyleModel
     from gancli.files import replace_file
-    from gancli.generation.paths import Paths, lerp, slerp
+    from gancli.generation.between import BLENDS, NATURAL, Paths
     from gancli.generation.video import write_film
     from gancli.generation.writers import encode
 
     opened = open_model(model, file, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise, space=space)
-    points, _ = choose_points(opened, wanted, class_, latents=latents, space=opened.space)
+    points, _ = choose_points(opened, wanted, class_, latents=latents)
     if len(points) % cells or len(points) < 2 * cells:
+        given = f"{'--seeds' if latents is None else str(latents)} gives {len(points)}"
         raise GancliError(
-            f"{len(points)} {'seeds' if latents is None else 'latents'} cannot be shared among {cells} "
-            f"path{'s' if cells > 1 else ''}: each goes through as many, at least 2",
+            f"a path needs at least two seeds, but {given}"
+            if cells == 1
+            else f"--grid {grid}: {cells} paths need the same number of seeds each, at least two, but {given}",
             f"--seeds 0-{3 * cells - 1}",
         )
-    if isinstance(opened.model, StyleModel) and (space != "z" or points.space == "w"):
+    if opened.renderer.styled is not None and (space != "z" or points.space == "w"):
         points = opened.renderer.styles(points)
-    blend = {"slerp": slerp, "lerp": lerp}[path or ("slerp" if points.space == "z" else "lerp")]
+    blend = BLENDS[path or NATURAL[points.space]]
     frames = frames or (FRAMES_IN_STRIP if in_strip else FRAMES)
     paths = Paths(points, cells, frames, blend, loop=loop, smooth=smooth, one_by_one=in_strip)
     images = opened.renderer.images(paths)

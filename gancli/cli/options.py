@@ -54,10 +54,23 @@ def complete_importer(incomplete: str) -> list[str]:
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model)
 ]
-Latents = Annotated[
-    Path | None,
+Seeds = Annotated[str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: numbers and ranges, as 0,1,4-6.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed of what is drawn at random; with -n, of the first image."),
+]
+Class = Annotated[
+    str | None,
     typer.Option(
-        "--latents", metavar="FILE.npy", help="Instead of seeds: latents [N, Z], or styles [N, W], [N, L, W]."
+        "--class", metavar="NAME", help="Class by name or number, or one for each image, separated by commas."
+    ),
+]
+Trunc = Annotated[
+    float | None,
+    typer.Option(
+        "--trunc",
+        metavar="T",
+        help="Less variety. Style models: psi, from 1 (all) to 0 (the mean). Others: redraw latents beyond +-T.",
     ),
 ]
 Cutoff = Annotated[
@@ -68,20 +81,32 @@ Noise = Annotated[
     typer.Option(
         "--noise",
         metavar="const|random|none",
-        help="Noise of style models; random goes by the seed.  [default: const]",
+        help="Noise of style models; random depends on the seed.  [default: const]",
     ),
+]
+Latents = Annotated[
+    Path | None,
+    typer.Option(
+        "--latents", metavar="FILE.npy", help="Instead of seeds: latents [N, Z], or styles [N, W], [N, L, W]."
+    ),
+]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]")
+]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", metavar="OUT", help="File, whose suffix is the format; directory; or - for stdout."),
 ]
 Format = Annotated[
     str | None,
     typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Batch = Annotated[
     int | None,
-    typer.Option("--batch", metavar="N", help="Images computed at a time.  [default: 64, fewer of large ones]"),
+    typer.Option("--batch", metavar="N", help="Images computed at a time.  [default: 64, fewer if they are large]"),
 ]
 AutoDevice = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
-
-
 Features = Annotated[
     str | None,
     typer.Option(
@@ -95,13 +120,13 @@ Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help=
 
 
 def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) -> GancliError:
-    """Returns the error of a command that needs another kind of model; the hint has the commands that this one knows.
+    """Returns the error of a command that needs another kind of model; the hint has the commands for this kind.
 
     Args:
         model: what the user typed.
         loaded: the model.
         info: its description.
-        lack: what is wrong with it, for instance ``"has no styles"``.
+        lack: what it cannot do, for instance ``"has no styles"``.
     """
     from gancli.architectures.base import LatentModel, StyleModel, Translator
 

@@ -162,9 +162,10 @@ def _print_plan(config: RunConfig) -> None:
     import torch
 
     from gancli import config as configuration
-    from gancli import console, paths
+    from gancli import console
     from gancli.data.pipeline import decoded_bytes
     from gancli.devices import choose_device
+    from gancli.home import home
     from gancli.registry import load_architecture
     from gancli.training import distributed
     from gancli.training.length import portions
@@ -172,7 +173,7 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.training.session import open_training_source, with_classes
 
     if config.train.evaluate is not None:
-        from gancli.metrics.evaluation import without_classifier
+        from gancli.metrics.catalogue import without_classifier
 
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
@@ -189,7 +190,7 @@ def _print_plan(config: RunConfig) -> None:
         source, architecture.inputs(config.model), config.data, portions(architecture, config.train), world
     )
     decoded = [f"{_mib(in_memory)} MiB in RAM"] if in_memory else []
-    decoded += [f"{_mib(in_file)} MiB in a file in {paths.home() / 'cache'}"] if in_file else []
+    decoded += [f"{_mib(in_file)} MiB in a file in {home() / 'cache'}"] if in_file else []
     typer.echo(configuration.to_yaml(config))
     console.table(
         ["network", "parameters"],

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import Model, Precision, wrong_model
+from gancli.cli.options import AutoDevice, Format, Model, Output, Overwrite, Precision, Seed, To, wrong_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gancli.architectures.base import Architecture, Translator
+    from gancli.cli.targets import Target
     from gancli.generation.inputs import Input, Plan
-    from gancli.generation.targets import Target
-    from gancli.modelfile import ModelInfo
 
 SMALLEST_TILE = 64
 NAMED = 5
-"""Files that a message names; of more it gives the number."""
+"""Largest number of files that a message lists."""
 
 
 def translate(
@@ -30,32 +28,19 @@ def translate(
     ] = None,
     from_file: Annotated[
         str | None,
-        typer.Option("--from-file", metavar="LIST", help="File with the path of an image on every line, or -."),
+        typer.Option("--from-file", metavar="LIST", help="File with one path of an image per line, or -."),
     ] = None,
     recursive: Annotated[
         bool,
-        typer.Option("-r", "--recursive", help="Search directories with all below; the output keeps their folders."),
+        typer.Option("-r", "--recursive", help="Also search the folders below directories; the output keeps them."),
     ] = False,
-    to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="DOMAIN", help="Into which domain.  [default: the second, where possible]"),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="File (.png .jpg .webp .npy), directory (a file each), or -."
-        ),
-    ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="F", help="png, jpg, webp or npy, where -o is no file.  [default: png]"),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write files anew that are there already, instead of keeping them.")
-    ] = False,
+    to: To = None,
+    output: Output = None,
+    format_: Format = None,
+    overwrite: Overwrite = False,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="N", help="Resize the short side to N before.  [default: the image's own size]"),
+        typer.Option("--size", metavar="N", help="First resize the short side to N.  [default: the image's own size]"),
     ] = None,
     tile: Annotated[
         int | None,
@@ -68,64 +53,59 @@ def translate(
         ),
     ] = None,
     attention: Annotated[
-        bool, typer.Option("--attention", help="Write the attention, over the input, as NAME-attention.png, too.")
+        bool, typer.Option("--attention", help="Also write the attention, over the input, as NAME-attention.png.")
     ] = False,
     side_by_side: Annotated[
         bool,
-        typer.Option("--side-by-side", help="One picture: input, with --attention the attention, translation."),
+        typer.Option("--side-by-side", help="One picture with input, attention (if asked for) and translation."),
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of what a model draws, as pix2pix.  [default: 0]")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    seed: Seed = None,
+    device: AutoDevice = "auto",
     precision: Precision = "fp32",
 ) -> None:
     """Translate images into another domain, and print the paths written.
 
-    Without -o, img.jpg becomes img-zebra.png in the working directory; in the directory that -o names, img.png. The
-    result has the size of its input. Files that are there already are kept, so that an interrupted run can be repeated.
-    An image that cannot be read is reported at the end, with exit code 1, and the others are done.
+    Without -o, img.jpg becomes img-zebra.png in the working directory; with -o DIR, it becomes img.png in DIR. The
+    result has the size of its input. Existing files are skipped, so an interrupted run can be repeated; --overwrite
+    replaces them. Images that cannot be read are reported at the end, with exit code 1; all others are translated.
 
-    A .npy file holds float32 [C, H, W] or [N, C, H, W] in [-1, 1], as input and output.
+    If a model has several ways to one domain, --to SOURCE:TARGET chooses one. --seed is for models that draw noise,
+    such as pix2pix.
+
+    As input and output, a .npy file holds float32 [C, H, W] or [N, C, H, W] in [-1, 1].
     """
     import sys
 
+    from gancli.cli.output import check_output
+    from gancli.cli.targets import Target, choose_target
     from gancli.errors import GancliError, RunError
-    from gancli.generation.seeds import LARGEST
-    from gancli.generation.targets import Target, choose_target
     from gancli.modelfile import find_model
+    from gancli.seeding import LARGEST_SEED
 
     for option, value, least in (("--batch", batch, 1), ("--size", size, 1), ("--tile", tile, SMALLEST_TILE)):
         if value is not None and value < least:
             raise GancliError(f"{option} {value}: must be at least {least}")
-    if seed is not None and not 0 <= seed <= LARGEST:
-        raise GancliError(f"--seed {seed}: must lie between 0 and 2^63 - 1")
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise GancliError(f"--seed {seed}: must be between 0 and 2^63 - 1")
     target = choose_target(output, format_, default="name.png")
-    if output is None:  # a file for each image, too
+    if output is None:  # also a file for each image
         target = Target("directory", Path(), target.format)
-    if target.kind == "stream" and sys.stdout.isatty():
-        raise GancliError("image bytes would spoil the terminal", f"gancli translate {model} IMAGE -o FILE")
+    check_output(target, "translate", f"{model} IMAGE")
     if target.kind == "stream" and attention and not side_by_side:
-        raise GancliError("--attention makes a second picture, but -o - takes one", "add --side-by-side")
+        raise GancliError("--attention makes a second picture, but -o - takes only one", "add --side-by-side")
     path = find_model(model)
 
     import torch
 
     from gancli import console
-    from gancli.architectures.base import AttentiveTranslator
+    from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
     from gancli.data.source import BadImage
     from gancli.devices import choose_device
     from gancli.generation.inputs import Job, find_inputs, make_plan, read_stdin
-    from gancli.generation.translation import (
-        Picture,
-        Translated,
-        Translation,
-        attention_pixels,
-        output_pixels,
-        read_picture,
-        translate_all,
-    )
+    from gancli.generation.pictures import Picture, Translated, attention_pixels, output_pixels, read_picture
+    from gancli.generation.translation import Translation, translate_all
+    from gancli.generation.ways import names_of, way_towards
     from gancli.generation.writers import encode, npy
     from gancli.modelfile import load_model
     from gancli.training.update import AUTOCAST
@@ -133,17 +113,23 @@ def translate(
     if precision not in AUTOCAST:
         raise GancliError(f"--precision {precision}: unknown", f"known are: {', '.join(AUTOCAST)}")
     chosen = choose_device(device)
-    loaded, info = load_model(path, chosen)
-    translator, domain = translator_towards(loaded, info, model, to)
-    names = dict(zip(translator.domains, info.domains, strict=True))
-    (source,) = (info.images[name] for internal, name in names.items() if internal != domain)
-    kind = _format(target, format_, info.images[names[domain]].channels, side_by_side)
-    if tile is not None and translator.fixed_size not in (None, (tile, tile)):
-        raise GancliError(f"--tile {tile}: {model} takes images of {source.width}x{source.height} only")
+    translator, info = load_model(path, chosen)
+    if not isinstance(translator, Translator):
+        raise wrong_model(model, translator, info, "translates no images")
+    way = way_towards(translator, info, model, to)
+    domains = translator.inputs(translator.config).domains
+    channels = domains[way.source].shape[0]
+    kind = _format(target, format_, domains[way.target].shape[0], side_by_side)
+    fixed = translator.fixed_size
+    if tile is not None and fixed is not None and fixed != (tile, tile):
+        raise GancliError(f"--tile {tile}: {model} takes only images of {fixed[1]}x{fixed[0]}", "leave --tile out")
     if attention and not isinstance(translator, AttentiveTranslator):
-        raise GancliError(f"--attention: a {info.architecture} has none to show", "a ugatit has")
+        raise GancliError(
+            f"--attention needs a model with attention, such as ugatit; {model} is a {info.architecture}",
+            "leave --attention out",
+        )
     if seed is not None and not translator.noisy:
-        console.warn(f"--seed changes nothing: a {info.architecture} translates without chance")
+        console.warn(f"--seed has no effect: {info.architecture} is deterministic")
 
     def outputs(item: Input) -> tuple[Path, ...]:
         if target.kind == "stream":
@@ -151,7 +137,7 @@ def translate(
         if target.kind == "file":
             first = target.path
         else:
-            first = target.path / f"{item.name}{'' if output else f'-{names[domain]}'}.{kind}"
+            first = target.path / f"{item.name}{'' if output else f'-{names_of(translator, info)[way.target]}'}.{kind}"
         if not attention or side_by_side:
             return (first,)
         return first, first.with_name(f"{first.stem}-attention.{'png' if kind == 'npy' else kind}")
@@ -160,17 +146,17 @@ def translate(
         images or [],
         from_file,
         recursive=recursive,
-        wanted=lambda name: name.lower().endswith(".npy") or (source.channels <= 4 and is_image(name)),
+        wanted=lambda name: name.lower().endswith(".npy") or (channels <= 4 and is_image(name)),
         leave_out=target.path if target.kind == "directory" and output else None,
     )
     if len(inputs) > 1 and target.kind != "directory":
-        raise GancliError(f"-o {output} takes one image, but there are {len(inputs)}", "-o DIRECTORY/")
+        raise GancliError(f"-o {output} is for one image, but there are {len(inputs)}", "-o DIRECTORY/")
     plan = make_plan(inputs, outputs, overwrite=overwrite)
     stdin = read_stdin() if any(job.input.path is None for job in plan.jobs) else b""
 
     def read(job: Job) -> Picture:
         data = stdin if job.input.path is None else _read(job.input.path)
-        picture = read_picture(data, source.channels, size, alpha=kind != "jpg")
+        picture = read_picture(data, channels, size, alpha=kind != "jpg")
         if len(picture.values) > 1 and (kind != "npy" or attention):
             raise BadImage(f"holds {len(picture.values)} images, which only --format npy can hold")
         return picture
@@ -192,7 +178,7 @@ def translate(
     with console.progress("translating", len(plan.jobs)) as bar:
         translation = Translation(
             translator,
-            domain,
+            way,
             chosen,
             batch=batch,
             seed=seed or 0,
@@ -219,39 +205,19 @@ def translate(
         raise RunError(f"{len(failures)} of {len(plan.jobs)} images could not be translated")
 
 
-def translator_towards(loaded: Architecture, info: ModelInfo, model: str, to: str | None) -> tuple[Translator, str]:
-    """Returns the model as a translator, and which of its domains ``--to`` means."""
-    from gancli.architectures.base import Translator
-    from gancli.errors import GancliError, nearest
-
-    if not isinstance(loaded, Translator):
-        raise wrong_model(model, loaded, info, "translates no images")
-    names = dict(zip(loaded.domains, info.domains, strict=True))
-    targets = [domain for domain in loaded.domains if domain in loaded.targets()]
-    possible = f"it translates into {' and '.join(names[domain] for domain in targets)}"
-    if to is None:
-        return loaded, targets[-1]
-    meant = {**{domain: domain for domain in names}, **{name: domain for domain, name in names.items()}}
-    if to not in meant:
-        raise GancliError(f"--to {to}: {model} knows no such domain", nearest(to, names.values()) or possible)
-    if meant[to] not in targets:
-        raise GancliError(f"--to {to}: {model} translates from {to} only", possible)
-    return loaded, meant[to]
-
-
 def _format(target: Target, given: str | None, channels: int, side_by_side: bool) -> str:
-    """Returns what is written: what the user said, else what can hold the images."""
+    """Returns the format to write: the user's, else one that can hold the images."""
     from gancli.errors import GancliError
 
     viewable = side_by_side or channels <= 4
     if given is None and target.kind != "file":
         return "png" if viewable else "npy"
     if target.format == "npy" and side_by_side:
-        raise GancliError("--side-by-side makes a picture, which a .npy file is not", "leave out one of them")
+        raise GancliError("--side-by-side makes a picture, which a .npy file cannot hold", "leave one of them out")
     if target.format != "npy" and not viewable:
         raise GancliError(
             f"the images have {channels} channels, which no {target.format} file can hold",
-            "--format npy, or --side-by-side to look at the first of them",
+            "--format npy, or --side-by-side to see the first three",
         )
     return target.format
 
@@ -265,7 +231,7 @@ def _read(path: Path) -> bytes:
             return path.read_bytes()
         with path.open("rb") as file:
             return read_whole(file)
-    except (OSError, ValueError) as error:  # ValueError: no path at all
+    except (OSError, ValueError) as error:  # ValueError: not a valid path
         raise BadImage(getattr(error, "strerror", None) or str(error)) from error
 
 
@@ -280,9 +246,7 @@ def _write(file: Path, content: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, content)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise RunError(
-            f"{file} cannot be written: something of that name is in the way", "choose another -o"
-        ) from error
+        raise RunError(f"{file} cannot be written: something else has that name", "choose another -o") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise BadImage(f"the name {file.name} is too long for a file") from error
@@ -290,16 +254,17 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _report(plan: Plan, failures: Sequence[str]) -> None:
-    """Says what was not translated and why."""
+    """Says which images were not translated and why."""
     from gancli import console
 
-    def some(names: Sequence[object]) -> str:
+    def some(names: Sequence[object], what: str) -> str:
         listed = ", ".join(str(name) for name in names[:NAMED])
-        return listed if len(names) <= NAMED else f"{listed} and {len(names) - NAMED} more"
+        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({listed}{rest})"
 
     if plan.left_out:
-        console.note(f"left out, since they are results of others: {some(plan.left_out)}")
+        console.note(f"left out {some(plan.left_out, 'image')} that earlier runs made of the others")
     if plan.kept:
-        console.note(f"kept, since they are there already: {some(plan.kept)} (--overwrite writes them anew)")
+        console.note(f"skipped {some(plan.kept, 'existing file')}; --overwrite replaces them")
     for failure in failures:
         console.warn(failure)

@@ -1,4 +1,4 @@
-"""``gancli truncate``: what is won and lost by truncation, as a grid."""
+"""``gancli truncate``: what truncation does to images, as a grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancli.cli.options import AutoDevice, Batch, Cutoff, Features, Format, Model, Noise, Weights
+from gancli.cli.options import AutoDevice, Batch, Class, Cutoff, Features, Format, Model, Noise, Output, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WITH_STYLES = [1.0, 0.7, 0.5, 0.0, -1.0]
 WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
-"""Levels where none are given: psi, and thresholds in standard deviations."""
+"""Default levels: psi, and thresholds in standard deviations."""
 
 
 def truncate(
@@ -30,39 +30,26 @@ def truncate(
             "--levels", metavar="LIST", help="A column for each.  [default: 1,0.7,0.5,0,-1; without styles 2,1,0.5,0.2]"
         ),
     ] = None,
-    class_: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            metavar="NAME",
-            help="Class, by name or number; one for each seed between commas.  [default: in turn]",
-        ),
-    ] = None,
+    class_: Class = None,
     cutoff: Cutoff = None,
     noise: Noise = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="File (.png .jpg .webp: the grid; .npy), directory (a file each), or -.",
-        ),
-    ] = None,
+    output: Output = None,
     format_: Format = None,
     metrics: Annotated[
         str | None,
         typer.Option(
-            "--metrics", metavar="LIST", help="Also print a table of metrics by level: prc,fid, as evaluate has them."
+            "--metrics", metavar="LIST", help="Also print a table of metrics by level, as in evaluate: prc,fid."
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="SOURCE", help="For --metrics: the real images.  [default: the model's, if built in]"
+            "--data", metavar="SOURCE", help="For --metrics: real images.  [default: the training data, if built in]"
         ),
     ] = None,
-    n: Annotated[int | None, typer.Option("-n", metavar="N", help="For --metrics: most images of either side.")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="For --metrics: use at most N real and N generated images.")
+    ] = None,
     features: Features = None,
     weights: Weights = None,
     batch: Batch = None,
@@ -70,28 +57,30 @@ def truncate(
 ) -> None:
     """Draw seeds at several levels of truncation, and print the paths written.
 
-    Less variety, better images: a row for each seed, a column for each level. For a style model a level is psi: styles
-    go towards their mean, which 0 is, and beyond it, to the opposite of each image at -1. Other models draw latent
-    values again that are above the level or below its negative. A .npy holds the images row by row.
+    Truncation gives up variety for better images. The grid has a row for each seed and a column for each level. For a
+    style model a level is psi: 1 leaves styles as they are, 0 replaces them by their mean, -1 by their opposites. Other
+    models redraw latent values outside [-level, level]. Without --class, classes take turns by seed. A .npy holds the
+    images row by row; a directory gets a file for each.
 
-    --metrics prc shows what is won and lost in numbers: precision and recall at every level.
+    --metrics prc measures the trade: precision and recall at every level.
     """
     from gancli.cli.evaluate import check_count
-    from gancli.cli.latent import check_output, choose_points, default_name, open_model, write_images
+    from gancli.cli.latent import choose_points, open_model
+    from gancli.cli.output import check_output, default_name, write_images
+    from gancli.cli.seeds import parse_seeds
+    from gancli.cli.targets import choose_target
     from gancli.errors import GancliError
-    from gancli.generation.seeds import parse_seeds
-    from gancli.generation.targets import choose_target
     from gancli.modelfile import find_model
 
     wanted = parse_seeds(seeds)
     try:
         chosen = None if levels is None else [float(level) for level in levels.split(",")]
     except ValueError as error:
-        raise GancliError(f"--levels {levels}: must be numbers between commas", "--levels 1,0.7,0.5") from error
+        raise GancliError(f"--levels {levels}: must be numbers, separated by commas", "--levels 1,0.7,0.5") from error
     if metrics is None:
         for option, value in (("--data", data), ("-n", n), ("--features", features), ("--weights", weights)):
             if value is not None:
-                raise GancliError(f"{option} {value} says what to measure, but not which metric", "--metrics prc")
+                raise GancliError(f"{option} {value} has no effect without --metrics", "add --metrics prc")
     check_count(n)
     path = find_model(model)
     target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
@@ -104,34 +93,25 @@ def truncate(
     import torch
 
     from gancli import console
-    from gancli.architectures.base import StyleModel
-    from gancli.generation.latents import Points, latents_of_seeds
 
-    opened = open_model(model, path, device, batch=batch, levels=chosen or (), cutoff=cutoff, noise=noise)
+    # Any level will do here, for --cutoff: each column then has its own.
+    opened = open_model(model, path, device, batch=batch, trunc=1.0, cutoff=cutoff, noise=noise)
+    renderer = opened.renderer
+    chosen = chosen or (WITHOUT_STYLES if renderer.styled is None else WITH_STYLES)
+    for level in chosen:
+        renderer.check_level(level, "--levels")
     points, names = choose_points(opened, wanted, class_)
-    if isinstance(opened.model, StyleModel):
-        chosen = chosen or WITH_STYLES
-        styles = [replace(opened.renderer, psi=level).styles(points) for level in chosen]
-        points, values = replace(points, labels=None, space="w"), [each.values for each in styles]
-    else:
-        chosen = chosen or WITHOUT_STYLES
-        values = [latents_of_seeds(opened.model, points.seeds, level) for level in chosen]
+    columns = [renderer.truncated(points, level) for level in chosen]
+    values = torch.stack([column.values for column in columns], dim=1).flatten(0, 1)
     count = len(chosen)
-    cells = Points(
-        torch.stack(values, dim=1).flatten(0, 1),
-        [seed for seed in points.seeds for _ in chosen],
-        None if points.labels is None else points.labels.repeat_interleave(count, dim=0),
-        points.space,
-    )
+    cells = replace(columns[0].repeated(count), values=values)
     names = [f"{name}-trunc{str(level).removesuffix('.0')}" for name in names for level in chosen]
     if metrics is None:
-        write_images(target, names, opened.renderer.images(cells), count, "truncating")
+        write_images(target, names, renderer.images(cells), count, "truncating")
         return
-    evaluations = _evaluations(
-        model, chosen, cutoff, metrics, data, n, features, weights, batch, opened.renderer.device
-    )
-    first = next(evaluations)  # says what is missing before anything is written
-    write_images(target, names, opened.renderer.images(cells), count, "truncating")
+    evaluations = _evaluations(model, chosen, cutoff, metrics, data, n, features, weights, batch, renderer.device)
+    first = next(evaluations)  # fails before anything is written
+    write_images(target, names, renderer.images(cells), count, "truncating")
     measured = []
     for evaluation in chain([first], evaluations):
         report = evaluation.run()
@@ -162,10 +142,10 @@ def _evaluations(
     """Yields the evaluation of each level of truncation."""
     from gancli import console
     from gancli.cli.evaluate import Wanted, of_model
-    from gancli.metrics.evaluation import Evaluation, Request, chosen_metrics, without_classifier
+    from gancli.metrics.catalogue import without_classifier
+    from gancli.metrics.evaluation import Evaluation, Request
 
-    without_classifier(metrics, "--metrics")
-    request = Request(chosen_metrics(metrics), device, features or "", weights, batch=batch or 64)
+    request = Request(without_classifier(metrics, "--metrics"), device, features or "", weights, batch=batch or 64)
     for level in levels:
         comparison = of_model(Wanted(model, data, None, n, None, level, cutoff), request)
         yield Evaluation(request, comparison, console.progress)

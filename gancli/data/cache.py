@@ -29,11 +29,11 @@ import PIL
 import torch
 from numpy.typing import NDArray
 
-from gancli import paths
 from gancli.data.preparation import Preparation
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import CHUNK, in_threads
 from gancli.errors import GancliError, RunError
+from gancli.home import home
 
 MAGIC = b"gancli-pixels-1\n"
 TRAILER = 8 + 16 + len(MAGIC)
@@ -134,7 +134,7 @@ def decode_all(
     name = hashlib.blake2b(
         json.dumps([MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]).encode(), digest_size=16
     ).hexdigest()
-    folder = paths.home() / "cache"
+    folder = home() / "cache"
     path = folder / f"{name}.pixels"
     if shared:
         limit = min(limit, _shared_memory_left())

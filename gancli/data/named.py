@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gancli import paths
 from gancli.data.arrays import classes_of
 from gancli.data.files import DirectoryFiles
 from gancli.data.formats import to_pixels
@@ -25,6 +24,7 @@ from gancli.data.layouts import open_layout
 from gancli.data.place import join_labels
 from gancli.data.source import BadImage, Pixels, Source
 from gancli.errors import GancliError
+from gancli.home import home
 
 TIMEOUT = 30.0
 """Seconds without an answer until a download counts as failed."""
@@ -119,7 +119,7 @@ def open_named(name: str, split: str) -> Source:
 
     known = _KNOWN[name]
     kind = getattr(datasets, known.name)
-    root = paths.home() / "data"
+    root = home() / "data"
     parts = ["train", "test"] if split == "all" else [split]
     if known.files is _idx_files:
         return _open_idx(name, known, kind, root, split)

@@ -1,1 +1,1 @@
-"""From a trained model to pictures: latents, writers."""
+"""From a trained model to pictures: points in latent spaces, translations, and writers."""

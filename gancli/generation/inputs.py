@@ -1,4 +1,4 @@
-"""Which images a command takes, and which files it makes of them. Importable without torch."""
+"""Which images a command reads and which files it writes for each. Importable without torch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Input:
 
     Attributes:
         path: the file; None is stdin.
-        name: what to call files made of it, without suffix: the file's stem, and before it the folders below a
-            directory that was searched with all below.
-        listed: whether it was found in a directory and not named by the user.
+        name: base of the names of files made from it: the file's stem, preceded by the folders below a directory that
+            was searched recursively.
+        listed: whether it was found in a directory instead of named by the user.
     """
 
     path: Path | None
@@ -40,7 +40,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Job:
-    """One image and the files to write of it; none where the result goes to stdout."""
+    """One image and the files to write for it; none if the result goes to stdout."""
 
     input: Input
     outputs: tuple[Path, ...]
@@ -48,12 +48,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """What to do.
 
     Attributes:
         jobs: in the order of the inputs.
-        kept: files that are there already and stay as they are.
-        left_out: inputs that are themselves what another input's result is called, from an earlier run.
+        kept: existing files that stay as they are.
+        left_out: inputs that are themselves results of other inputs, from an earlier run.
     """
 
     jobs: list[Job]
@@ -72,20 +72,20 @@ def find_inputs(
     """Returns the images that the user named, each file once.
 
     Args:
-        arguments: files, directories, globs that no shell expanded, and ``-`` for stdin. A path that exists is never
+        arguments: files, directories, globs that no shell expanded, and ``-`` for stdin. An existing path is never
             taken for a glob.
         list_file: a file with a path on every line, ``-`` for stdin; empty lines are skipped. Its files need not exist.
-        recursive: search directories with all below instead of what is directly inside.
-        wanted: whether a file of this name that is found in a directory is meant.
+        recursive: search directories recursively.
+        wanted: whether to take a file that is found in a directory, by its name.
         leave_out: a directory that is not searched: where the results go.
 
     Raises:
-        GancliError: something is not there, cannot be read, or holds no image; nothing is named at all.
+        GancliError: something does not exist, cannot be read, or holds no image; or nothing is named at all.
     """
     if not arguments and list_file is None:
-        raise GancliError("there is no IMAGE", "give files, directories, globs, - for stdin, or --from-file LIST")
+        raise GancliError("no IMAGE given", "give files, directories, globs, - for stdin, or --from-file LIST")
     if [*arguments, list_file].count(STDIN) > 1:
-        raise GancliError("stdin can be read only once, but - is given several times")
+        raise GancliError("stdin can be read only once, but - is given more than once")
     found: dict[Path | None, Input] = {}
     for argument in arguments:
         if argument == STDIN:
@@ -100,18 +100,18 @@ def find_inputs(
     for line in _lines(list_file) if list_file is not None else ():
         found.setdefault(Path(line), Input(Path(line), Path(line).stem))
     if not found:
-        raise GancliError(f"--from-file {list_file}: there is no path in it")
+        raise GancliError(f"--from-file {list_file}: the list is empty")
     return list(found.values())
 
 
 def _paths(argument: str) -> list[str]:
-    """The existing paths that an argument means."""
+    """Returns the existing paths that an argument means."""
     if os.path.lexists(argument):
         return [argument]
     if glob.has_magic(argument):
         paths = sorted(glob.glob(argument, recursive=True), key=natural)  # noqa: PTH207 - as the user wrote them
         if not paths:
-            raise GancliError(f"no file is like {argument!r}")
+            raise GancliError(f"no file matches {argument!r}")
         return paths
     try:
         neighbours = [str(path) for path in Path(argument).parent.iterdir()]
@@ -122,7 +122,7 @@ def _paths(argument: str) -> list[str]:
 
 def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], leave_out: Path | None) -> list[Input]:
     if recursive:
-        # What hides or leads back up is left out there, and a folder that may not be entered is an error.
+        # Leaves out hidden files and links that lead back up; a folder that may not be entered is an error.
         names: Iterable[str] = DirectoryFiles(folder).entries
         if leave_out is not None and folder.resolve() in leave_out.resolve().parents:
             inside = f"{leave_out.resolve().relative_to(folder.resolve()).as_posix()}/"
@@ -140,7 +140,7 @@ def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], 
     if not inputs:
         deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
         raise GancliError(
-            f"there is no image in {folder}", "--recursive searches the folders below, too" if deeper else ""
+            f"there is no image in {folder}", "--recursive also searches the folders below" if deeper else ""
         )
     return inputs
 
@@ -153,13 +153,13 @@ def _lines(list_file: str) -> list[str]:
             with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
                 content = read_whole(file)
     except BadImage as error:
-        raise GancliError(f"--from-file {list_file}: it is too large to be a list of paths") from error
+        raise GancliError(f"--from-file {list_file}: too large for a list of paths") from error
     except OSError as error:
         raise GancliError(
-            f"--from-file {list_file}: {error.strerror}", "a file with a path on every line, or -"
+            f"--from-file {list_file}: {error.strerror}", "give a file with one path per line, or -"
         ) from error
     if b"\0" in content:
-        raise GancliError(f"--from-file {list_file}: this is no list of paths", "a path on every line")
+        raise GancliError(f"--from-file {list_file}: not a list of paths", "give a file with one path per line")
     return [os.fsdecode(line) for line in content.splitlines() if line]
 
 
@@ -167,21 +167,21 @@ def read_stdin() -> bytes:
     """Returns all of stdin.
 
     Raises:
-        GancliError: it is closed, without an end, or a terminal, on which nobody types what is wanted here.
+        GancliError: it is closed, endless, or a terminal.
     """
     if sys.stdin is None or sys.stdin.isatty():
-        raise GancliError("there is nothing on stdin", "for instance: curl URL | gancli ... - -o out.png")
+        raise GancliError("nothing to read on stdin", "for instance: curl URL | gancli ... - -o out.png")
     try:
         return read_whole(sys.stdin.buffer)
     except BadImage as error:
-        raise GancliError("there is no end to what comes on stdin: it is too large for an image or a list") from error
+        raise GancliError("stdin does not end: too much data for an image or a list") from error
 
 
 def read_whole(file: BinaryIO) -> bytes:
-    """Returns the content of a file, which may be a device or a pipe without an end.
+    """Returns the content of a file, which may be an endless device or pipe.
 
     Raises:
-        BadImage: it is longer than any image.
+        BadImage: it is larger than any image.
     """
     data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
@@ -190,15 +190,15 @@ def read_whole(file: BinaryIO) -> bytes:
 
 
 def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]], *, overwrite: bool) -> Plan:
-    """Decides what is written where, before anything is computed. No input is ever overwritten.
+    """Decides which files to write, before anything is computed. No input is ever overwritten.
 
     Args:
         inputs: see ``find_inputs``.
-        outputs: the files to make of an input.
-        overwrite: write files anew that are there already.
+        outputs: returns the files to write for an input.
+        overwrite: replace existing files.
 
     Raises:
-        GancliError: two inputs have the same output, or an output is an input.
+        GancliError: two inputs have the same output, or an output is an input itself.
     """
     files = {item: tuple(outputs(item)) for item in inputs}
     identities = {identity: item for item in inputs if item.path and (identity := _identity(item.path))}
@@ -225,8 +225,8 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
             if path in makers:
                 raise GancliError(
                     f"{makers[path]} and {item} would both be written to {path}",
-                    "translate them one after the other, each with an -o of its own; where they lie in different "
-                    "folders, --recursive on the folder above keeps these apart",
+                    "translate them one by one, each with its own -o; if they are in different folders, --recursive "
+                    "on the folder above keeps these apart",
                 )
             makers[path] = item
         there = [] if overwrite else [path for path in paths if path in existing]
@@ -238,7 +238,7 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from all others; None where there is none."""
+    """Returns what identifies a file, whatever its name; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tokenize
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
 import numpy as np
 import torch
@@ -18,8 +19,16 @@ from gancli.console import note
 from gancli.errors import GancliError
 from gancli.seeding import derive
 
+if TYPE_CHECKING:
+    from gancli.modelfile import ModelInfo
+
 NoiseKind = Literal["const", "random", "none"]
 Space = Literal["z", "w"]
+
+PIXELS_AT_A_TIME = 2**22
+MOST_AT_A_TIME = 64
+FARTHEST = 1_000_000
+"""Largest level of truncation; beyond it, a network may overflow."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class Points:
     """Points in a model's latent space; each is an image.
 
     Attributes:
-        values: on the CPU, latents z [N, *latent shape], or styles w, [N, W] or of each layer [N, L, W].
-        seeds: what the noise of each image is drawn with, where it is random.
-        labels: float [N, K] weights of classes, or None; a w has its class in it.
+        values: on the CPU, latents z [N, *latent shape], or styles w, one for all layers [N, W] or one each [N, L, W].
+        seeds: what random noise of each image is drawn with.
+        labels: float [N, K] weights of classes, or None; a w already depends on its class.
         space: what the values are.
     """
 
@@ -45,43 +54,50 @@ class Points:
         labels = None if self.labels is None else self.labels[part]
         return replace(self, values=self.values[part], seeds=self.seeds[part], labels=labels)
 
+    def repeated(self, times: int) -> Points:
+        """Returns every point ``times`` times in a row."""
+        labels = None if self.labels is None else self.labels.repeat_interleave(times, dim=0)
+        seeds = [seed for seed in self.seeds for _ in range(times)]
+        return replace(self, values=self.values.repeat_interleave(times, dim=0), seeds=seeds, labels=labels)
+
+    def with_classes(self, classes: Sequence[int], count: int) -> Points:
+        """Returns the points with labels.
+
+        Args:
+            classes: one for all points, one for each, or several for a single point, which is then repeated.
+            count: K, the number of classes that the model knows.
+
+        Raises:
+            GancliError: the numbers of classes and points do not match.
+        """
+        points = self.repeated(len(classes)) if len(self) == 1 else self
+        if len(classes) == 1:
+            classes = [*classes] * len(points)
+        if len(classes) != len(points):
+            raise GancliError(
+                f"{len(classes)} classes given for {len(points)} images",
+                "give one class for all images, one for each, or several for a single seed",
+            )
+        return replace(points, labels=torch.eye(count)[list(classes)])
+
 
 class ManyPoints(Protocol):
-    """Points, or what computes them when they are needed."""
+    """Points, or something that computes them on demand."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice) -> Points: ...
 
 
-def latents_of_seeds(model: LatentModel, seeds: Iterable[int], truncation: float | None = None) -> Tensor:
-    """Returns one latent per seed, [len(seeds), *latent shape], on the CPU.
-
-    Each seed has a random generator of its own, so that a seed means the same latent in any company and on any device.
-    """
-    latents = []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        z = model.latents(1, generator)
-        latents.append(z if truncation is None else model.resample(z, truncation, generator))
-    return torch.cat(latents)
-
-
-def labels_in_turn(model: LatentModel, seeds: Sequence[int]) -> Tensor | None:
-    """Returns the classes that seeds have where nobody says which, as weights [N, classes]: seed i has the class i.
-
-    They begin again behind the last one. None where the model takes no classes.
-    """
-    return model.class_weights(torch.tensor([seed % max(1, model.classes) for seed in seeds]))
-
-
-def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> tuple[Tensor, Space]:
+def read_latents(
+    path: Path, shapes: Mapping[Space, Sequence[tuple[int, ...]]], space: Space | None = None
+) -> tuple[Tensor, Space]:
     """Reads latents or styles from a ``.npy`` file, float32 on the CPU.
 
     Args:
         path: the file.
-        model: whose they are.
-        space: what the file holds. None: what the shape says, and latents where it could be either.
+        shapes: what the model takes; see ``Renderer.shapes``.
+        space: what the file holds. None: told from the shape; latents if it could be either.
 
     Returns:
         The values of ``Points``, and their space.
@@ -89,11 +105,7 @@ def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> 
     Raises:
         GancliError: the file cannot be read, or holds something else.
     """
-    shapes: list[tuple[Space, tuple[int, ...]]] = []
-    if space != "w":
-        shapes.append(("z", tuple(model.latents(1, torch.Generator()).shape[1:])))
-    if space != "z" and isinstance(model, StyleModel):
-        shapes += [("w", tuple(model.mean_w.shape)), ("w", (model.layers, *model.mean_w.shape))]
+    known = [(kind, shape) for kind, several in shapes.items() for shape in several if space in (None, kind)]
     try:
         values = np.load(path, allow_pickle=False)
     except OSError as error:
@@ -102,52 +114,89 @@ def read_latents(path: Path, model: LatentModel, space: Space | None = None) -> 
         raise GancliError(f"{path} is not a .npy file of numbers", "numpy.save('z.npy', z)") from error
     if not isinstance(values, np.ndarray):
         raise GancliError(f"{path} holds an archive, not one array", "numpy.save('z.npy', z)")
-    found = [kind for kind, shape in shapes if values.shape[1:] == shape]
+    found = [kind for kind, shape in known if values.shape[1:] == shape]
     if values.dtype.kind not in "fiu" or not values.size or not found:
-        # Of latents and styles of the same shape, one is enough to say.
-        expected = " or ".join(dict.fromkeys(f"[N, {', '.join(map(str, shape))}]" for _, shape in shapes))
+        # Latents and styles may have the same shape: it is named once.
+        expected = " or ".join(dict.fromkeys(f"[N, {', '.join(map(str, shape))}]" for _, shape in known))
         raise GancliError(f"{path} holds {values.dtype} {list(values.shape)}, but this model takes float {expected}")
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     if not np.isfinite(values).all():
         raise GancliError(f"{path} holds numbers that are not finite, or too large for float32")
     if len(set(found)) > 1:
-        note(f"{path} could hold latents or styles, and is taken for latents; styles: --space w")
+        note(f"{path} could hold latents or styles; reading it as latents (--space w: styles)")
     return torch.from_numpy(values), found[0]
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """Makes the images of points, some at a time.
+    """Makes the images of points, a batch at a time.
 
-    The model is used as it is; put it into evaluation mode before, so that no image depends on its neighbours.
+    Put the model into evaluation mode first, so that no image depends on the others in its batch.
 
     Attributes:
         model: on ``device``.
-        device: where it is computed.
-        batch: most images computed at a time.
-        psi, cutoff: truncation of styles, see ``StyleModel.truncate``.
-        noise: noise of a ``StyleModel``: what the model file holds, drawn by the seed of each image, or none.
+        device: where it computes.
+        batch: largest number of images computed at a time.
+        truncation: psi of a ``StyleModel`` (see ``StyleModel.truncate``); for other models, the threshold beyond which
+            latents are redrawn (see ``LatentModel.resample``). None: none.
+        cutoff: the first layers of a ``StyleModel`` that are truncated; None: all.
+        noise: of a ``StyleModel``: stored in the model file, drawn from each image's seed, or none.
     """
 
     model: LatentModel
     device: torch.device
     batch: int = 64
-    psi: float = 1.0
+    truncation: float | None = None
     cutoff: int | None = None
     noise: NoiseKind = "const"
+
+    @property
+    def styled(self) -> StyleModel | None:
+        """The model if it has styles, else None: generation/ asks nowhere else."""
+        return self.model if isinstance(self.model, StyleModel) else None
+
+    @property
+    def shapes(self) -> dict[Space, list[tuple[int, ...]]]:
+        """The spaces that points can be in, and the shapes that a point can have there; the last is best to walk in."""
+        shapes: dict[Space, list[tuple[int, ...]]] = {"z": [tuple(self.model.latents(1, torch.Generator()).shape[1:])]}
+        if self.styled is not None:
+            w = tuple(self.styled.mean_w.shape)
+            shapes["w"] = [w, (self.styled.layers, *w)]
+        return shapes
+
+    def draw(self, seeds: Sequence[int]) -> Points:
+        """Returns the latents of seeds, without labels; each seed always gives the same one."""
+        threshold = self.truncation if self.styled is None else None
+        return Points(self.model.latents_of_seeds(seeds, threshold), seeds)
+
+    def check_level(self, level: float, option: str) -> None:
+        """Raises ``GancliError`` if the model cannot be truncated at a level; ``option`` is where it comes from."""
+        if not abs(level) <= FARTHEST:  # catches NaN, too
+            raise GancliError(f"{option} {level:g}: must be between {-FARTHEST:,} and {FARTHEST:,}")
+        if self.styled is None and level <= 0:
+            raise GancliError(
+                f"{option} {level:g}: must be greater than 0, since latent values beyond +-T are redrawn",
+                f"{option} 0.5; smaller values mean less variety",
+            )
+
+    def truncated(self, points: Points, level: float) -> Points:
+        """Returns points from ``draw``, with labels or without, as they are at another level of truncation."""
+        if self.styled is not None:
+            return replace(self, truncation=level).styles(points)
+        return replace(points, values=self.model.latents_of_seeds(points.seeds, level))
 
     def images(self, points: ManyPoints) -> Iterator[Tensor]:
         """Yields images on the CPU, float32 [<= batch, C, H, W] in [-1, 1], in the order of the points.
 
-        Latents of a ``StyleModel`` become truncated styles; styles are taken as they are.
+        A ``StyleModel`` truncates the styles of latents; styles are rendered as they are.
         """
         for first in range(0, len(points), self.batch):
             yield self._images(points[first : first + self.batch])
 
     @torch.inference_mode()
     def styles(self, points: Points) -> Points:
-        """Returns points of a ``StyleModel`` in w, truncated: [N, L, W] where layers may differ, else [N, W]."""
+        """Returns points of a ``StyleModel`` in w, truncated: [N, L, W] if layers can differ, else [N, W]."""
         layered = self.cutoff is not None or (points.space == "w" and points.values.ndim == 3)
         parts = (self._styles(points[first : first + self.batch]) for first in range(0, len(points), self.batch))
         ws = torch.cat([(part if layered else part[:, 0]).float().cpu() for part in parts])
@@ -155,22 +204,92 @@ class Renderer:
 
     @torch.inference_mode()
     def _images(self, points: Points) -> Tensor:
-        if not isinstance(self.model, StyleModel):
+        if self.styled is None:
             labels = None if points.labels is None else points.labels.to(self.device)
             return self.model.decode(points.values.to(self.device), labels).float().cpu()
-        ws = self._styles(points) if points.space == "z" else self.model.truncate(points.values.to(self.device))
+        ws = self._styles(points) if points.space == "z" else self.styled.truncate(points.values.to(self.device))
         if self.noise != "random":
-            return self.model.synthesize(ws, self.noise).float().cpu()
-        drawn = [
-            self.model.draw_noise(1, torch.Generator().manual_seed(derive("noise", seed))) for seed in points.seeds
-        ]
+            return self.styled.synthesize(ws, self.noise).float().cpu()
+        generators = (torch.Generator().manual_seed(derive("noise", seed)) for seed in points.seeds)
+        drawn = [self.styled.draw_noise(1, generator) for generator in generators]
         noise = [torch.cat(layer).to(self.device) for layer in zip(*drawn, strict=True)]
-        return self.model.synthesize(ws, noise).float().cpu()
+        return self.styled.synthesize(ws, noise).float().cpu()
 
     def _styles(self, points: Points) -> Tensor:
         """Returns styles [N, L, W] on the device."""
-        assert isinstance(self.model, StyleModel)
+        assert self.styled is not None
         w = points.values.to(self.device)
         if points.space == "z":
-            w = self.model.map(w, None if points.labels is None else points.labels.to(self.device))
-        return self.model.truncate(w, self.psi, self.cutoff)
+            w = self.styled.map(w, None if points.labels is None else points.labels.to(self.device))
+        return self.styled.truncate(w, 1.0 if self.truncation is None else self.truncation, self.cutoff)
+
+
+def make_renderer(
+    model: LatentModel,
+    device: torch.device,
+    *,
+    batch: int | None = None,
+    truncation: float | None = None,
+    cutoff: int | None = None,
+    noise: str | None = None,
+    prefix: str = "",
+) -> Renderer:
+    """Returns a renderer after checking what a user asked for; see ``Renderer``.
+
+    Args:
+        model, device, truncation, cutoff: as there.
+        batch: None: at most 64, fewer if the images are large.
+        noise: None: ``const``.
+        prefix: before the names of options in messages, such as ``--``.
+
+    Raises:
+        GancliError: a value is out of range, or needs a model with styles.
+    """
+    if batch is not None and batch < 1:
+        raise GancliError(f"{prefix}batch {batch}: must be at least 1")
+    if noise not in (None, *get_args(NoiseKind)):
+        raise GancliError(f"{prefix}noise {noise}: unknown", f"known are: {', '.join(get_args(NoiseKind))}")
+    kind = cast("NoiseKind", noise or "const")
+    renderer = Renderer(model, device, batch or images_at_a_time(model), truncation, cutoff, kind)
+    if truncation is not None:
+        renderer.check_level(truncation, f"{prefix}trunc")
+    if renderer.styled is None:
+        for name, given in (("noise", noise), ("cutoff", cutoff)):
+            if given is not None:
+                raise GancliError(f"{prefix}{name} {given}: this model has no styles", f"leave {prefix}{name} out")
+    elif cutoff is not None and not 1 <= cutoff <= renderer.styled.layers:
+        layers = renderer.styled.layers
+        raise GancliError(f"{prefix}cutoff {cutoff}: this model has {layers} layers", f"1 to {layers}")
+    if cutoff is not None and truncation is None:
+        raise GancliError(
+            f"{prefix}cutoff {cutoff} limits truncation, but there is no {prefix}trunc",
+            f"add {prefix}trunc, for instance 0.7",
+        )
+    return renderer
+
+
+def images_at_a_time(model: LatentModel) -> int:
+    """Returns a batch size that is fast and fits into memory, by the size of the model's images."""
+    (domain,) = model.inputs(model.config).domains.values()
+    return max(1, min(MOST_AT_A_TIME, PIXELS_AT_A_TIME // prod(domain.shape[-2:])))
+
+
+def mixed(rows: Tensor, columns: Tensor, layers: Sequence[int]) -> Tensor:
+    """Mixes styles: every row's, with some layers taken from every column's (Karras et al. 2018, section 3.1).
+
+    Args:
+        rows: [R, L, W].
+        columns: [C, L, W].
+        layers: taken from the columns.
+
+    Returns:
+        [R, C, L, W].
+    """
+    styles = rows[:, None].repeat(1, len(columns), 1, 1)
+    styles[:, :, layers] = columns[:, layers]
+    return styles
+
+
+def class_names(model: LatentModel, info: ModelInfo) -> list[str]:
+    """Returns the names of a model's classes, their numbers if its file does not name them; empty if it has none."""
+    return info.classes if len(info.classes) == model.classes else [str(number) for number in range(model.classes)]

@@ -1,4 +1,4 @@
-"""Large images in overlapping tiles, blended so smoothly that no seam is seen."""
+"""Large images in overlapping tiles, blended so smoothly that no seam shows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 OVERLAP = 1 / 4
-"""Of neighbouring tiles, as a part of their side."""
+"""Overlap of neighbouring tiles, as a fraction of their side."""
 MARGIN = 1 / 16
-"""At the edge of a tile, as a part of its side, what is not used: there the network sees its own padding."""
+"""Unused edge of a tile, as a fraction of its side: there the network sees its own padding."""
 
 
 def tile_starts(length: int, tile: int, step: int) -> list[int]:
-    """Returns where tiles begin that cover ``length`` pixels, the last ending with them.
+    """Returns where the tiles begin that cover ``length`` pixels; the last one ends where they end.
 
     Args:
         length: at least ``tile``; both are multiples of ``step``.
@@ -33,7 +33,7 @@ def tile_starts(length: int, tile: int, step: int) -> list[int]:
 def tile_windows(starts: list[int], tile: int) -> Tensor:
     """Returns the weight of every pixel of every tile along one axis, float32 [len(starts), tile].
 
-    The weights of the tiles that a pixel lies in sum to 1.
+    For every pixel, the weights of the tiles that cover it sum to 1.
     """
     windows = torch.ones(len(starts), tile, dtype=torch.float64)
     margin = int(tile * MARGIN)
@@ -58,13 +58,13 @@ def in_tiles(
     step: int,
     batch: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Runs a network over an image tile by tile, and yields its result in bands from the top, as they are finished.
+    """Runs a network over an image tile by tile, and yields finished bands of the result from the top.
 
-    Never more than a band as high as a tile is held in floating point.
+    Only a band as high as a tile is held in floating point.
 
     Args:
         image: uint8 or float32 [C, H, W]; H and W are at least a tile's.
-        run: from tiles [n, C, *tile] to their results, float [n, C', *tile].
+        run: takes tiles [n, C, *tile] and returns float [n, C', *tile].
         tile: height and width of a tile.
         step: H, W and the tile's sides are multiples of it, and tiles begin at multiples of it.
         batch: tiles that ``run`` takes at a time.

@@ -1,172 +1,63 @@
-"""Many images through a translator: read and written in threads beside the network, in the order of the inputs."""
+"""Images of any number and size through a translator, read and written in threads, in the order of the inputs."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancli.architectures.base import AttentiveTranslator, Translator
-from gancli.data.formats import decode
-from gancli.data.source import BadImage, Pixels
+from gancli.architectures.base import AttentiveTranslator, Translator, Way
+from gancli.data.gather import scale
+from gancli.data.source import BadImage
 from gancli.errors import RunError
-from gancli.generation.statistics import SharedStatistics
+from gancli.generation.pictures import Picture, Translated, Values, resize
 from gancli.generation.tiling import in_tiles
-from gancli.generation.writers import as_rgb, heat_map, to_pixels
+from gancli.generation.whole_image import SharedStatistics
+from gancli.generation.writers import to_pixels
 
-Values = NDArray[Any]
-"""Images [N, C, H, W]: uint8, or float32 in [-1, 1]."""
-
-NPY_MAGIC = b"\x93NUMPY"
 THREADS = 8
-"""At most; with more, the network and not the decoding is what takes time."""
+"""At most; more do not help, since the network then takes longer than decoding."""
 LEAST_SIDE = 16
 """Pixels; smaller images are padded to it, since networks that reflect at their edges need something to reflect."""
 PATCH = 64
-"""Side of the patches in which statistics of a whole image are measured; see ``Translation._patches``."""
+"""Side in pixels of the patches that the statistics of a whole image are measured in; see ``Translation._patches``."""
 BATCH_PIXELS = 8 * 512**2
-"""A batch whose size nobody gave has no more pixels than this (or one image)."""
+"""Largest number of pixels in a batch of more than one image, unless the caller gives the batch size."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What was read of one input.
-
-    Attributes:
-        values: the images that the network gets; several only from a ``.npy`` file.
-        alpha: what the output is to have as alpha channel, uint8 [H, W]; None for opaque images.
-    """
-
-    values: Values
-    alpha: NDArray[np.uint8] | None = None
-
-
-class Translated(NamedTuple):
-    """What a network made of some images.
-
-    Attributes:
-        images: float32 [N, C, H, W] in [-1, 1], or uint8 [N, H, W, C].
-        attention: float32 [N, H, W] where it was asked for.
-    """
-
-    images: Values
-    attention: NDArray[np.float32] | None
-
-
-def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: bool = True) -> Picture:
-    """Decodes an image file or a ``.npy`` file.
-
-    Args:
-        data: the file's content. A ``.npy`` file holds float [C, H, W] or [N, C, H, W] in [-1, 1].
-        channels: that the network takes. Image files become grey (1) or RGB (3), where what is transparent lies over
-            white; with 2 and 4, alpha is the last channel.
-        size: the short side of what is returned; None: as stored.
-        alpha: keep the alpha channel for the output, where there is one that the network does not get.
-
-    Raises:
-        BadImage: this is no image, or not one that this network takes.
-    """
-    if data.startswith(NPY_MAGIC):
-        picture = Picture(_read_array(data, channels))
-    elif channels <= 4:
-        picture = _read_pixels(data, channels, alpha)
-    else:
-        raise BadImage(f"this model's images have {channels} channels, which only .npy files can hold")
-    return picture if size is None else _resized(picture, size)
-
-
-def _read_pixels(data: bytes, channels: int, keep_alpha: bool) -> Picture:
-    pixels = decode(data, 2 if channels == 2 else 4)
-    alpha = pixels[:, :, 3] if channels in (1, 3) and (pixels[:, :, 3] < 255).any() else None
-    if alpha is not None or channels == 1:
-        shown = Image.fromarray(pixels)
-        if alpha is not None:
-            white = Image.new("RGB", shown.size, "white")
-            white.paste(shown.convert("RGB"), mask=shown.getchannel("A"))
-            shown = white
-        pixels = np.asarray(shown.convert("L" if channels == 1 else "RGB"))
-    values = pixels.reshape(*pixels.shape[:2], -1)[None, :, :, :channels].transpose(0, 3, 1, 2)
-    # Copies, so that what is not used does not stay in memory.
-    return Picture(values.copy(), alpha.copy() if alpha is not None and keep_alpha else None)
-
-
-def _read_array(data: bytes, channels: int) -> NDArray[np.float32]:
-    try:
-        values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise BadImage("this .npy file is damaged, or holds something else than numbers") from error
-    if values.dtype.kind != "f" or values.ndim not in (3, 4) or values.shape[-3] != channels or not values.size:
-        raise BadImage(
-            f"holds {values.dtype} {list(values.shape)}, but this model takes float32 [{channels}, H, W] "
-            f"or [N, {channels}, H, W]"
-        )
-    if not (abs(values) <= 1.001).all():  # false for NaN, too
-        raise BadImage("holds values outside [-1, 1]")
-    images: NDArray[np.float32] = values.reshape(-1, *values.shape[-3:]).astype(np.float32).clip(-1, 1)
-    return images
-
-
-def _resized(picture: Picture, size: int) -> Picture:
-    height, width = picture.values.shape[2:]
-    short = min(height, width)
-    wanted = (max(1, round(height * size / short)), max(1, round(width * size / short)))
-    alpha = picture.alpha
-    return Picture(
-        resize(torch.from_numpy(picture.values), wanted).numpy(),
-        None if alpha is None else resize(torch.from_numpy(alpha)[None, None], wanted)[0, 0].numpy(),
-    )
-
-
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes images [N, C, H, W], uint8 or float, with an antialiased bicubic filter (which may overshoot)."""
-    if images.shape[2:] == size:
-        return images
-    if size[1] > 1:
-        return F.interpolate(images, size, mode="bicubic", antialias=True)
-    # For a single column, torch 2.15 on a CPU gives all rows of floats the value of the first, and fails for a pixel of
-    # uint8 RGB. A single row comes out right, channel by channel and from memory in order.
-    turned = images.flatten(0, 1).transpose(1, 2)[:, None].clone(memory_format=torch.contiguous_format)
-    row = F.interpolate(turned, (1, size[0]), mode="bicubic", antialias=True)
-    return row.reshape(*images.shape[:2], *size)
-
-
 class Translation:
-    """A translator as it is used: towards one domain, for images of any size.
+    """A translator in use: one way, for images of any size.
 
     Args:
         model: in evaluation mode, on ``device``.
-        to: one of ``model.targets()``.
+        way: one of ``model.ways()``.
         device: where it computes.
-        batch: images, or tiles of one, that the network gets at a time. None: one on a CPU, elsewhere several, fewer
-            of them the larger they are. A model that draws noise always gets one.
-        seed: of that noise, the same for every image, so that it does not matter which come before.
+        batch: images, or tiles of one, that the network gets at a time. None: one on a CPU; elsewhere up to 8, fewer
+            if they are large. A model that draws noise always gets one.
+        seed: of that noise; it is the same for every image, so the images before it do not matter.
         precision: of the networks (autocast).
         tile: images with a longer side are translated in overlapping tiles of this size, at least 64.
-        attention: return the attention of an ``AttentiveTranslator``, too.
+        attention: also return the attention of an ``AttentiveTranslator``.
         floats: return images as float32 [N, C, H, W] instead of uint8 [N, H, W, C].
-        on_rows: is told how many rows of an image in tiles are done, and of how many.
+        on_rows: called with the number of finished rows of an image in tiles, and the number of all.
     """
 
     def __init__(
         self,
         model: Translator,
-        to: str,
+        way: Way,
         device: torch.device,
         *,
         batch: int | None = None,
@@ -178,13 +69,13 @@ class Translation:
         on_rows: Callable[[int, int], None] | None = None,
     ) -> None:
         # Without gradients, whose norms are slow there, NHWC takes three quarters of the time of NCHW on a CPU.
-        self.model, self.to, self.device = model.to(memory_format=torch.channels_last), to, device
+        self.model, self.way, self.device = model.to(memory_format=torch.channels_last), way, device
         self.batch, self.seed, self.precision = batch, seed, precision
         self.tile = None if tile is None else _ceil(tile, model.multiple)
         self.attention, self.floats, self.on_rows = attention, floats, on_rows
 
     def network_size(self, height: int, width: int) -> tuple[int, int] | None:
-        """Returns height and width at which the network sees images of a size; None where it sees them in tiles."""
+        """Returns the height and width at which the network sees images of a size; None if it sees them in tiles."""
         if self.tile is not None and max(height, width) > self.tile:
             return None
         if self.model.fixed_size is not None:
@@ -202,7 +93,7 @@ class Translation:
 
     @torch.inference_mode()
     def __call__(self, stacks: Sequence[Values]) -> list[Translated]:
-        """Translates images; every result has the size of what it was made of.
+        """Translates images; every result has the size of its input.
 
         Args:
             stacks: one or more, of the same ``network_size`` and type.
@@ -232,8 +123,8 @@ class Translation:
         assert self.tile is not None
         tile, multiple = self.tile, self.model.multiple
         count, _, height, width = values.shape
-        # Tiles begin where the network's strides fall in the whole image, so that they show the same; networks with
-        # long strides look at a whole tile anyway, and need no such care.
+        # Tiles begin at multiples of the network's stride, so that it samples them as it would the whole image.
+        # Networks with long strides look at a whole tile anyway.
         step = multiple if multiple <= tile // 8 else 1
         shortest = LEAST_SIDE if self.model.fixed_size is None else tile
         high, wide = (
@@ -283,16 +174,16 @@ class Translation:
     def _network(self, images: Tensor) -> Tensor:
         """Runs the network on uint8 or float images of a size that it takes; attention is the last channel."""
         images = images.to(self.device)
-        x = images.float().div(127.5).sub(1) if images.dtype == torch.uint8 else images
+        x = scale(images) if images.dtype == torch.uint8 else images
         if self.model.noisy:
             torch.manual_seed(self.seed)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             if self.attention and isinstance(self.model, AttentiveTranslator):
-                y, attention = self.model.translate_with_attention(x, self.to)
+                y, attention = self.model.translate_with_attention(x, self.way)
                 attention = F.interpolate(attention.float(), y.shape[2:], mode="bilinear", align_corners=False)
                 y = torch.cat([y.float(), attention], 1)
             else:
-                y = self.model.translate(x, self.to).float()
+                y = self.model.translate(x, self.way).float()
         if not torch.isfinite(y).all():
             raise RunError("the network's output is not finite", "try --precision fp32, or another model")
         return y
@@ -314,59 +205,25 @@ def _padded(values: Values, height: int, width: int) -> Values:
     return np.pad(values, ((0, 0), (0, 0), (0, down), (0, right)), "reflect") if down or right else values
 
 
-def output_pixels(picture: Picture, translated: Translated, *, side_by_side: bool = False) -> Pixels:
-    """Returns what to write as a picture, uint8 [H, W, C]: the translation, with the input's alpha if it has none.
-
-    Args:
-        picture: the one image that was translated.
-        translated: what was made of it, as uint8.
-        side_by_side: input, attention where there is one, and translation in a row, without an alpha that the network
-            got or made.
-    """
-    panels = [translated.images[0]]
-    if side_by_side:
-        panels = [_shown(picture), *([] if translated.attention is None else [attention_pixels(picture, translated)])]
-        panels.append(as_rgb(translated.images)[0])
-    pixels: Pixels = np.concatenate(panels, axis=1)
-    if picture.alpha is None or pixels.shape[2] in (2, 4):
-        return pixels
-    with_alpha: Pixels = np.concatenate([pixels, np.tile(picture.alpha, (1, len(panels)))[:, :, None]], axis=2)
-    return with_alpha
-
-
-def attention_pixels(picture: Picture, translated: Translated) -> Pixels:
-    """Returns the attention of one image as colours over it, uint8 [H, W, 3]."""
-    assert translated.attention is not None
-    return heat_map(translated.attention[0], _shown(picture))
-
-
-def _shown(picture: Picture) -> Pixels:
-    values = picture.values
-    pixels = values.transpose(0, 2, 3, 1) if values.dtype == np.uint8 else to_pixels(torch.from_numpy(values))
-    shown: Pixels = as_rgb(pixels)[0]
-    return shown
-
-
 def translate_all(
     items: Sequence[T],
     read: Callable[[T], Picture],
     translation: Translation,
     write: Callable[[T, Picture, Translated], R],
 ) -> Iterator[tuple[T, R | BadImage]]:
-    """Translates any number of images, of which only a few are in memory at a time.
+    """Translates any number of images, with only a few in memory at a time.
 
     Args:
         items: what to translate.
-        read: called in threads; raises BadImage for what cannot be used.
-        translation: runs in the caller's thread, on neighbours of equal size together.
-        write: called in threads; raises BadImage as well.
+        read: called in threads; raises BadImage for an item that cannot be used.
+        translation: runs in the caller's thread, on consecutive images of one size together.
+        write: called in threads; may raise BadImage, too.
 
     Yields:
-        Each item and what ``write`` returned, or why there is nothing, in the order of ``items``. Any other exception
-        ends all.
+        Each item and what ``write`` returned, or the BadImage, in the order of ``items``. Any other exception ends all.
     """
     threads = min(THREADS, os.cpu_count() or 1)
-    # Who asks for tiles has images of which not many fit into memory.
+    # Images that need tiles are so large that few fit into memory.
     ahead = 1 if translation.tile is not None else threads + (translation.batch or 8)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="gancli-images")
     try:
@@ -382,7 +239,7 @@ def _calls(
     translation: Translation,
     write: Callable[[T, Picture, Translated], R],
 ) -> Iterator[Callable[[], R]]:
-    """Translates, and yields what is left to do in threads."""
+    """Translates, and yields the calls of ``write`` that are left to do in threads."""
 
     def kind(pair: tuple[T, Picture | BadImage]) -> tuple[tuple[int, int] | None, str] | None:
         values = pair[1].values if isinstance(pair[1], Picture) else None
@@ -405,10 +262,10 @@ def _fail(error: BadImage) -> NoReturn:
 def _in_order(
     pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], ahead: int, *, at_once: bool
 ) -> Iterator[T | BadImage]:
-    """Yields what the calls return, or the ``BadImage`` they raise, while at most ``ahead`` more are under way.
+    """Yields what the calls return, or the ``BadImage`` they raise, with at most ``ahead`` more running.
 
     Args:
-        at_once: yield a result as soon as it is there, instead of first seeing to it that enough is under way.
+        at_once: yield a result as soon as it is there, instead of starting more calls first.
     """
     pending: deque[Future[T | BadImage]] = deque()
 

@@ -1,4 +1,4 @@
-"""Frames to moving pictures: ``.mp4`` and ``.webp`` through PyAV, ``.gif`` through Pillow."""
+"""Films from frames: ``.mp4`` and ``.webp`` through PyAV, ``.gif`` through Pillow."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gancli.errors import GancliError
 from gancli.generation.writers import LARGEST_SIDE, as_rgb, check_size
 
 SHORT_SIDE = 256
-"""Least height and width of a film in pixels: players show smaller ones as a stamp, or not at all."""
+"""Smallest height and width of a film in pixels: players show smaller ones tiny, or not at all."""
 
 BT_709 = 1
-"""The primaries and the curve, which are also sRGB's, or as good as; the number is H.264's."""
+"""The colour primaries and the transfer curve, nearly the same as sRGB's; the number is H.264's."""
 
 
 class _Output:
-    """A file for PyAV, which may seek in it if ``seekable``, and loses some of the errors that writing raises."""
+    """A file for PyAV, which may seek in it if ``seekable``; keeps the errors of writing, some of which PyAV loses."""
 
     def __init__(self, file: BinaryIO, seekable: bool) -> None:
         self._file = file
@@ -42,20 +42,20 @@ class _Output:
 def write_film(
     file: BinaryIO, frames: Iterable[NDArray[np.uint8]], kind: str, fps: int, *, streamed: bool = False
 ) -> None:
-    """Writes moving pictures; frames are encoded as they come.
+    """Writes moving pictures, encoding frames one at a time.
 
-    ``mp4``: H.264. ``webp``: loops for ever; the compressed frames are in memory until the end. Both store colours at
-    half the resolution: where the shorter side has less than 256 pixels, each is repeated by the least whole factor
-    that makes it so, which also suits players. Sizes are even: where one is not, the last row or column is repeated.
-    ``gif``: loops for ever, with 256 colours in each frame, of which a byte per pixel is in memory until the end.
+    ``mp4``: H.264. ``webp``: loops forever; the compressed frames stay in memory until the end. Both store colours at
+    half the resolution, so frames whose shorter side has fewer than 256 pixels are enlarged by the smallest whole
+    factor that reaches it, which also suits players. Their sizes must be even: an odd last row or column is repeated.
+    ``gif``: loops forever, with 256 colours per frame; one byte per pixel stays in memory until the end.
 
     Args:
-        file: can be sought in, unless ``streamed``.
+        file: seekable, unless ``streamed``.
         frames: uint8 [H, W, C], all of one size.
         kind: ``mp4``, ``webp`` or ``gif``.
-        fps: frames per second; of a ``gif`` at most 50: it counts hundredths of a second, and viewers wait longer
-            where only one of them is asked for.
-        streamed: write ``mp4`` in fragments, which a pipe can take. More players know the other way.
+        fps: frames per second; at most 50 for a ``gif``, which counts in hundredths of a second, and viewers slow
+            down frames of a single one.
+        streamed: write ``mp4`` in fragments, which works for a pipe. More players understand the other kind.
 
     Raises:
         GancliError: the frames are too large, or PyAV was built without the encoder.
@@ -102,7 +102,7 @@ def _encode(
     fps: int,
 ) -> None:
     if codec not in av.codecs_available:
-        raise GancliError(f"the PyAV that is installed cannot write {kind} files: it comes without {codec}", "-o x.gif")
+        raise GancliError(f"the installed PyAV cannot write {kind} files: it was built without {codec}", "-o x.gif")
     frames = map(_enlarged, frames)
     first = next(frames)
     height, width, _ = first.shape
@@ -112,7 +112,7 @@ def _encode(
             stream = container.add_stream(codec, rate=fps, options=codec_options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             context = stream.codec_context
-            # Said in the film, as players guess otherwise, by its size.
+            # Stated in the film, since players otherwise guess from its size.
             context.colorspace, context.color_range = matrix, ColorRange.MPEG
             context.color_primaries = context.color_trc = BT_709
             for frame in itertools.chain([first], frames):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import base64
 import io
 import itertools
 import math
@@ -17,7 +17,23 @@ from torch import Tensor
 from gancli.errors import GancliError
 
 LARGEST_SIDE = {"jpg": 65_500, "gif": 65_535, "webp": 16_383, "mp4": 8_192}
-"""Most pixels on a side, by format: what it can say, or what is played (H.264)."""
+"""Most pixels on a side, by format: what it can hold, or what players can show (H.264)."""
+HEAT_COLORS = np.frombuffer(
+    base64.b64decode(
+        "AgFxBQBzBwF0CQF0DAF1DgB3EAF4EgF5FAB6FgF7GAF8GgB+HAF+HgF/HwKAIQCBIwGCJQKDJgCEKAGFKgGGLACHLQGILwGIMQCKMgGKNAGL"
+        "NgKLNwGNOQGNOwKNPQCPPgGPQAKQQgCRQwGRRQKRRwCTSQGTSgKTTACUTgGVUAKVUQKVUwGWVQGWVwKWWACXWgGXXAKXXgOXXwOXYQSXYwWY"
+        "ZAaXZgeXaAeXagiXawmXbQqXbwuXcAyXcgyXdA2XdQ6Xdw6WeQ+WexCWfBCWfhGVgBKVgRKVgxOVhRSUhhSUiBWUihWTjBaTjRaTjxeSkRiS"
+        "khiRlBmRlhmQlxqQmRqQmxuPnBuPnhyOoB2OoR2Nox6MpB6Mph+LqB+LqSCKqyGJrSGJriKIsCKIsSOHsySGtCSGtiWFuCaEuSaDuyeDvCiC"
+        "viiBvymAwSqAwit/xCt+xSx9xy18yC58yi57yy96zTB5zjF4zzJ30TN20jN11DR01TVz1jZz2Ddy2Thx2jlw3Dpv3Ttu3jxt4D1r4T5q4j9p"
+        "5EBo5UFn5kJm50Nl6ERk6kVj60Zi7Edg7Ulf7kpe70td8Uxb8k1a805Z9FBY9VFW9lJV91NU+FRS+VZR+ldP+1hO/FpM/VtL/lxJ/15I/2BH"
+        "/2JH/2RH/2dG/2lG/2tG/21G/m9G/nFG/nRG/nZH/3dF/3lG/3tG/n1H/35F/4BG/4JH/oRH/4ZH/4hH/opI/4tI/41J/o9K/5BJ/pJK/5NK"
+        "/5VL/5dL/5hM/ppO/5xN/p1P/59P/qFQ/6JQ/6NQ/qVS/6ZS/qhU/6lU/6tU/q1W/65W/rBY/7FY/7JY/rRb/rVb/7db/7hb/rpe/7te/7xe"
+        "/75f/r9i/8Fi/8Ji/8Nj/8Vk/sZm/shn/8lo/8po/8xp/81q/89q/9Br/9Fs/9Nt/9Ru/9Vu/9dv/9hw/9px/9ty/9xx/95y/99z/+B0/+Jz"
+        "/+N0/+Rz/+Z0/+dz/+lz/+p0/+tz/+1y/+5v//Bu//Fr//Nq//Rl"
+    ),
+    np.uint8,
+).reshape(256, 3)
+"""The colours of a heat map, sRGB: dark blue over red to light yellow, evenly lighter; see tools/heat_colors.py."""
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -26,7 +42,7 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
 
 
 def as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Makes images [N, H, W, C] of any C fit to look at, [N, H, W, 3]: grey for C < 3, the first three for C > 3."""
+    """Returns images [N, H, W, C] of any C as RGB, [N, H, W, 3]: grey if C < 3, the first three channels if C > 3."""
     return np.repeat(pixels[..., :1], 3, axis=3) if pixels.shape[3] < 3 else pixels[..., :3]
 
 
@@ -36,7 +52,7 @@ def columns_for(count: int) -> int:
 
 
 def grid_size(count: int, columns: int, height: int, width: int, gap: int = 2) -> tuple[int, int]:
-    """Returns the height and width of what ``grid`` makes of images; it is no wider than they need."""
+    """Returns the height and width of the result of ``grid``, which is no wider than the images need."""
     return math.ceil(count / columns) * (height + gap) - gap, min(columns, count) * (width + gap) - gap
 
 
@@ -51,7 +67,7 @@ def grid(pixels: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.ui
 
 
 def check_size(kind: str, height: int, width: int) -> None:
-    """Raises ``GancliError`` where a picture is larger than its format can say."""
+    """Raises ``GancliError`` if a picture is larger than its format can hold."""
     largest = LARGEST_SIDE.get(kind, height + width)
     if max(height, width) > largest:
         raise GancliError(
@@ -60,10 +76,15 @@ def check_size(kind: str, height: int, width: int) -> None:
         )
 
 
+def picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Returns one uint8 image [H, W, C], with C from 1 to 4, as a Pillow image."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
 def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
     """Encodes one uint8 image [H, W, C] as ``png``, ``jpg`` or ``webp``.
 
-    C is 1 or 3, or with alpha 2 or 4; in a ``jpg``, which has none, what is transparent lies over white.
+    C is 1 or 3, or with alpha 2 or 4. A ``jpg`` has no alpha: transparent parts lie over white.
 
     Raises:
         GancliError: the format cannot hold so many channels or pixels.
@@ -72,7 +93,7 @@ def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
     check_size(kind, height, width)
     if channels > 4:
         raise GancliError(f"the images have {channels} channels, which no {kind} file can hold", "--format npy")
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image = picture(pixels)
     buffer = io.BytesIO()
     match kind:
         case "jpg":
@@ -82,7 +103,7 @@ def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
                 image = Image.composite(opaque, white, image.getchannel("A"))
             image.save(buffer, "JPEG", quality=95)
         case "webp":
-            image.save(buffer, "WEBP", lossless=True, exact=True)  # exact: where it is transparent, too
+            image.save(buffer, "WEBP", lossless=True, exact=True)  # exact: transparent pixels keep their colours
         case _:
             image.save(buffer, "PNG")
     return buffer.getvalue()
@@ -96,7 +117,7 @@ def npy(images: Tensor) -> bytes:
 
 
 def write_npy(file: BinaryIO, parts: Iterable[Tensor], count: int) -> None:
-    """Writes ``count`` images as ``npy`` does, as they come: parts float [n, C, H, W] on the CPU."""
+    """Writes ``count`` images as ``npy`` does, part by part: float [n, C, H, W] on the CPU."""
     parts = iter(parts)
     first = next(parts)
     header = {"descr": "<f4", "fortran_order": False, "shape": (count, *first.shape[1:])}
@@ -106,10 +127,10 @@ def write_npy(file: BinaryIO, parts: Iterable[Tensor], count: int) -> None:
 
 
 def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lays a heat map over an image, half of each.
+    """Blends a heat map and an image, half of each.
 
     Args:
-        heat: [H, W]; its smallest value becomes dark blue, its largest light yellow.
+        heat: [H, W]; its smallest value becomes dark blue, its largest light yellow (``HEAT_COLORS``).
         pixels: the image [H, W, 3].
 
     Returns:
@@ -117,40 +138,5 @@ def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np
     """
     low, high = heat.min(), heat.max()
     levels = np.rint((heat - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-    blended: NDArray[np.uint8] = ((heat_colors()[levels].astype(np.uint16) + pixels + 1) // 2).astype(np.uint8)
+    blended: NDArray[np.uint8] = ((HEAT_COLORS[levels].astype(np.uint16) + pixels + 1) // 2).astype(np.uint8)
     return blended
-
-
-@functools.cache
-def heat_colors() -> NDArray[np.uint8]:
-    """Returns the colours of a heat map, uint8 [256, 3], sRGB.
-
-    Their lightness rises evenly, so that what looks hotter is hotter, in grey and for the colour-blind too, while the
-    hue goes from blue over red to yellow. Computed in Oklab (Ottosson 2020), each as colourful as sRGB can show it up
-    to a limit.
-    """
-    lightness = np.linspace(0.25, 0.95, 256)[:, None]
-    hue = np.deg2rad(np.linspace(-95, 105, 256))[:, None]
-    chroma = np.linspace(0, 0.2, 101)[None]
-    lab = np.stack(np.broadcast_arrays(lightness, chroma * np.cos(hue), chroma * np.sin(hue)), axis=-1)
-    cone_roots = (
-        lab
-        @ np.array(
-            [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
-        ).T
-    )
-    linear = (
-        cone_roots**3
-        @ np.array(
-            [
-                [4.0767416621, -3.3077115913, 0.2309699292],
-                [-1.2684380046, 2.6097574011, -0.3413193965],
-                [-0.0041960863, -0.7034186147, 1.7076147010],
-            ]
-        ).T
-    )
-    shown = ((linear >= 0) & (linear <= 1)).all(axis=-1)
-    most = np.argmin(np.concatenate([shown, np.zeros((256, 1), bool)], axis=1), axis=1) - 1
-    rgb = linear[np.arange(256), most].clip(0, 1)
-    srgb: NDArray[np.float64] = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
-    return np.rint(255 * srgb).astype(np.uint8)

@@ -15,14 +15,14 @@ from gancli.metrics.images import Part
 
 class Accuracy(Metric):
     name = "accuracy"
-    title = "share of images in which --classifier sees the class asked for; beside it, of the real images"
+    title = "share of images in which --classifier sees the intended class; the same for the real images"
     better = "higher"
     needs_classifier = True
     by_class = True
 
     def __init__(self, task: Task) -> None:
         if not task.classes:
-            raise GancliError("accuracy: there are no classes", "leave accuracy out, or give data with classes")
+            raise GancliError("accuracy: there are no classes", "leave out 'accuracy', or give data with classes")
         assert task.classifier is not None
         self._classifier, self._device, self._classes = task.classifier, task.device, len(task.classes)
         self._right = {"accuracy": 0, "accuracy_real": 0}
@@ -41,12 +41,12 @@ class Accuracy(Metric):
         logits: torch.Tensor = said.values if said.logits is None else said.logits
         if logits.shape[1] != self._classes:
             raise GancliError(
-                f"--classifier {self._classifier.name} knows {logits.shape[1]} classes, but there are {self._classes}"
+                f"--classifier {self._classifier.name} has {logits.shape[1]} classes, the images have {self._classes}"
             )
         self._right[side] += int((logits.argmax(dim=1).numpy() == part.labels).sum())
         self._count[side] += len(part)
 
     def values(self, task: Task, extractor: str) -> Values:
         if not self._count["accuracy"]:
-            raise GancliError(f"accuracy: {task.made.images.name} has no classes", "leave accuracy out")
+            raise GancliError(f"accuracy: {task.made.images.name} has no classes", "leave out 'accuracy'")
         return {side: float(np.divide(self._right[side], count)) for side, count in self._count.items() if count}

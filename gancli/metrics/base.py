@@ -1,4 +1,4 @@
-"""What a metric is: it looks at images while they pass by, and then makes values of what it and the features say."""
+"""What a metric is: it sees images as they pass by, then computes its values from what it saw and from features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancli.metrics.images import ImageSet, Part
 from gancli.metrics.statistics import Floats, Known
 
 Values = dict[str, float]
-"""Results by name; a metric with a spread has two, ``kid`` and ``kid_std``."""
+"""Results by name; a metric with a spread has two, such as ``kid`` and ``kid_std``."""
 
 
 @dataclass
@@ -24,10 +24,10 @@ class Side:
 
     Attributes:
         images: the set.
-        features: [N, D] by name of the extractor; on disk.
-        logits: [N, K] by name of the extractor, where it has logits; on disk.
-        labels: int64 [N], or None.
-        count: N, images that could be read.
+        features: [N, D] by name of the extractor, on disk.
+        logits: [N, K] by name of the extractor if it has logits, on disk.
+        labels: int64 [N] classes, or None.
+        count: N, the number of images that could be read.
     """
 
     images: ImageSet
@@ -43,16 +43,16 @@ class Task:
 
     Attributes:
         made: the images to judge.
-        real: what they are compared with; None where no metric needs any.
-        known: statistics of the real images by name of the extractor, where they were there already.
+        real: the images that they are compared with; None if no metric needs them.
+        known: statistics of the real images, by name of the extractor.
         paired: whether image i of both sides shows the same thing.
-        extractors: by the name that a metric asks for.
-        classifier: judges classes or attributes, where one is given.
-        classes: names of the classes of the real images; may be none.
-        seed: of all that is drawn.
+        extractors: by name.
+        classifier: judges classes or attributes; None if none is given.
+        classes: names of the classes; empty if there are none.
+        seed: of everything that is drawn.
         batch: images at a time.
         device: where networks compute.
-        progress: makes a progress bar of some pieces of work.
+        progress: makes a progress bar from a title and a number of steps.
     """
 
     made: Side
@@ -75,35 +75,41 @@ class Task:
 
 
 class Metric:
-    """One metric: what it needs, what it sees, and its values."""
+    """One metric: what it needs, what it sees, and its values.
+
+    A package adds one with an entry point of the group ``gancli.metrics``, see ``gancli.metrics.catalogue``.
+    """
 
     name: ClassVar[str]
     """As in ``--metrics``."""
     title: ClassVar[str]
-    """What it is, in a few words, and where it comes from."""
+    """What it is, in a few words, and its source."""
     better: str = "lower"
-    """lower, higher, or nothing where neither is better."""
+    """``"lower"``, ``"higher"``, or empty if neither is better; holds for the first of its values."""
     extractor: ClassVar[str] = ""
-    """Extractor that it takes where the user names none; empty: it looks at no features."""
+    """Extractor that it uses if the user names none, see ``load_extractor``; empty: it needs no features."""
     keeps_features: ClassVar[bool] = True
     """Whether it needs the features of every real image, and not only their moments."""
     needs_real: ClassVar[bool] = True
+    """Whether it compares with real images, or with statistics of them."""
     needs_real_images: ClassVar[bool] = False
-    """Whether it looks at the real images themselves, so that statistics of them are not enough."""
+    """Whether it looks at the real images themselves, so statistics of them are not enough."""
     needs_pairs: ClassVar[bool] = False
+    """Whether it compares each image with its truth."""
     needs_classifier: ClassVar[bool] = False
+    """Whether it uses ``Task.classifier``."""
     by_class: ClassVar[bool] = False
-    """Whether it looks at each class of both sides."""
+    """Whether it compares the classes of both sides one by one."""
 
     def __init__(self, task: Task) -> None:
         """Gets ready to see images.
 
         Raises:
-            GancliError: it cannot be measured of these images.
+            GancliError: it cannot measure these images.
         """
 
     def see_made(self, part: Part, pair: Part | None) -> None:
-        """Looks at some images to judge, and at their pairs where there are some."""
+        """Looks at some images to judge, and at their truth if ``task.paired``."""
 
     def see_real(self, part: Part) -> None:
         """Looks at some real images."""
@@ -112,7 +118,11 @@ class Metric:
         """Returns the results, after all images have been seen.
 
         Args:
-            task: with the features of all images.
-            extractor: whose features to take.
+            task: has the features of all images.
+            extractor: the name of the extractor whose features to use.
+
+        Raises:
+            GancliError: the images do not suit the metric.
+            RunError: it has no value; the other metrics are still reported.
         """
         raise NotImplementedError

@@ -1,27 +1,29 @@
-"""What is compared with what: files as they are, or a model's images with real ones as they were prepared for it."""
+"""What is compared with what: files as they are, or a model's images with real ones prepared as for its training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from gancli.architectures.base import DataNeeds, Translator
+from gancli.architectures.base import Architecture, LatentModel, Translator, Way
 from gancli.data.opening import open_source
 from gancli.data.preparation import Preparation
 from gancli.data.source import Source
+from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
-from gancli.generation.latents import Renderer
-from gancli.metrics.images import ImageSet, Sampled, Stored, Translated, by_name
+from gancli.generation.latents import make_renderer
+from gancli.generation.translation import Translation
+from gancli.metrics.images import ImageSet, Sampled, Stored, TranslatedImages, by_name
 from gancli.schema import DataConfig
 
 MOST = 50_000
-"""Images that are sampled where there are as many real ones, as the papers do."""
-
-Shape = tuple[int, int, int]
+"""Images that are sampled if there are as many real ones, as in the papers."""
+ONE_SET = Inputs({"image": Domain((3, 0, 0))})
+"""One set of RGB images, of any size."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ class Comparison:
 
     Attributes:
         made: the images to judge.
-        real: what they are compared with; None where statistics say all, or nothing is compared.
+        real: the images that they are compared with; None if statistics replace them, or nothing is compared.
         paired: whether image i of both sides shows the same thing.
         classes: names of the classes of the images to judge.
-        real_classes: names of those of the real ones, where they are others.
-        about: what the report is to say of the images to judge.
-        split: part of the data that the real images are of.
+        real_classes: names of the classes of the real images, if they differ from ``classes``.
+        about: what the report says about the images to judge.
+        split: the part of the data that the real images are from.
         preparation: what is done to the real images before they are compared, in words.
     """
 
@@ -49,145 +51,186 @@ class Comparison:
     preparation: str = "as they are"
 
     def check_classes(self, metric: str) -> None:
-        """Raises ``GancliError`` where the classes of the two sides are not the same."""
+        """Raises ``GancliError`` if the two sides have different classes."""
         if self.real_classes:
             raise GancliError(
                 f"{metric}: the real images have the classes {', '.join(self.real_classes)}, but those of "
                 f"{self.made.name} are {', '.join(self.classes)}",
-                f"data with the same classes, or leave {metric} out",
+                f"use data with the same classes, or leave out {metric!r}",
             )
 
 
-def of_files(location: str, data: str | None, split: str, n: int | None, seed: int, *, paired: bool) -> Comparison:
+def open_part(
+    location: str, split: str | None, *, inputs: Inputs = ONE_SET, prefer_test: bool = False
+) -> tuple[Source, str]:
+    """Opens a part of a SOURCE, and returns it and the part's name.
+
+    Args:
+        location: the SOURCE.
+        split: ``"train"``, ``"test"``, ``"all"``, or None.
+        inputs: what the images are for.
+        prefer_test: without a ``split``, take the test part if there is one; else the train part is taken.
+
+    Raises:
+        GancliError: the data cannot be opened or have no test part.
+    """
+    if split == "all":
+        return open_source(location, split, inputs=inputs), split
+    source = open_source(location, inputs=inputs)
+    if split == "test" and not source.has_test:
+        raise GancliError(f"--split test: {location} has no test part", "leave --split out")
+    if split == "test" or (split is None and prefer_test and source.has_test):
+        return open_source(location, "test", inputs=inputs), "test"
+    return source, "train"
+
+
+def of_files(
+    location: str, data: str | None, split: str | None, n: int | None, seed: int, *, paired: bool
+) -> Comparison:
     """Compares the images of two sources as they are.
 
     Args:
-        location: of the images to judge.
-        data: of the real ones, or None.
-        split: part of the real ones.
-        n: most images of either side; None: all.
-        seed: of which they are.
-        paired: compare those whose names are the same.
+        location: SOURCE of the images to judge.
+        data: SOURCE of the real images, or None.
+        split: part of the real images, see ``open_part``.
+        n: use at most so many images of each side; None: all.
+        seed: decides which images.
+        paired: compare images with the same name.
 
     Raises:
-        GancliError: a source cannot be opened, holds several sets of images, or has no pairs.
+        GancliError: a source cannot be opened, holds several sets of images, or there are no pairs.
     """
-    source = open_source(location, "all", needs=DataNeeds())
-    made = stored(source, channels=3)
+    source = open_source(location, "all", inputs=ONE_SET)
+    made = _stored(source)
     about = {"kind": source.layout}
     if data is None:
         return Comparison(made.some(n, seed), about=about)
-    known = open_source(data, split, needs=DataNeeds())
-    real = stored(known, channels=3)
-    # What is drawn is drawn at the size of what it is compared with.
+    known, part = open_part(data, split)
+    real = _stored(known)
+    # Images that are drawn are drawn at the size of those that they are compared with.
     first = next(made.parts(1), None)
     real.side = None if first is None else first.pixels.shape[1]
     if paired:
         made, real = by_name(made, real)
     classes = known.classes if known.classes == source.classes else ()
-    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about=about, split=split)
+    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about=about, split=part)
 
 
-def of_latents(
+def of_model(
     name: str,
-    renderer: Renderer,
+    model: Architecture,
     source: Source | None,
     data: DataConfig,
-    shape: Shape,
-    *,
-    n: int | None,
-    seed: int,
-    threshold: float | None = None,
-    classes: Sequence[str] = (),
-) -> Comparison:
-    """Compares what a latent model samples with real images.
-
-    Args:
-        name: of the model.
-        renderer: makes its images.
-        source: real images, or None.
-        data: how these are prepared.
-        shape: (C, H, W) of the images.
-        n: most images of either side; None: of the model as many as there are real ones, at most 50,000.
-        seed: of the first image, and of which real ones they are.
-        threshold: see ``Sampled``.
-        classes: names of the classes that the model takes, as far as they are known.
-    """
-    real = None if source is None else prepared(source, None, data, shape).some(n, seed)
-    count = n or min(MOST, len(real) if real else MOST)
-    made = Sampled(name, renderer, count, seed, threshold)
-    known = () if source is None or not renderer.model.classes else source.classes
-    numbers = tuple(map(str, range(renderer.model.classes)))
-    known = () if known == numbers else known  # classes without names
-    names = tuple(classes) or known or numbers
-    others: tuple[str, ...] = ()
-    if known and real is not None and real.labels is not None and known != names:
-        if sorted(known) == sorted(names):
-            real.labels = np.array([names.index(name) for name in known])[real.labels]
-        else:
-            others = known
-    return Comparison(made, real, classes=names, real_classes=others, preparation=_in_words(data, shape))
-
-
-def of_translator(
-    name: str,
-    model: Translator,
-    to: str,
-    source: Source,
-    data: DataConfig,
-    shapes: Mapping[str, Shape],
     device: torch.device,
     *,
     n: int | None,
     seed: int,
+    batch: int = 64,
+    way: Way | None = None,
+    truncation: float | None = None,
+    cutoff: int | None = None,
+    classes: Sequence[str] = (),
+    split: str = "train",
+    about: Mapping[str, Any] | None = None,
 ) -> Comparison:
-    """Compares what a translator makes of one domain with the real images of the other.
+    """Compares what a model makes with real images, prepared as for its training but never cropped at random.
+
+    A latent model is sampled; a translator translates real images of one domain, and the results are compared with real
+    images of the other.
 
     Args:
-        name: of the model.
-        model: on ``device``.
-        to: domain that it translates into, as ``model.domains`` calls it.
-        source: two domains, in the model's order.
+        name: of the model, for reports.
+        model: in evaluation mode whenever its images are read, on ``device``.
+        source: real images, with the model's domains in its order; may be None for a latent model.
         data: how they are prepared.
-        shapes: (C, H, W) of the images of each of the model's domains.
-        device: where it computes.
-        n: most images of either side; None: all.
-        seed: of which they are, and of the model's noise.
-    """
-    found = dict(zip(model.domains, source.domains, strict=True))
-    (other,) = (domain for domain in model.domains if domain != to)
-    inputs, real = (prepared(source, found[domain], data, shapes[domain]).some(n, seed) for domain in (other, to))
-    made = Translated(f"{name} to {found[to]}", model, to, inputs, device, seed)
-    return Comparison(made, real, source.paired, preparation=_in_words(data, shapes[to]))
-
-
-def stored(
-    source: Source, domain: str | None = None, *, channels: int, preparation: Preparation | None = None
-) -> Stored:
-    """Returns the images of a source, or of one of its domains.
+        device: where the model computes.
+        n: use at most so many images of each side. None: all; a latent model makes as many as there are real ones, at
+            most 50,000.
+        seed: decides which images, the seeds of a latent model's images, and a translator's noise.
+        batch: most images that the model computes at a time.
+        way: of a translator; by default its last.
+        truncation, cutoff: of a latent model, see ``Renderer``.
+        classes: names of a latent model's classes, if they are known apart from the source.
+        split: part of the data that ``source`` is.
+        about: see ``Comparison``.
 
     Raises:
-        GancliError: it holds several domains, and none is named.
+        GancliError: the model makes no images, takes data other than images, or cannot be truncated so.
     """
-    if domain is None and len(source.domains) > 1:
+    domains = type(model).inputs(model.config).domains
+    if any(domain.kind != "image" for domain in domains.values()):
+        raise GancliError(f"{name} takes data other than images, which cannot be evaluated")
+    real: Stored | None
+    made: ImageSet
+    if isinstance(model, LatentModel):
+        (domain,) = domains.values()
+        real = None if source is None else _prepared(source, next(iter(source.domains)), data, domain).some(n, seed)
+        renderer = make_renderer(model, device, batch=batch, truncation=truncation, cutoff=cutoff, prefix="--")
+        count = n or min(MOST, len(real) if real else MOST)
+        made = Sampled(name, replace(renderer, noise="random"), count, seed)
+        names, others = _matched_classes(model, classes, source, real)
+        paired = False
+    elif isinstance(model, Translator):
+        assert source is not None  # the images to translate
+        way = way or model.ways()[-1]
+        domain = domains[way.target]
+        found = dict(zip(domains, source.domains, strict=True))
+        inputs, real = (
+            _prepared(source, found[side], data, domains[side]).some(n, seed) for side in (way.source, way.target)
+        )
+        made = TranslatedImages(
+            f"{name} to {found[way.target]}", inputs, Translation(model, way, device, batch=batch, seed=seed)
+        )
+        names, others, paired = (), (), source.paired
+    else:
+        raise GancliError(f"{name} makes no images that could be measured")
+    _, height, width = domain.shape
+    words = f"resized to {width}x{height} ({data.resize}, {data.interpolation}) and cropped in the middle"
+    return Comparison(made, real, paired, names, others, about or {}, split, words)
+
+
+def _matched_classes(
+    model: LatentModel, classes: Sequence[str], source: Source | None, real: Stored | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of the model's classes, and of the real images' if they differ.
+
+    If the names are the same in another order, the labels of the real images are changed to the model's order.
+    """
+    numbers = tuple(map(str, range(model.classes)))
+    known = () if source is None or not model.classes else source.classes
+    known = () if known == numbers else known  # classes without names
+    names = tuple(classes) if len(classes) == model.classes else known or numbers
+    if not known or known == names or real is None or real.labels is None:
+        return names, ()
+    if sorted(known) != sorted(names):
+        return names, known
+    real.labels = np.array([names.index(name) for name in known])[real.labels]
+    return names, ()
+
+
+def _stored(source: Source) -> Stored:
+    """Returns the images of a source as they are, as RGB.
+
+    Raises:
+        GancliError: it holds several domains.
+    """
+    if len(source.domains) > 1:
         raise GancliError(
             f"{source.location} holds {' and '.join(source.domains)}, but one set of images is compared with another",
             "give the folder of one of them",
         )
-    domain = domain or next(iter(source.domains))
+    return _images(source, next(iter(source.domains)), 3, None)
+
+
+def _prepared(source: Source, name: str, data: DataConfig, domain: Domain) -> Stored:
+    """Returns the images of a source's domain as they were resized for training, but cropped in the middle."""
+    channels, height, width = domain.shape
+    whole = data.model_copy(update={"load_size": None, "crop": "center"})
+    return _images(source, name, channels, Preparation.of((channels, height, width), whole))
+
+
+def _images(source: Source, domain: str, channels: int, preparation: Preparation | None) -> Stored:
     name = source.location if len(source.domains) == 1 else f"{source.location} ({domain})"
     labels = source.labels.astype(np.int64) if source.labels is not None and source.labels.ndim == 1 else None
     key = f"{source.fingerprint} {domain} {vars(preparation) if preparation else ''}"
     return Stored(name, key, source.domains[domain], channels, labels, preparation)
-
-
-def _in_words(data: DataConfig, shape: Shape) -> str:
-    """Says what ``prepared`` does to images."""
-    _, height, width = shape
-    return f"resized to {width}x{height} ({data.resize}, {data.interpolation}) and cropped in the middle"
-
-
-def prepared(source: Source, domain: str | None, data: DataConfig, shape: Shape) -> Stored:
-    """Returns images of a source as they were resized for training, but never cropped at random."""
-    whole = data.model_copy(update={"load_size": None, "crop": "center"})
-    return stored(source, domain, channels=shape[0], preparation=Preparation.of(shape, whole))

@@ -1,4 +1,4 @@
-"""Which of the modes of the built-in ``shapes`` were made, and how evenly: exact, since every factor is known."""
+"""How many modes of the built-in ``shapes`` were made, and how evenly: exact, since every factor is known."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ MODES = len(KINDS) * len(COLOURS)
 
 class Coverage(Metric):
     name = "coverage"
-    title = f"of the built-in shapes: share recognised, how many of the {MODES} modes, how evenly (1: all alike)"
+    title = f"of the built-in shapes: share recognised, number of the {MODES} modes, evenness (1: all equally often)"
     better = "higher"
 
     def __init__(self, task: Task) -> None:
         location = "" if task.real is None else task.real.images.name
         if location not in ("shapes", "shapes:classes"):
             raise GancliError(
-                "coverage counts the modes of the built-in shapes", "--data shapes, or leave coverage out"
+                "coverage counts the modes of the built-in shapes", "--data shapes, or leave out 'coverage'"
             )
         self._found = np.zeros(MODES, np.int64)
         self._count = 0
 
     def see_made(self, part: Part, pair: Part | None) -> None:
         if part.pixels.shape[3] != 3 or part.pixels.shape[1] != part.pixels.shape[2]:
-            raise GancliError("coverage needs square RGB images", "leave coverage out")
+            raise GancliError("coverage needs square RGB images", "leave out 'coverage'")
         seen = recognise(part.pixels)
         sure = seen.confidence >= RECOGNISED
         modes = seen.kind[sure] * len(COLOURS) + seen.colour[sure]

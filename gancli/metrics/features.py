@@ -1,7 +1,7 @@
 """Networks that turn images into features, and where their weights come from.
 
-Weights are looked up in ``$GANCLI_HOME/features``, then where torch keeps its downloads, and downloaded into the former
-where there is a network. No pickle is run: checkpoints are read with ``weights_only``.
+Weights are looked up in ``$GANCLI_HOME/features``, then in torch's folder of downloads; else they are downloaded into
+the former. Nothing is unpickled: checkpoints are read with ``weights_only``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli import paths
 from gancli.errors import GancliError, RunError, nearest
+from gancli.home import home
 
 TORCHVISION = "torchvision:"
 AT_A_TIME = 4
-"""Images that go through a network together on a CPU: of more, activations do not stay in its cache."""
+"""Images that go through a network together on a CPU; with more, activations do not fit into its cache."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ DINOV2 = Weights(
 
 
 class Features(NamedTuple):
-    """What a network says of N images.
+    """The output of a network for N images.
 
     Attributes:
         values: float32 [N, D].
-        logits: float32 [N, K] of the classes that it was trained on, or None where it has none.
+        logits: float32 [N, K] of the classes that it was trained on, or None.
     """
 
     values: Tensor
@@ -86,13 +86,13 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that images go through, and how, as a report states it.
+    """A network that extracts features, and what a report says about it.
 
     Attributes:
         name: as in ``--features``.
         network: uint8 [N, 3, H, W] on its device -> ``Features``.
         preprocessing: what is done to the images first, in words.
-        weights: file names and SHA-256 of what it was loaded from.
+        weights: names and SHA-256 of the files that it was loaded from.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
-        """Returns the features of images, uint8 [N, 3, H, W] on the extractor's device, on the CPU.
+        """Returns features, on the CPU, of images uint8 [N, 3, H, W] on the extractor's device.
 
         Raises:
             RunError: they are not finite.
@@ -113,12 +113,12 @@ class Extractor:
         known = [each.logits.float().cpu() for each in said if each.logits is not None]
         logits = torch.cat(known) if known else None
         if not values.isfinite().all() or (logits is not None and not logits.isfinite().all()):
-            raise RunError(f"features of {self.name} are infinite or no numbers", "is it the right file of weights?")
+            raise RunError(f"features of {self.name} are not finite", "check that its file of weights is the right one")
         return Features(values, logits)
 
     @property
     def key(self) -> str:
-        """What decides the features of an image, for names of cached statistics."""
+        """Everything that the features of an image depend on, for names of cached statistics."""
         return f"{self.name} {self.preprocessing} {sorted(self.weights.items())}"
 
 
@@ -135,11 +135,11 @@ def load_extractor(
         name: one of ``NAMES``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
             images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         device: where it computes.
-        weights: a file of its weights, instead of the one that is distributed.
-        option: what named it, for errors.
+        weights: a file of its weights, instead of its authors'.
+        option: the option that named it, for errors.
 
     Raises:
-        GancliError: there is no such network, no such file, or no weights and no network to get them.
+        GancliError: there is no such network or file, or its weights are missing and cannot be downloaded.
     """
     if name in NAMES:
         return _of_torch_fidelity(name, device, weights)
@@ -150,12 +150,12 @@ def load_extractor(
         known = f"known are: {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
         raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NAMES) or known)
     if weights is not None:
-        raise GancliError(f"--weights {weights}: {name} has weights of its own", "leave --weights out")
+        raise GancliError(f"--weights {weights}: {name} holds its own weights", "leave --weights out")
     return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
 
 
 def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features]:
-    """Loads a TorchScript (``torch.jit.save``) or ``torch.export`` file that says ``Features`` of images.
+    """Loads a TorchScript (``torch.jit.save``) or ``torch.export`` file that returns features of images.
 
     Raises:
         GancliError: it is neither.
@@ -170,8 +170,8 @@ def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features
                 module = torch.jit.load(path, map_location=device).eval()
         except Exception as error:
             raise GancliError(
-                f"{path} is no TorchScript or torch.export file: {str(error).strip().splitlines()[0]}",
-                "torch.jit.save(torch.jit.trace(network, images), 'features.pt') makes one",
+                f"{path} is not a TorchScript or torch.export file: {str(error).strip().splitlines()[0]}",
+                "make one with torch.jit.save(torch.jit.trace(network, images), 'features.pt')",
             ) from error
 
     def network(images: Tensor) -> Features:
@@ -181,14 +181,14 @@ def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features
             what = str(error).strip().splitlines()[-1]
             raise GancliError(
                 f"{path} cannot take images {str(images.dtype).removeprefix('torch.')} {list(images.shape)}: {what}",
-                "it has to take uint8 [N, 3, H, W] of any N, H and W",
+                "it must take uint8 [N, 3, H, W] of any N, H and W",
             ) from error
         values, logits = said if isinstance(said, tuple) and len(said) == 2 else (said, None)
         for value in (values, *([] if logits is None else [logits])):
             if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(images):
                 raise GancliError(
                     f"{path} returns no features [N, D] of images {list(images.shape)}",
-                    "it has to return features [N, D], or features and logits [N, K]",
+                    "it must return features [N, D], or features and logits [N, K]",
                 )
         return Features(values, logits)
 
@@ -196,26 +196,26 @@ def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features
 
 
 def find_weights(wanted: Weights, what: str) -> Path:
-    """Returns a distributed file of weights, downloaded where that is necessary and possible.
+    """Returns the path of a distributed file of weights, and downloads it if necessary.
 
     Args:
         wanted: the file.
-        what: what it is for, in words.
+        what: the network that it is for, in words.
 
     Raises:
-        GancliError: it is not there and cannot be downloaded.
+        GancliError: it is missing and cannot be downloaded.
     """
-    place = paths.home() / "features" / wanted.file
+    place = home() / "features" / wanted.file
     for path in (place, Path(torch.hub.get_dir()) / "checkpoints" / wanted.file):
         if path.is_file():
             return path
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed when its SHA-256 is right.
+        # Written aside, and renamed if its SHA-256 is right.
         torch.hub.download_url_to_file(wanted.url, str(place), hash_prefix=wanted.sha256, progress=False)
     except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
         raise GancliError(
-            f"the weights of {what} are not here and cannot be downloaded ({getattr(error, 'reason', error)}): "
+            f"the weights of {what} are missing and cannot be downloaded ({getattr(error, 'reason', error)}): "
             f"{wanted.file}, SHA-256 {wanted.sha256}",
             f"get {wanted.url}\nand put it at {place}; or --features torchvision:NAME --weights FILE",
         ) from error
@@ -232,7 +232,7 @@ def sha256(path: Path) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Reads a checkpoint of weights without running anything in it.
+    """Reads a checkpoint of weights without running code in it.
 
     Raises:
         GancliError: it cannot be read, or holds something else.
@@ -242,9 +242,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise GancliError(f"--weights {path}: {error.strerror or error}") from error
     except Exception as error:
-        raise GancliError(f"{path} is no checkpoint that can be read without running code in it") from error
+        raise GancliError(f"{path} is not a checkpoint that can be read without running code in it") from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise GancliError(f"{path} holds something else than the tensors of a network")
+        raise GancliError(f"{path} does not hold the tensors of a network")
     return state
 
 
@@ -259,13 +259,13 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
 
     if name == "dinov2":
         if weights is not None:
-            raise GancliError(f"--weights {weights}: dinov2 finds its weights by itself", "leave --weights out")
+            raise GancliError(f"--weights {weights}: dinov2 finds its weights itself", "leave --weights out")
         hub = Path(torch.hub.get_dir())
         try:
             network, how = create("dinov2-vit-l-14", ["dinov2"], 224)
         except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
             raise GancliError(
-                f"the code and weights of dinov2 are not here and cannot be downloaded "
+                f"the code and weights of dinov2 are missing and cannot be downloaded "
                 f"({getattr(error, 'reason', error)}): {DINOV2.file}, SHA-256 {DINOV2.sha256}",
                 f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, get {DINOV2.url}\n"
                 f"and put it at {hub / 'checkpoints' / DINOV2.file}",
@@ -278,7 +278,7 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
         load_module(path, torch.device("cpu"))  # torch-fidelity reads it as TorchScript
         network, how = create("clip-vit-b-32", ["clip"], 224, feature_extractor_weights_path=path)
         return Extractor(name, network, how, {path.name: sha256(path)})
-    # torch-fidelity would unpickle whatever the file holds; it gets a copy of the tensors alone.
+    # torch-fidelity would unpickle the file, so it gets a copy of the tensors alone.
     tensors = io.BytesIO()
     torch.save(read_state(path), tensors)
     tensors.seek(0)
@@ -298,7 +298,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Penultimate(nn.Module):
-    """A classifier of torchvision -> what its last layer gets, and what it makes of it."""
+    """Returns the input of the last layer of a torchvision classifier as features, and its output as logits."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ class _Penultimate(nn.Module):
 
 
 class _Pooled(nn.Module):
-    """Convolutions of torchvision -> their mean over all pixels."""
+    """Returns the mean over all pixels of the convolutions of a torchvision classifier."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -336,14 +336,14 @@ def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Ex
     if name not in known:
         raise GancliError(
             f"--features {TORCHVISION}{name}: torchvision has no such classifier",
-            nearest(name, known) or f"for instance {TORCHVISION}resnet50",
+            nearest(name, known) or f"give one of its names, such as {TORCHVISION}resnet50",
         )
     distributed = models.get_model_weights(name).DEFAULT
     if weights is None:
         file = distributed.url.rsplit("/", 1)[-1]
         weights = find_weights(Weights(file, distributed.url, file.rpartition("-")[2].partition(".")[0]), name)
     state = read_state(weights)
-    # Their published weights are for images normalised in a way of their own, which these two do themselves.
+    # The published weights of these two expect another normalisation, which they apply themselves.
     own = {"transform_input": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     classifier = models.get_model(name, weights=None, **own)
     body = getattr(classifier, "features", None)

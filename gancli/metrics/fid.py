@@ -20,8 +20,8 @@ def frechet(one: Moments, other: Moments) -> float:
 def _warn_of_few(name: str, count: int, what: str, width: int) -> None:
     if 0 < count <= width:
         warn(
-            f"{name}: {count:,} {what} are too few for the covariance of {width:,} features: the distance is too "
-            f"large, and compares only with others of as many images; take more than {width:,}"
+            f"{name}: {count:,} {what} are too few for {width:,} features, so the value is too high; use more than "
+            f"{width:,}, or compare only with values from the same number of images"
         )
 
 
@@ -34,7 +34,7 @@ class FID(Metric):
     def values(self, task: Task, extractor: str) -> Values:
         known = task.known[extractor].moments
         made = task.made.features[extractor]
-        for count, what in ((len(made), "images to judge"), (known.images, "real images")):
+        for count, what in ((len(made), "generated images"), (known.images, "real images")):
             _warn_of_few("fid", count, what, made.shape[1])
         return {"fid": frechet(moments(made), known)}
 
@@ -47,20 +47,20 @@ class ClassFID(Metric):
 
     def __init__(self, task: Task) -> None:
         if not task.classes:
-            raise GancliError("class-fid: there are no classes to compare within", "leave class-fid out")
+            raise GancliError("class-fid: there are no classes", "leave out 'class-fid', or give data with classes")
 
     def values(self, task: Task, extractor: str) -> Values:
         real, made = task.features(extractor), task.made.features[extractor]
         classes = task.known[extractor].labels
         if classes is None or task.made.labels is None:
             without = task.made.images.name if classes is not None else "the real side"
-            raise GancliError(f"class-fid: nothing says the classes of {without}", "leave class-fid out")
+            raise GancliError(f"class-fid: {without} has no classes", "leave out 'class-fid'")
         distances, fewest = {}, len(real)
         for label, name in enumerate(task.classes):
             sides = [features[labels == label] for features, labels in ((made, task.made.labels), (real, classes))]
             if min(map(len, sides)) < 2:
                 raise GancliError(
-                    f"class-fid: there are less than two images of class {name} on one side", "more images, -n"
+                    f"class-fid: one side has fewer than two images of class {name}", "use more images (-n)"
                 )
             fewest = min(fewest, *map(len, sides))
             distances[f"class_fid[{name}]"] = frechet(*map(moments, sides))

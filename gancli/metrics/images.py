@@ -1,6 +1,6 @@
 """Sets of images that are compared: stored, sampled from a model, or translated by one.
 
-All are streams that come in parts and can be read again, so that memory does not grow with their number.
+All of them come in parts and can be read again, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancli.architectures.base import StyleModel, Translator
 from gancli.data.preparation import Preparation
 from gancli.data.sampler import uniform
 from gancli.data.source import BadImage, Images, Pixels
 from gancli.data.threads import in_threads
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, labels_in_turn, latents_of_seeds
+from gancli.generation.latents import Points, Renderer
+from gancli.generation.translation import Translation
 from gancli.generation.writers import to_pixels
 
 
@@ -30,9 +30,9 @@ class Part:
     """Some images of a set, all of one size.
 
     Attributes:
-        places: int64 [N], rising: which images of the set, counted from 0.
+        places: int64 [N], rising: which images of the set these are, counted from 0.
         pixels: uint8 [N, H, W, C].
-        labels: int64 [N], or None where there are no classes.
+        labels: int64 [N] classes, or None.
     """
 
     places: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Part:
         return len(self.pixels)
 
     def rgb(self) -> torch.Tensor:
-        """Returns uint8 [N, 3, H, W]; grey is repeated, of more channels the first three are taken."""
+        """Returns uint8 [N, 3, H, W]: grey is repeated, and of more than three channels the first three are taken."""
         channels = self.pixels.shape[3]
         shown = self.pixels if channels == 3 else self.pixels[..., [0, 0, 0] if channels < 3 else [0, 1, 2]]
         return torch.from_numpy(np.ascontiguousarray(shown.transpose(0, 3, 1, 2)))
@@ -53,7 +53,7 @@ class ImageSet(Protocol):
     """Images that can be read any number of times, always the same."""
 
     name: str
-    """What a person calls them."""
+    """What users call them."""
 
     def __len__(self) -> int: ...
 
@@ -67,14 +67,14 @@ class Stored:
 
     Attributes:
         name: see ``ImageSet``.
-        origin: changes whenever an image of the source may have changed, or what is done to it.
-        images: of the source.
-        channels: with which they are read.
-        labels: int64, of every image of the source, or None.
-        preparation: what is done to them, or None: they keep their size.
-        side: size in pixels at which drawn images are drawn where there is no preparation.
-        chosen: which images of the source are meant, in this order; all by default.
-        bad: name and reason of each image that could not be read, found while reading.
+        origin: changes whenever an image of the source or its preparation may have changed.
+        images: all images of the source.
+        channels: number of channels that they are read with.
+        labels: int64 class of every image of the source, or None.
+        preparation: how they are resized and cropped. None: they keep their size.
+        side: size in pixels at which drawn images are drawn if there is no preparation.
+        chosen: indices of the images of the source that belong to the set, in its order; all by default.
+        bad: name and reason of each image that could not be read, filled in while reading.
     """
 
     name: str
@@ -96,14 +96,14 @@ class Stored:
 
     @property
     def key(self) -> str:
-        """Changes whenever one of the images or its label may have changed, or others are meant."""
+        """Changes whenever one of the images or its label may have changed, or other images are chosen."""
         which = hashlib.blake2b(np.ascontiguousarray(self.chosen, np.int64).tobytes(), digest_size=16)
         if self.labels is not None:
             which.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
         return f"{self.origin} {self.channels} {self.side} {which.hexdigest()}"
 
     def some(self, n: int | None, seed: int) -> Stored:
-        """Returns ``n`` of the images, which are drawn by their number and ``seed`` alone; all where n is None."""
+        """Returns ``n`` of the images, drawn by their number and ``seed`` alone; all of them if ``n`` is None."""
         if n is None or n >= len(self):
             return self
         draws = uniform(seed, np.arange(len(self)), "evaluated")
@@ -111,11 +111,11 @@ class Stored:
         return self.only(self.chosen[places])
 
     def only(self, chosen: NDArray[np.int64]) -> Stored:
-        """Returns some of the images, by their indices in the source."""
+        """Returns the images with these indices in the source."""
         return replace(self, chosen=chosen, bad={})
 
     def stem(self, index: int) -> str:
-        """Returns the name of an image of the source without folders and ending."""
+        """Returns the name of an image of the source, without folders and suffix."""
         return PurePath(self.images.name(index)).stem
 
     def parts(self, size: int) -> Iterator[Part]:
@@ -144,21 +144,19 @@ class Stored:
 
 @dataclass
 class Sampled:
-    """Images that a latent model makes of the seeds ``seed``, ``seed`` + 1, ...; classes come in turn.
+    """The images of a latent model for the seeds ``seed``, ``seed`` + 1, ...; classes take turns.
 
     Attributes:
         name: see ``ImageSet``.
         renderer: makes the images.
-        count: how many.
-        seed: of the first.
-        threshold: latents above it are drawn again, for models without styles; None: they are as they are.
+        count: number of images.
+        seed: of the first image.
     """
 
     name: str
     renderer: Renderer
     count: int
     seed: int = 0
-    threshold: float | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -172,50 +170,38 @@ class Sampled:
 
     def points(self, first: int, n: int) -> Points:
         """Returns the points of the images ``first`` to ``first + n - 1``."""
-        model = self.renderer.model
         seeds = range(self.seed + first, self.seed + first + n)
-        threshold = None if isinstance(model, StyleModel) else self.threshold
-        return Points(latents_of_seeds(model, seeds, threshold), seeds, labels_in_turn(model, seeds))
+        return replace(self.renderer.draw(seeds), labels=self.renderer.model.labels_in_turn(seeds))
 
 
 @dataclass
-class Translated:
-    """What a translator makes of stored images.
+class TranslatedImages:
+    """Stored images after a translator.
 
     Attributes:
         name: see ``ImageSet``.
-        model: in evaluation mode on ``device``.
-        to: domain that it translates into, as ``model.domains`` calls it.
-        inputs: images of the other domain.
-        device: where it computes.
-        seed: of its noise, where it draws some; the same for every image.
+        inputs: images of the domain that it translates from.
+        translation: the translator as it is used; returns uint8.
     """
 
     name: str
-    model: Translator
-    to: str
     inputs: Stored
-    device: torch.device
-    seed: int = 0
+    translation: Translation
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    @torch.inference_mode()
     def parts(self, size: int) -> Iterator[Part]:
-        for part in self.inputs.parts(1 if self.model.noisy else size):
-            if self.model.noisy:
-                torch.manual_seed(self.seed)
-            images = torch.from_numpy(part.pixels.transpose(0, 3, 1, 2)).to(self.device).float().div_(127.5).sub_(1)
-            made = self.model.translate(images.contiguous(memory_format=torch.channels_last), self.to)
-            yield Part(part.places, to_pixels(made.float().cpu()))
+        for part in self.inputs.parts(size):
+            (translated,) = self.translation([part.pixels.transpose(0, 3, 1, 2)])
+            yield Part(part.places, translated.images)
 
 
 def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
-    """Returns those images of two sets whose names without ending are the same, in the same order.
+    """Returns the images of two sets that have the same names without suffix, in the same order.
 
     Raises:
-        GancliError: no names are the same, or one stands for several images.
+        GancliError: the sets have no name in common, or several images of one set have the same name.
     """
     stems: list[dict[str, int]] = []
     for images in (made, real):
@@ -224,7 +210,7 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
             stem = images.stem(int(index))
             if stem in found:
                 raise GancliError(
-                    f"{images.name} has several images called {stem}, so that nothing says which is the other's pair",
+                    f"{images.name} has several images called {stem}, so it is unclear which belongs to a pair",
                     "leave out ssim, ms-ssim and psnr",
                 )
             found[stem] = int(index)
@@ -232,8 +218,8 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
     both = sorted(stems[0].keys() & stems[1].keys(), key=lambda stem: stems[0][stem])
     if not both:
         raise GancliError(
-            f"no image of {made.name} has the name of one of {real.name}, so that there are no pairs",
-            "leave out ssim, ms-ssim and psnr, or give the files of a pair the same name",
+            f"no image of {made.name} has the same name as one of {real.name}, so there are no pairs",
+            "leave out ssim, ms-ssim and psnr, or give both files of a pair the same name",
         )
     return (
         made.only(np.array([stems[0][stem] for stem in both])),

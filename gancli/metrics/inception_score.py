@@ -25,13 +25,17 @@ class InceptionScore(Metric):
     def values(self, task: Task, extractor: str) -> Values:
         logits = task.made.logits.get(extractor)
         if logits is None:
-            raise GancliError(f"is: {extractor} says nothing of classes", "--features inception, or leave is out")
+            raise GancliError(
+                f"inception score (is): {extractor} has no logits of classes", "--features inception, or leave out 'is'"
+            )
         count = len(logits)
         if count < SPLITS:
-            raise GancliError(f"is needs {SPLITS} images, one for each split", f"-n {SPLITS}")
+            raise GancliError(
+                f"inception score (is) needs {SPLITS} images, one for each split", "-n 5000, or leave out 'is'"
+            )
         if count < 5000:
-            warn(f"is: with {count:,} images instead of 50,000 it comes out too low")
-        # One split after the other, in the order of torch-fidelity: memory does not grow with their number.
+            warn(f"is: the value is too low with {count:,} images instead of 50,000")
+        # One split after the other, in torch-fidelity's order, so memory does not grow with their number.
         order = np.random.RandomState(task.seed).permutation(count)
         ends = [split * count // SPLITS for split in range(SPLITS + 1)]
         scores = [

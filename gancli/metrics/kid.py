@@ -21,9 +21,12 @@ class KID(Metric):
         made, real = task.made.features[extractor], task.features(extractor)
         size = min(SUBSET, len(made), len(real))
         if size < 2:
-            raise GancliError("kid needs two images on each side")
+            raise GancliError("kid needs two images on each side", "leave out 'kid', or use more images")
         if size < SUBSET:
-            warn(f"kid: subsets have {size:,} images instead of {SUBSET:,}; std compares only with others of this size")
+            warn(
+                f"kid: subsets have {size:,} images instead of {SUBSET:,}; compare kid_std only with values from "
+                "subsets of this size"
+            )
         found = kid_features_to_metric(
             torch.from_numpy(made),
             torch.from_numpy(real),

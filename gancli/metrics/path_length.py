@@ -1,11 +1,11 @@
 """Perceptual path length (Karras, Laine & Aila 2018, arXiv 1812.04948, section 4.1).
 
-How much an image changes, as LPIPS sees it, over a step of 1e-4 on the path between two random latents, divided by
-the square of the step. ``full`` steps from anywhere on the path, ``end`` from its beginning. Paths in z are great
-circles, in w straight. The lowest and the highest percent are left out. Image i is the beginning of path i.
+How much an image changes, measured by LPIPS, over a step of 1e-4 on the path between two random latents, divided by
+the square of the step. ``full`` steps start anywhere on the path, ``end`` steps at its beginning. Paths in z are great
+circles, paths in w straight lines. The lowest and the highest percent are left out. Path i begins at image i.
 
-The authors crop faces out of the images of FFHQ first; whole images are compared here, so that numbers published for
-faces compare with none of these.
+The authors crop faces out of the images of FFHQ first. Here whole images are compared, so values published for faces
+cannot be compared with these.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancli.architectures.base import StyleModel
 from gancli.errors import GancliError
+from gancli.generation.between import lerp, slerp
 from gancli.generation.latents import Points
-from gancli.generation.paths import lerp, slerp
 from gancli.metrics.base import Metric, Task, Values
 from gancli.metrics.features import LPIPS, VGG16, find_weights, read_state
 from gancli.metrics.images import Sampled
@@ -33,21 +32,21 @@ EPSILON = 1e-4
 LARGEST = 256
 """Side in pixels; larger images are reduced to it."""
 SPREAD = (1, 99)
-"""Percentiles between which distances count."""
+"""Percentiles; distances outside them are left out."""
 
 
 def load_lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
     """Returns torch-fidelity's LPIPS: float [N, 3, H, W] in 0..255, twice -> [N, 1, 1].
 
     Raises:
-        GancliError: its weights are not here and cannot be downloaded.
+        GancliError: its weights are missing and cannot be downloaded.
     """
     from torch_fidelity.utils import create_sample_similarity
 
     found = {weights.file: find_weights(weights, "LPIPS, for ppl") for weights in (VGG16, LPIPS)}
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory(prefix="gancli-lpips-") as folder:
-        # torch-fidelity unpickles what it finds where torch keeps downloads; it finds copies of the tensors alone.
+        # torch-fidelity unpickles files in torch's download folder; there it finds copies of the tensors alone.
         checkpoints = Path(folder) / "checkpoints"
         checkpoints.mkdir()
         for file, path in found.items():
@@ -70,15 +69,14 @@ class PathLength(Metric):
 
     def __init__(self, task: Task) -> None:
         if not isinstance(task.made.images, Sampled):
-            raise GancliError("ppl walks through the latents of a model, which there are none of", "leave ppl out")
+            raise GancliError("ppl needs a model that draws latents", "leave out 'ppl'")
         self._lpips = load_lpips(task.device)
 
     def values(self, task: Task, extractor: str) -> Values:
         sampled = task.made.images
         assert isinstance(sampled, Sampled)
-        spaces = ("z", "w") if isinstance(sampled.renderer.model, StyleModel) else ("z",)
         found = {}
-        for space in spaces:
+        for space in sampled.renderer.shapes:
             for sampling in ("full", "end"):
                 found[f"ppl_{space}_{sampling}"] = self._length(task, sampled, space, sampling)
         return found
@@ -95,7 +93,7 @@ class PathLength(Metric):
             for first in range(0, sampled.count, batch):
                 count = min(batch, sampled.count - first)
                 start = sampled.points(first, count)
-                # The class is that of the path's beginning all the way.
+                # The whole path has the class of its beginning.
                 end = replace(sampled.points(sampled.count + first, count), labels=start.labels)
                 t = places[first : first + count]
                 distances.append(self._distances(task, sampled, [start, end], t, space))
@@ -118,7 +116,7 @@ class PathLength(Metric):
         images = []
         for step in (t, t + EPSILON):
             values = blend(a, b, step).float().reshape(ends[0].values.shape)
-            # The class and the noise of the path's first end, at either step.
+            # Both steps have the class and the noise of the path's beginning.
             points = Points(values, ends[0].seeds, ends[0].labels, ends[0].space)
             images.append(torch.cat(list(renderer.images(points))))
         with torch.inference_mode():

@@ -1,8 +1,8 @@
 """Linear separability of latents (Karras, Laine & Aila 2018, arXiv 1812.04948, section 4.2).
 
-For each attribute that a classifier sees in images, a linear support vector machine tells it from the latents alone.
-The less it leaves open, H(Y|X), the better the latents are disentangled: exp(sum over attributes of H(Y|X)), 1 at
-best. Only the half of the images counts of which the classifier is surest.
+For each attribute that a classifier sees in images, a linear support vector machine predicts it from the latents
+alone. The less uncertainty it leaves, H(Y|X), the better the latents are disentangled: the value is
+exp(sum over attributes of H(Y|X)), 1 at best. Only the half of the images that the classifier is surest of counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gancli.architectures.base import StyleModel
 from gancli.errors import GancliError
 from gancli.metrics.base import Metric, Task, Values
 from gancli.metrics.images import Part, Sampled
@@ -21,7 +20,7 @@ ROWS = 4096
 
 
 def conditional_entropy(seen: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
-    """Returns H(Y|X) in nats, of what was seen in images (Y) given what was told from latents (X)."""
+    """Returns H(Y|X) in nats: Y was seen in images, X predicted from latents."""
     entropy = 0.0
     for x in (False, True):
         given = seen[told == x]
@@ -37,14 +36,14 @@ def attribute_entropy(latents: NDArray[np.float32], logits: NDArray[np.float32])
 
     Args:
         latents: [N, D].
-        logits: [N]; above 0 where the classifier sees the attribute.
+        logits: [N]; above 0 if the classifier sees the attribute.
     """
     from sklearn.svm import LinearSVC
 
     surest = np.sort(np.argsort(-np.abs(logits), kind="stable")[: max(2, len(logits) // 2)])
     seen = logits[surest] > 0
     if seen.all() or not seen.any():
-        return 0.0  # nothing is left open where all have it or none
+        return 0.0  # nothing is uncertain if all images have it, or none
     told = LinearSVC(dual=False).fit(latents[surest], seen).predict(latents[surest])
     return conditional_entropy(seen, told)
 
@@ -57,9 +56,7 @@ class Separability(Metric):
 
     def __init__(self, task: Task) -> None:
         if not isinstance(task.made.images, Sampled):
-            raise GancliError(
-                "separability looks at the latents of a model, which there are none of", "leave separability out"
-            )
+            raise GancliError("separability needs a model that draws latents, not a folder", "leave out 'separability'")
         assert task.classifier is not None
         self._classifier, self._device = task.classifier, task.device
         self._logits: list[NDArray[np.float32]] = []
@@ -72,11 +69,11 @@ class Separability(Metric):
         sampled = task.made.images
         assert isinstance(sampled, Sampled)
         if sampled.count < 4:
-            raise GancliError("separability needs some images to learn from", "-n 10000")
+            raise GancliError("separability needs at least 4 images to learn from", "-n 10000")
         logits = np.concatenate(self._logits)
         points = [sampled.points(first, min(ROWS, sampled.count - first)) for first in range(0, sampled.count, ROWS)]
         latents = {"z": np.concatenate([part.values.flatten(1).numpy() for part in points])}
-        if isinstance(sampled.renderer.model, StyleModel):
+        if "w" in sampled.renderer.shapes:
             styles = [sampled.renderer.styles(part).values for part in points]
             latents["w"] = np.concatenate([(w if w.ndim == 2 else w[:, 0]).numpy() for w in styles])
         found = {}

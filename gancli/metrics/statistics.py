@@ -1,4 +1,4 @@
-"""Features of many images: kept on disk while they are extracted, summed up, saved and read again."""
+"""Features of many images: kept on disk while they are extracted, reduced to moments, saved and read again."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gancli.errors import GancliError, RunError
 from gancli.files import replacing
 
 ROWS = 4096
-"""Rows of features that are in memory at a time."""
+"""Rows of features in memory at a time."""
 
 Floats = NDArray[np.float32]
 
 
 @contextmanager
 def _naming_the_folder() -> Iterator[None]:
-    """Lets errors name the folder of temporary files, of which the file itself has no name."""
+    """Lets errors name the folder of temporary files, since the file itself has no name."""
     try:
         yield
     except OSError as error:
@@ -38,7 +38,7 @@ def _naming_the_folder() -> Iterator[None]:
 class Spool:
     """Rows of float32, written one after the other to a file without a name and read as an array.
 
-    So a process that ends, however it ends, leaves nothing behind, and memory does not grow with the rows.
+    A process leaves nothing behind, however it ends, and memory does not grow with the rows.
     """
 
     def __init__(self) -> None:
@@ -49,12 +49,12 @@ class Spool:
         """Appends rows [n, D].
 
         Raises:
-            GancliError: D is not that of the rows before.
+            GancliError: D differs from that of earlier rows.
         """
         if self._columns not in (0, rows.shape[1]):
             raise GancliError(
-                f"the network says {rows.shape[1]} features of an image, but said {self._columns} of others",
-                "it has to say as many of images of any size",
+                f"the network returned {rows.shape[1]} features for one image and {self._columns} for another",
+                "it must return the same number for images of any size",
             )
         self._columns = rows.shape[1]
         with _naming_the_folder():
@@ -70,7 +70,7 @@ class Spool:
 
 
 class Moments(NamedTuple):
-    """Mean [D] and covariance [D, D] of features, float64, and of how many images; 0 where that is not known."""
+    """Mean [D] and covariance [D, D] of features, float64, and the number of images; 0 if it is not known."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -95,9 +95,9 @@ class Known:
 
     Attributes:
         moments: for the Fréchet distance.
-        features: [N, D], for metrics that compare single images; None where they were not kept.
-        labels: int64 [N] class of each image, where there are some and the features were kept.
-        protocol: how they came about.
+        features: [N, D], for metrics that compare single images; None if they were not kept.
+        labels: int64 [N] class of each image; None if there are no classes or the features were not kept.
+        protocol: how they were computed.
     """
 
     moments: Moments
@@ -106,7 +106,7 @@ class Known:
     protocol: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
-        """Writes an ``.npz`` file whose ``mu`` and ``sigma`` other programs for the Fréchet distance read as well."""
+        """Writes an ``.npz`` file; other programs for the Fréchet distance read its ``mu`` and ``sigma``, too."""
         arrays: dict[str, NDArray[Any]] = {
             "mu": self.moments.mean,
             "sigma": self.moments.covariance,
@@ -122,7 +122,7 @@ class Known:
 
     @classmethod
     def load(cls, path: Path) -> Known:
-        """Reads what ``save`` wrote, or an ``.npz`` file of ``mu`` and ``sigma`` by another program.
+        """Reads a file of ``save``, or an ``.npz`` file with ``mu`` and ``sigma`` by another program.
 
         Raises:
             GancliError: it cannot be read, or holds something else.
@@ -138,29 +138,29 @@ class Known:
         except OSError as error:
             raise GancliError(f"{path}: {error.strerror or error}") from error
         except KeyError as error:
-            raise GancliError(f"{path}: holds no statistics mu [D] and sigma [D, D]", hint) from error
+            raise GancliError(f"{path}: has no statistics mu [D] and sigma [D, D]", hint) from error
         except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise GancliError(f"{path}: is no .npz file of statistics", hint) from error
+            raise GancliError(f"{path}: not an .npz file of statistics", hint) from error
         whole = mean.ndim == 1 and covariance.shape == (len(mean), len(mean)) and isinstance(protocol, dict)
         if features is not None:
             whole &= features.ndim == 2 and features.shape[1] == len(mean) and features.dtype.kind == "f"
         if labels is not None:
             whole &= features is not None and labels.shape == (len(features),) and labels.dtype.kind == "i"
         if not whole:
-            raise GancliError(f"{path}: holds no statistics mu [D] and sigma [D, D] and what belongs to them", hint)
+            raise GancliError(f"{path}: its arrays are not statistics, or do not match each other", hint)
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-            raise GancliError(f"{path}: holds statistics that are not finite", hint)
+            raise GancliError(f"{path}: its statistics are not finite", hint)
         return cls(Moments(mean, covariance, count), features, labels, protocol)
 
 
 def _mapped(path: Path, archive: Any, member: str) -> NDArray[Any]:
-    """Returns an array of an ``.npz`` file as a view of it, so that it takes no memory; compressed, it is read."""
+    """Returns an array of an ``.npz`` file as a view of the file, which takes no memory; reads it if compressed."""
     found = archive.zip.getinfo(member)
     if found.compress_type != zipfile.ZIP_STORED:
         array: NDArray[Any] = archive[member.removesuffix(".npy")]
         return array
     with path.open("rb") as file:
-        # The local header has two lengths of its own; the array's header comes behind it.
+        # The local header has two lengths of its own; the array's header follows it.
         file.seek(found.header_offset + 26)
         file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
         version = np.lib.format.read_magic(file)
@@ -175,12 +175,12 @@ def check_finite(values: Mapping[str, float]) -> dict[str, float]:
     """Returns the values of a metric as plain numbers.
 
     Raises:
-        RunError: one is no number.
+        RunError: one is not finite.
     """
     for name, value in values.items():
         if not np.isfinite(value):
             raise RunError(
-                f"{name} came out as {value}: the features do not vary enough, or too few images were compared",
-                "more images (-n), or other --features",
+                f"{name} is {value}: the features do not vary enough, or too few images were compared",
+                "use more images (-n), or other --features",
             )
     return {name: float(value) for name, value in values.items()}

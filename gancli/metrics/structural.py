@@ -26,7 +26,8 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 def ssim(one: Tensor, other: Tensor) -> Tensor:
     """Returns SSIM of each pair of images, float [N, C, H, W] in 0..255: [N].
 
-    Only where the window lies within the image, as in the authors' code; torchmetrics means over the border, too.
+    Averages over the positions whose window lies within the image, as the authors' code does; torchmetrics averages
+    over the border, too.
     """
     _, full = structural_similarity_index_measure(
         one.double(), other.double(), data_range=255.0, reduction="none", return_full_image=True
@@ -38,7 +39,7 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
 def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
     """Returns MS-SSIM of each pair of images, float [N, C, H, W] in 0..255: [N].
 
-    Images too small for five scales have as many as there is room for, their weights scaled to the same sum.
+    Images that are too small for five scales use as many as fit, with their weights scaled to the same sum.
     """
     betas = SCALES[: scales(min(one.shape[2:]))]
     total = sum(betas)
@@ -49,17 +50,17 @@ def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
 
 
 def scales(side: int) -> int:
-    """Returns how many scales images of this smaller side in pixels have room for, 1 to 5."""
+    """Returns how many scales fit, 1 to 5, into images whose smaller side has this many pixels."""
     return max([1, *(count for count in range(1, len(SCALES) + 1) if side // 2 ** (count - 1) >= WINDOW)])
 
 
 def _check_side(name: str, part: Part) -> None:
     if min(part.pixels.shape[1:3]) < WINDOW:
-        raise GancliError(f"{name} needs images of {WINDOW} pixels on each side at least", f"leave {name} out")
+        raise GancliError(f"{name} needs images of at least {WINDOW}x{WINDOW} pixels", f"leave out {name!r}")
 
 
 class _Paired(Metric):
-    """The mean over pairs of what ``measure`` says."""
+    """The mean of ``measure`` over all pairs."""
 
     better = "higher"
     needs_pairs = True
@@ -69,7 +70,7 @@ class _Paired(Metric):
         if not task.paired:
             raise GancliError(
                 f"{self.name} compares with the truth, but nothing pairs {task.made.images.name} with the real images",
-                f"leave {self.name} out, or give pairs",
+                f"leave out {self.name!r}, or give pairs",
             )
         self._total, self._count = 0.0, 0
 
@@ -108,21 +109,19 @@ class PSNR(_Paired):
 
     def values(self, task: Task, extractor: str) -> Values:
         if math.isinf(self._total):
-            raise RunError("psnr is infinite: some images are exactly their pairs", "leave psnr out")
+            raise RunError("psnr is infinite: some images are equal to their pairs", "leave out 'psnr'")
         return super().values(task, extractor)
 
 
 class MSSSIM(_Paired):
-    """Against the truth where there are pairs; else between images of a set, of one class, where lower is more varied.
+    """To the truth if there are pairs; else between images of one set (and class), where lower means more varied.
 
-    Odena, Olah & Shlens 2016 (arXiv 1610.09585, section 4.2) measure diversity so. Each image is compared with the
-    next one.
+    Odena, Olah & Shlens 2016 (arXiv 1610.09585, section 4.2) measure diversity this way. Each image is compared with
+    the next one.
     """
 
     name = "ms-ssim"
-    title = (
-        "multi-scale SSIM: to the truth, or between images of one set, where lower is more varied (Odena et al. 2016)"
-    )
+    title = "multi-scale SSIM: to the truth, or between images of one set: lower is more varied (Odena et al. 2016)"
     better = ""
     needs_pairs = False
     needs_real = False
@@ -154,7 +153,7 @@ class MSSSIM(_Paired):
         _check_side(self.name, part)
         count = scales(min(part.pixels.shape[1:3]))
         if count < len(SCALES) and not self._warned:
-            warn(f"ms-ssim: the images are too small for {len(SCALES)} scales; {count} are used")
+            warn(f"ms-ssim: the images are too small for {len(SCALES)} scales; using {count}")
             self._warned = True
 
     def _compare(self, side: str, part: Part) -> None:
@@ -176,5 +175,8 @@ class MSSSIM(_Paired):
         if self._paired:
             return super().values(task, extractor)
         if not self._counts[""]:
-            raise GancliError("ms-ssim compares images with each other: it needs two of the same class and size")
+            raise GancliError(
+                "ms-ssim compares images with each other, but no two have the same class and size",
+                "leave out 'ms-ssim'",
+            )
         return {f"ms_ssim_between{side}": self._sums[side] / count for side, count in self._counts.items() if count}

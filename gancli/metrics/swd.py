@@ -1,8 +1,8 @@
 """Sliced Wasserstein distance of patches (Karras et al. 2017, arXiv 1710.10196, section 5).
 
-From every level of an image's Laplacian pyramid 128 patches of 7 x 7 pixels are drawn. Those of a level are
+128 patches of 7 x 7 pixels are drawn from every level of an image's Laplacian pyramid. The patches of a level are
 normalised, projected onto random directions, and compared by the Wasserstein distance of each projection: the mean
-difference of the sorted values. Numbers are multiplied by 1000, as in the paper.
+difference of the sorted values. Values are multiplied by 1000, as in the paper.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from gancli.metrics.statistics import Floats, Spool
 from gancli.seeding import derive
 
 IMAGES = 16_384
-"""Most images of each side that are looked at, drawn at random, as in the paper."""
+"""Largest number of images of each side, drawn at random, as in the paper."""
 PATCHES = 128
-"""Of each image and level."""
+"""Number of patches of each image and level."""
 PATCH = 7
 DIRECTIONS = 512
 AT_A_TIME = 16
-"""Directions whose projections are in memory at a time."""
+"""Number of directions whose projections are in memory at a time."""
 ROWS = 2**16
 SMALLEST = 16
 """Side in pixels of the last level."""
 
 
 def _filter(images: Tensor, gain: float) -> Tensor:
-    """Smooths with [1, 4, 6, 4, 1] x [1, 4, 6, 4, 1] / 256, times ``gain``; images go on mirrored at their edges."""
+    """Smooths with [1, 4, 6, 4, 1] x [1, 4, 6, 4, 1] / 256, times ``gain``; images are mirrored at their edges."""
     side = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
     channels = images.shape[1]
     kernel = (gain / 256 * torch.outer(side, side)).expand(channels, 1, 5, 5)
@@ -42,10 +42,10 @@ def _filter(images: Tensor, gain: float) -> Tensor:
 
 
 def laplacian_pyramid(images: Tensor) -> list[Tensor]:
-    """Returns what each level adds to the next smaller one, largest first, and at the end the smallest image.
+    """Returns what each level adds to the next smaller one, largest first, then the smallest image.
 
     Args:
-        images: float [N, C, H, W]; halved until a side is odd or would be below 16 pixels.
+        images: float [N, C, H, W]; halved until a side is odd or would become smaller than 16 pixels.
     """
     levels = []
     while min(images.shape[2:]) >= 2 * SMALLEST and not any(side % 2 for side in images.shape[2:]):
@@ -62,7 +62,7 @@ def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
 
     Args:
         level: the images.
-        places: [N, 128, 2] of top and left, as parts in [0, 1) of where they can be.
+        places: [N, 128, 2], top and left of each patch, as a fraction in [0, 1) of its range.
     """
     n, _, height, width = level.shape
     image = np.repeat(np.arange(n), PATCHES)[:, None, None]
@@ -74,7 +74,7 @@ def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
 
 
 def normaliser(rows: Floats, channels: int) -> tuple[Floats, Floats]:
-    """Returns what to subtract from rows [M, C * 49] and to divide them by, so that each channel is 0 +- 1 over all."""
+    """Returns mean and standard deviation of each channel over rows [M, C * 49], repeated to [C * 49]."""
     total, squares = np.zeros(channels), np.zeros(channels)
     for first in range(0, len(rows), ROWS):
         part = rows[first : first + ROWS].reshape(-1, channels, PATCH**2).astype(np.float64)
@@ -83,7 +83,7 @@ def normaliser(rows: Floats, channels: int) -> tuple[Floats, Floats]:
     count = len(rows) * PATCH**2
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A level where nothing varies has the same everywhere, whatever it is divided by.
+    # A level without variation is zero after the subtraction, whatever it is divided by.
     deviation[deviation == 0] = 1
     return tuple(np.repeat(values, PATCH**2).astype(np.float32) for values in (mean, deviation))  # type: ignore[return-value]
 
@@ -141,15 +141,15 @@ class SWD(Metric):
         if self._shape is None:
             self._shape = pixels.shape[1:]
             if min(self._shape[:2]) < SMALLEST:
-                raise GancliError(f"swd needs images of {SMALLEST} pixels on each side at least", "leave swd out")
+                raise GancliError(f"swd needs images of at least {SMALLEST}x{SMALLEST} pixels", "leave out 'swd'")
         if pixels.shape[1:] != self._shape:
             (height, width, _), (other_height, other_width, _) = self._shape, pixels.shape[1:]
             raise GancliError(
                 f"swd compares images of one size, but there are {width}x{height} and {other_width}x{other_height}",
-                "leave swd out",
+                "leave out 'swd'",
             )
         levels = laplacian_pyramid(torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32)))
-        # By the image alone, so that nothing depends on which are looked at together.
+        # The patches of an image depend on it alone, not on its batch.
         generators = [
             np.random.default_rng(derive(self._seed, "patches", side, place)) for place in part.places[chosen]
         ]
@@ -162,7 +162,10 @@ class SWD(Metric):
         assert self._shape is not None
         count = min(self._seen.values())
         if count < IMAGES:
-            warn(f"swd: {count:,} images instead of {IMAGES:,}; it compares only with others of as many")
+            warn(
+                f"swd used {count:,} images instead of {IMAGES:,}; compare it only with values from the same number of "
+                "images"
+            )
         found = {}
         for number in self._levels["made"]:
             one, other = (self._levels[side][number].read()[: count * PATCHES] for side in ("made", "real"))

@@ -90,7 +90,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         warn(f"{len(pipeline.bad)} images cannot be used and are left out:{shown}{more}")
     evaluator = None
     if config.train.evaluate is not None and leader:
-        from gancli.training.evaluator import make_evaluator
+        from gancli.training.measuring import make_evaluator
 
         evaluator = make_evaluator(config.train.evaluate, config, architecture, source, device)
     return Session(config, device, architecture, pipeline, watched, evaluator)

@@ -15,9 +15,9 @@ from small import SMALL, save_model
 from tiny import script
 from torch import Tensor, nn
 
-from gancli import paths
 from gancli.cli.app import run
 from gancli.data.opening import open_source
+from gancli.home import home
 from gancli.modelfile import read_info
 
 
@@ -90,7 +90,7 @@ def test_styles_are_truncated_and_classes_judged(there: Path, capfd: pytest.Capt
     first = evaluate(capfd, "stylegan3", *within, "--save-stats", "zoo.npz")["metrics"]["class-fid"]
     save_model(there / "turned.safetensors", "stylegan", classes=("dog", "big cow", "cat"))
     turned = evaluate(capfd, "turned.safetensors", *within)["metrics"]["class-fid"]
-    shutil.rmtree(paths.home() / "statistics")
+    shutil.rmtree(home() / "statistics")
     assert evaluate(capfd, "turned.safetensors", *within)["metrics"]["class-fid"] == turned
     assert evaluate(capfd, "stylegan3", *within)["metrics"]["class-fid"] == first
     wrong = evaluate(capfd, "turned.safetensors", "--stats", "zoo.npz", *within[2:], code=2)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gancli.architectures.dcgan import DCGAN
+from gancli.cli.seeds import parse_seeds
+from gancli.cli.targets import choose_target
 from gancli.errors import GancliError
 from gancli.generation.latents import Points, Renderer, latents_of_seeds
-from gancli.generation.seeds import parse_seeds
-from gancli.generation.targets import choose_target
 from gancli.generation.writers import columns_for, encode, grid, npy, to_pixels
 
 CPU = torch.device("cpu")

@@ -11,10 +11,10 @@ import torch
 from gancli.architectures.base import LatentModel, StyleModel
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
+from gancli.cli.classes import class_labels, parse_classes
+from gancli.cli.layers import NAMED, named_layers, parse_layers
 from gancli.errors import GancliError
-from gancli.generation.classes import class_labels, parse_classes
 from gancli.generation.latents import Points, Renderer, latents_of_seeds, read_latents
-from gancli.generation.layers import NAMED, named_layers, parse_layers
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gancli.generation.between import Blend, Paths, lerp, slerp
 from gancli.generation.latents import Points
-from gancli.generation.paths import Blend, Paths, lerp, slerp
 
 BLENDS = [slerp, lerp]
 

@@ -19,9 +19,9 @@ from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.pix2pix import Pix2Pix
 from gancli.architectures.ugatit import UGATIT
 from gancli.data.source import BadImage
-from gancli.generation.statistics import SharedStatistics
 from gancli.generation.tiling import MARGIN, OVERLAP, in_tiles, tile_starts, tile_windows
 from gancli.generation.translation import Picture, Translated, Translation, read_picture, resize, translate_all
+from gancli.generation.whole_image import SharedStatistics
 from gancli.generation.writers import heat_colors, heat_map
 
 CPU = torch.device("cpu")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from gancli.errors import GancliError
+from gancli.seeding import LARGEST_SEED
 
-LARGEST = 2**63 - 1
 MOST = 1_000_000
+"""Largest number of seeds, and of images that a command draws."""
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
@@ -15,12 +16,12 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
 
     Args:
         text: numbers and ranges.
-        option: what the messages call it.
+        option: its name in messages.
 
     Raises:
-        GancliError: the text is no such list, or means more than a million seeds.
+        GancliError: the text is not such a list, or means more than a million seeds.
     """
-    hint = f"numbers and ranges, for instance {option} 0,1,4-6"
+    hint = f"give numbers and ranges, for instance {option} 0,1,4-6"
     seeds: list[int] = []
     for item in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,30})(?:\s*-\s*([0-9]{1,30}))?\s*", item)
@@ -28,10 +29,10 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
             raise GancliError(f"{option} {text!r}: {item.strip()!r} is neither a number nor a range", hint)
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise GancliError(f"{option} {text!r}: the range {item.strip()} ends before it begins", hint)
-        if last > LARGEST:
+            raise GancliError(f"{option} {text!r}: the range {item.strip()} runs backwards", hint)
+        if last > LARGEST_SEED:
             raise GancliError(f"{option} {text!r}: the largest seed is 2^63 - 1")
         if last - first + len(seeds) >= MOST:
-            raise GancliError(f"{option} {text!r}: these are more than {MOST:,} seeds")
+            raise GancliError(f"{option} {text!r}: more than {MOST:,} seeds")
         seeds.extend(range(first, last + 1))
     return seeds

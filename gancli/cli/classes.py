@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from gancli.errors import GancliError, nearest
 
 LISTED = 10
-"""Classes that a message names."""
+"""Largest number of classes that a message lists."""
 
 
 def parse_classes(text: str, names: Sequence[str]) -> list[int]:
     """Returns the numbers of the classes that ``cat,dog`` or ``0,1`` means, in the order given.
 
     Args:
-        text: a name, or names and numbers from 0 on between commas. What is the name of a class is no number.
+        text: a name, or names and numbers from 0 on, separated by commas. Names win over numbers.
         names: of all classes, in the order of the labels.
 
     Raises:
         GancliError: there is no such class.
     """
-    if text in names:  # it may have a comma inside
+    if text in names:  # it may contain a comma
         return [names.index(text)]
     found = []
     for item in map(str.strip, text.split(",")):
@@ -37,7 +37,7 @@ def parse_classes(text: str, names: Sequence[str]) -> list[int]:
 
 
 def class_labels(names: Sequence[str]) -> list[str]:
-    """Returns names that can be part of a file's name, all different."""
+    """Returns a distinct label for every class, for use in file names."""
     labels = [re.sub(r"[^\w.+-]+", "_", name)[:40] for name in names]
     if len({label.casefold() for label in labels}) < len(labels) or not all(labels):
         return [f"class{number}" for number in range(len(names))]

@@ -1,4 +1,4 @@
-"""Where pictures go: what ``-o`` means. Importable without torch."""
+"""Where pictures go: the meaning of ``-o`` and ``--format``. Importable without torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gancli.errors import GancliError
 STILLS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".npy": "npy"}
 """Formats of single pictures and grids, by suffix."""
 MOVING = {".mp4": "mp4", ".gif": "gif", **STILLS}
-"""Formats of what moves: a ``webp`` is animated, a ``png`` or ``jpg`` has the frames side by side."""
+"""Formats of films: a ``webp`` is animated, a ``png`` or ``jpg`` has the frames side by side."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file, a directory that gets a file per image, or stdout; and the format that is written there."""
+    """A file, a directory with a file per image, or stdout; and the format to write there."""
 
     kind: Literal["file", "directory", "stream"]
     path: Path
@@ -32,9 +32,9 @@ def choose_target(
     Args:
         output: ``-`` for stdout, a file name with a known suffix, or a directory: one that exists, ends in ``/``, or
             has no suffix. None: ``default``, in the working directory.
-        format_: the format for a directory, ``png`` if None, or for stdout, that of ``default`` if None.
+        format_: the format for a directory or stdout. None: ``png`` for a directory, that of ``default`` for stdout.
         default: file name with a suffix.
-        suffixes: the formats of a file, by suffix. A directory gets a picture per file, in one of ``STILLS``.
+        suffixes: the formats of a file, by suffix. A directory gets one picture per file, in one of ``STILLS``.
 
     Raises:
         GancliError: the format is unknown, or contradicts the file name.
@@ -50,18 +50,20 @@ def choose_target(
     path = Path(output)
     if path.is_dir() or output.endswith("/") or not path.suffix:
         if path.exists() and not path.is_dir():
-            raise GancliError(f"-o {output}: there is a file of this name, so it cannot be a directory")
+            raise GancliError(f"-o {output}: a file of this name is in the way of the directory")
         if format_ is not None and format_ not in STILLS.values():
-            raise GancliError(f"--format {format_}: a directory gets a picture per file", "png, jpg, webp or npy")
+            raise GancliError(
+                f"--format {format_}: a directory gets one picture per file", "choose png, jpg, webp or npy"
+            )
         return Target("directory", path, format_ or "png")
     if path.suffix.lower() not in suffixes:
         raise GancliError(
             f"-o {output}: {path.suffix} files cannot be written",
-            f"known are: {' '.join(suffixes)}, a directory, -",
+            f"give a file ending in {' '.join(suffixes)}, a directory, or -",
         )
     chosen = suffixes[path.suffix.lower()]
     if format_ is not None and format_ != chosen:
-        raise GancliError(f"-o {output} is a {chosen} file, but --format says {format_}", "leave --format out")
+        raise GancliError(f"-o {output} and --format {format_} contradict each other", "leave --format out")
     if not path.parent.is_dir():
-        raise GancliError(f"-o {output}: there is no directory {path.parent}", f"mkdir -p {path.parent}")
+        raise GancliError(f"-o {output}: the directory {path.parent} does not exist", f"mkdir -p {path.parent}")
     return Target("file", path, chosen)

@@ -1,4 +1,4 @@
-"""What a network computes over a whole image, measured once and given to all of its tiles."""
+"""Statistics over a whole image, measured once and shared by all of its tiles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.overrides import TorchFunctionMode
 
 
 class SharedStatistics(TorchFunctionMode):
-    """Within it, tiles of an image are normalised like the whole image.
+    """Inside this context, tiles of an image are normalised like the whole image.
 
-    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling look at all of an image.
-    In a tile they would see something else, a piece of sky for instance, make noise of what is even there, and every
-    tile would have a tone of its own. So the first forward pass, over patches from all parts of the image, takes their
-    statistics together, as if they were one image; all later passes use these. Then the network is a convolution, and
-    where tiles overlap they agree.
+    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling depend on all of an
+    image. In a tile they would see only a part, such as a piece of sky, amplify it to noise, and give every tile a tone
+    of its own. So the first forward pass, over patches from all parts of the image, measures their statistics together,
+    as if they were one image, and all later passes use them. The network is then a convolution, and overlapping tiles
+    agree.
 
     Enter it anew for every forward pass. No gradients.
     """

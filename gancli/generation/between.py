@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gancli.generation.latents import Points
+from gancli.generation.latents import Points, Space
 
 Blend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(a, b, t) -> what lies between a (t = 0) and b (t = 1), or beyond them: [N, ..., D], [N, ..., D], [N] -> as a."""
+"""(a, b, t) -> points between a (t = 0) and b (t = 1), or beyond: [N, ..., D], [N, ..., D], [N] -> [N, ..., D]."""
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -19,11 +19,11 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Goes along the great circle from a to b, the norm changing evenly; a ``Blend`` of the vectors [D].
+    """Goes along the great circle from a to b, with a norm that changes evenly; a ``Blend`` of the vectors [D].
 
-    Normal latents of many components lie near a sphere, which the straight way would leave (White 2016, arXiv
-    1609.04468; Shoemake 1985). Between opposite vectors, where every great circle is as good, it takes the one
-    through the axis that they have least of.
+    Normal latents with many components lie near a sphere, which a straight line would leave (White 2016, arXiv
+    1609.04468; Shoemake 1985). Opposite vectors have many great circles between them: it takes the one through the
+    axis of their smallest component.
     """
     t = t.view(-1, *[1] * (a.ndim - 1))
     norm_a, norm_b = (x.norm(dim=-1, keepdim=True) for x in (a, b))
@@ -36,24 +36,28 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     side = side / side.norm(dim=-1, keepdim=True).clamp(min=1e-30)
     direction = (t * angle).cos() * u + (t * angle).sin() * side
     on_sphere = torch.lerp(norm_a, norm_b, t.expand_as(norm_a)).clamp(min=0) * direction
-    # A vector without length has no direction either.
+    # A vector of length zero has no direction.
     return torch.where((norm_a > 0) & (norm_b > 0), on_sphere, a + t * (b - a))
 
 
-class Paths:
-    """Paths side by side, each through points of its own, as the points of all frames (``ManyPoints``).
+BLENDS: dict[str, Blend] = {"slerp": slerp, "lerp": lerp}
+NATURAL: dict[Space, str] = {"z": "slerp", "w": "lerp"}
+"""The blend to use in a space unless told otherwise."""
 
-    The first frame of all paths comes first, then the second of all. Points are computed when they are asked for.
+
+class Paths:
+    """Paths side by side, each through points of its own, as the points of all their frames (``ManyPoints``).
+
+    The first frames of all paths come first, then the second frames of all. Points are computed on demand.
 
     Args:
         points: those of the first path, then those of the second, ...
-        cells: how many paths; each has the same number of points, two or more.
-        frames: from each point to the next; the last point of a path that is not closed is one more.
+        cells: number of paths; each has the same number of points, at least two.
+        frames: from each point to the next; an open path has one more, for its last point.
         blend: ``lerp`` or ``slerp``.
-        loop: whether the paths go on from their last point to their first. There they end before the first frame
-            comes again.
-        smooth: go through the points in curves (Catmull-Rom splines), without the turns of straight ways.
-        one_by_one: all frames of the first path come first, then all of the second.
+        loop: continue from the last point to the first, ending just before the first frame would come again.
+        smooth: go through the points in curves (Catmull-Rom splines), without sharp turns.
+        one_by_one: put all frames of the first path first, then all of the second.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Paths:
         self._per_segment, self._smooth, self._one_by_one = frames, smooth, one_by_one
         self._stops = len(points) // cells
         self.frames = self._stops * frames if loop else (self._stops - 1) * frames + 1
-        # z is one vector whatever its shape; each layer's w is one.
+        # A z is one vector whatever its shape; a w is one vector per layer.
         vectors = points.values.double() if points.space == "w" else points.values.double().flatten(1)
         self._vectors = self._with_neighbours(vectors.unflatten(0, (cells, -1)), blend, loop)
         labels = points.labels
@@ -81,9 +85,9 @@ class Paths:
 
     @staticmethod
     def _with_neighbours(stops: Tensor, blend: Blend, loop: bool) -> Tensor:
-        """Adds to points [cells, M, ...] the one before and two after, so that each segment has two on either side.
+        """Adds one point before and two after points [cells, M, ...], so that each segment has two on either side.
 
-        Without a loop they are mirror images, so that a spline ends as straight as it can.
+        Without a loop they are mirror images, so that a spline ends as straight as possible.
         """
         if loop:
             return torch.cat([stops[:, -1:], stops, stops[:, :2]], dim=1)
@@ -107,12 +111,12 @@ class Paths:
         values = self._spline(before, a, b, after, t) if self._smooth else self.blend(a, b, t)
         labels = None
         if self._labels is not None:
-            # Straight, as a curve could lead to classes of less than nothing.
+            # Straight, since a curve could lead to negative weights of classes.
             labels = lerp(self._labels[cell, segment + 1], self._labels[cell, segment + 2], t).float()
         values = values.float().reshape(-1, *self.points.values.shape[1:])
         return Points(values, indices.tolist(), labels, self.points.space)
 
     def _spline(self, p0: Tensor, p1: Tensor, p2: Tensor, p3: Tensor, t: Tensor) -> Tensor:
-        """Catmull-Rom between p1 and p2, as blends of blends (Barry & Goldman 1988): these can be on a sphere, too."""
+        """Catmull-Rom between p1 and p2, as blends of blends (Barry & Goldman 1988), which also work on a sphere."""
         a1, a2, a3 = self.blend(p0, p1, t + 1), self.blend(p1, p2, t), self.blend(p2, p3, t - 1)
         return self.blend(self.blend(a1, a2, (t + 1) / 2), self.blend(a2, a3, t / 2), t)

@@ -1,0 +1,144 @@
+"""Statistics of the real images: from ``--stats``, kept by an earlier evaluation, or made now and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gancli.console import warn
+from gancli.errors import GancliError
+from gancli.home import home
+from gancli.metrics.base import Metric, Task
+from gancli.metrics.comparison import Comparison
+from gancli.metrics.features import Extractor
+from gancli.metrics.images import Part, Stored
+from gancli.metrics.looking import look, unreadable
+from gancli.metrics.statistics import Known, moments
+
+
+def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
+    """Finds or makes the statistics of the real images, and shows these images to the metrics that want to see them.
+
+    Args:
+        task: what is evaluated; its ``known`` statistics are completed.
+        comparison: has the real images.
+        needed: by extractor, whether the features of every image are needed, and not only their moments.
+        metrics: those that may want to see the images.
+    """
+    real = comparison.real
+    assert real is not None
+    assert task.real is not None
+    missing = {}
+    for extractor, keeps in needed.items():
+        if extractor in task.known:  # given by --stats
+            continue
+        # A file with the features has their moments, too.
+        places = [_place(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
+        found = _kept(places)
+        if found is None:
+            missing[extractor] = places[0]
+        else:
+            task.known[extractor] = found
+            task.real.count = found.moments.images
+            real.bad.update(found.protocol.get("unreadable", {}))
+    watching = [metric for metric in metrics if type(metric).see_real is not Metric.see_real]
+    if missing or watching:
+        _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing}, comparison)
+    for extractor, path in missing.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            task.known[extractor].save(path)
+        except OSError as error:
+            warn(f"statistics of the real images are not kept for the next time: {path}: {error.strerror}")
+
+
+def from_file(
+    path: Path,
+    needed: Mapping[str, bool],
+    task: Task,
+    comparison: Comparison,
+    metrics: Iterable[type[Metric]],
+) -> dict[str, Known]:
+    """Returns the statistics of the file that ``--stats`` names, by extractor.
+
+    Raises:
+        GancliError: it cannot be read, or its statistics do not suit the metrics: other features, other classes, or no
+            features of single images.
+    """
+    try:
+        known = Known.load(path)
+    except GancliError as error:
+        raise GancliError(f"--stats {error.message}", error.hint) from error
+    if len(needed) > 1:
+        raise GancliError(
+            f"--stats {path} holds one kind of features, but the metrics need {' and '.join(needed)}",
+            "--features NAME uses the same for all metrics",
+        )
+    for extractor, keeps in needed.items():
+        features, here = known.protocol.get("features"), task.extractors[extractor].key
+        if features not in (None, here):
+            raise GancliError(
+                f"--stats {path}: these statistics are of other features: {features}", f"this evaluation needs {here}"
+            )
+        classes = known.protocol.get("classes")
+        if any(metric.by_class for metric in metrics) and classes not in (None, list(comparison.classes)):
+            raise GancliError(
+                f"--stats {path}: these images have the classes {', '.join(classes)}, but those to judge "
+                f"{', '.join(comparison.classes)}",
+                "use statistics of data with the same classes",
+            )
+        prepared = known.protocol.get("preparation")
+        if prepared not in (None, comparison.preparation):
+            warn(f"--stats {path}: these images were {prepared}, but those to judge are {comparison.preparation}")
+        if keeps and known.features is None:
+            raise GancliError(
+                f"--stats {path} holds mean and covariance only, but the features of every image are needed",
+                "only fid works without them",
+            )
+    return dict.fromkeys(needed, known)
+
+
+def _kept(places: Sequence[Path]) -> Known | None:
+    """Returns statistics of an earlier evaluation, if there are any."""
+    for path in places:
+        if path.is_file():
+            try:
+                return Known.load(path)
+            except GancliError as error:
+                warn(f"made again: {error.message}")
+    return None
+
+
+def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool], comparison: Comparison) -> None:
+    real = task.real
+    assert real is not None
+
+    def see(part: Part, pair: Part | None) -> None:
+        for metric in watching:
+            metric.see_real(part)
+
+    parts = ((part, None) for part in real.images.parts(task.batch))
+    for name, (spool, _) in look(task, real, parts, see, missing).items():
+        features, kept = spool.read(), missing[name]
+        task.known[name] = Known(
+            moments(features),
+            features if kept else None,
+            real.labels if kept else None,
+            {
+                "features": task.extractors[name].key,
+                "name": real.images.name,
+                "split": comparison.split,
+                "images": real.count,
+                "preparation": comparison.preparation,
+                "classes": comparison.classes,
+                "unreadable": unreadable(real.images),
+            },
+        )
+
+
+def _place(extractor: Extractor, images: Stored, keeps: bool) -> Path:
+    """Returns where statistics of images are kept between evaluations."""
+    what = f"{extractor.key}\0{images.key}\0{'features' if keeps else 'moments'}"
+    digest = hashlib.blake2b(what.encode(errors="surrogateescape"), digest_size=16)
+    return home() / "statistics" / f"{digest.hexdigest()}.npz"

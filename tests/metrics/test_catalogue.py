@@ -1,0 +1,117 @@
+"""Which metrics there are: gancli's own, and those that packages add by entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from reports import evaluate, flat
+
+from gancli.cli.app import run
+from gancli.errors import GancliError
+from gancli.metrics import catalogue
+
+CODE = """
+import numpy as np
+from gancli.metrics.base import Metric
+
+class Brightness(Metric):
+    name = "brightness"
+    title = "mean grey level"
+    better = "higher"
+    needs_real = False
+
+    def __init__(self, task):
+        self.levels = []
+
+    def see_made(self, part, pair):
+        self.levels += part.pixels.mean(axis=(1, 2, 3)).tolist()
+
+    def values(self, task, extractor):
+        return {"brightness": float(np.mean(self.levels))}
+
+class Other:
+    name = "other"
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs a package with the module ``bright`` and entry points of the group ``gancli.metrics``."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "bright.py").write_text(CODE)
+    monkeypatch.syspath_prepend(site)
+
+    def add(package: str, **points: str) -> None:
+        info = site / f"{package.replace('-', '_')}-0.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
+        lines = [f"{name.replace('_', '-')} = {value}\n" for name, value in points.items()]
+        (info / "entry_points.txt").write_text(f"[{catalogue.GROUP}]\n{''.join(lines)}")
+        catalogue._third_party.cache_clear()
+
+    monkeypatch.setattr(catalogue, "_third_party", catalogue._third_party)
+    catalogue._third_party.cache_clear()
+    yield add
+    catalogue._third_party.cache_clear()
+
+
+def test_every_built_in_metric_is_found_by_its_own_name() -> None:
+    assert list(catalogue.BUILT_IN)[:4] == ["fid", "kid", "is", "prc"]
+    assert len(catalogue.BUILT_IN) == 13
+    for name in catalogue.BUILT_IN:
+        metric = catalogue.load_metric(name)
+        assert metric.name == name
+        assert metric.title
+    assert list(catalogue.chosen_metrics("kid, fid,kid")) == ["kid", "fid"]
+
+
+def test_a_packages_metric_is_measured_named_in_errors_and_in_the_help(
+    here: Path, install: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "brightness" in evaluate(capfd, "made", "--metrics", "brightness", code=2)["err"]
+    install("bright-metrics", brightness="bright:Brightness")
+    found = evaluate(capfd, "made", "--metrics", "brightness,is", "--features", "tiny.pt")
+    dark = evaluate(capfd, "real", "--metrics", "brightness")
+    assert 110 < flat(found)["brightness"] < 145
+    assert flat(dark)["brightness"] == pytest.approx(0.8 * flat(found)["brightness"], rel=0.1)
+    assert flat(found)["is"] > 1
+    assert "did you mean 'brightness'?" in evaluate(capfd, "made", "--metrics", "brightnes", code=2)["err"]
+    assert "coverage, brightness" in " ".join(evaluate(capfd, "made", "--metrics", "?", code=2)["err"].split())
+    assert run(["evaluate", "--help"]) == 0
+    assert "coverage, brightness. [default: fid,kid]" in " ".join(capfd.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("bright_missing:Metric", "the metric 'other' of bright-metrics cannot be imported: No module named"),
+        ("bright:Missing", "the metric 'other' of bright-metrics cannot be imported: module 'bright' has no attribute"),
+        ("bright:Other", "bright:Other, the metric 'other' of bright-metrics, is not a subclass of"),
+        ("bright:Brightness", "is not a subclass of gancli.metrics.base.Metric whose name is 'other'"),
+    ],
+)
+def test_a_broken_package_is_named_only_when_its_metric_is_used(
+    install: Callable[..., None], value: str, message: str
+) -> None:
+    install("bright-metrics", other=value)
+    assert catalogue.chosen_metrics("swd").keys() == {"swd"}
+    with pytest.raises(GancliError) as caught:
+        catalogue.chosen_metrics("swd,other")
+    assert message in caught.value.message
+    assert caught.value.message.startswith("--metrics swd,other: ")
+    assert caught.value.hint == "update or uninstall bright-metrics"
+
+
+def test_a_name_that_two_packages_claim_is_refused(install: Callable[..., None]) -> None:
+    install("bright-metrics", swd="bright:Brightness", brightness="bright:Brightness")
+    with pytest.raises(GancliError, match="gancli and bright-metrics both define a metric 'swd'") as caught:
+        catalogue.load_metric("swd")
+    assert "uninstall bright-metrics" in caught.value.hint
+    assert catalogue.load_metric("brightness").name == "brightness"
+    assert catalogue.metric_names().count("swd") == 1
+    install("another", brightness="bright:Brightness")
+    with pytest.raises(GancliError, match="another and bright-metrics both define a metric 'brightness'"):
+        catalogue.load_metric("brightness")
