@@ -8,7 +8,7 @@ frozen and refuses unknown keys, so a misspelt key is an error and never a silen
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -176,7 +176,8 @@ class DataConfig(Section):
 
     source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
     domains: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_names)] | None = Field(
-        None, description="names or order of the domains, such as [horse, zebra]; by default the data's folders give them"
+        None,
+        description="names or order of the domains, such as [horse, zebra]; by default the data's folders give them",
     )
     split: Literal["train", "test", "all"] = Field(
         "train", description="part of a data set that is delivered in parts; ignored where there are none"

@@ -107,8 +107,9 @@ def check(source: Source, inputs: Inputs) -> str | None:
     location, names, wanted = source.location, " and ".join(source.domains), len(inputs.domains)
     if len(source.domains) != wanted:
         if len(source.domains) == 1:
+            held = "points" if isinstance(next(iter(source.domains.values())), PointCloud) else "images"
             return (
-                f"it needs {_count(wanted)}, but {location} holds one set of images ({source.layout}); "
+                f"it needs {_count(wanted)}, but {location} holds one set of {held} ({source.layout}); "
                 f"put the domains into {_count(wanted, 'folder')} of one directory"
             )
         held = "pairs of images" if source.paired else _count(len(source.domains))

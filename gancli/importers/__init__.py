@@ -185,7 +185,7 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
     If nobody says it, the title of the checkpoint does: ``horse2zebra`` is the way that the model goes by default.
     """
     from gancli.architectures.base import Translator
-    from gancli.data.source import domain_names
+    from gancli.data.files import domain_names
 
     if len(own) != 2:
         if config.data.domains is not None:
