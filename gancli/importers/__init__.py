@@ -132,10 +132,9 @@ def import_checkpoint(
     Raises:
         GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
     """
-    import torch
-
     from gancli import config, modelfile
     from gancli.importers.reading import fit, read_state_dicts
+    from gancli.nn.init import without_weights
 
     module = importer(architecture)
     known = module.checkpoints
@@ -154,7 +153,7 @@ def import_checkpoint(
     }
     resolved = config.resolve(architecture, sets=sets, flags={**sizes, **flags})
     kind = registry.load_architecture(architecture)
-    with torch.device("meta"):  # shapes without memory
+    with without_weights():
         model = kind(resolved.model)
     networks = {name: network for name, network in model.named_children() if name in imported.networks}
     tensors = {
