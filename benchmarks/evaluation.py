@@ -26,8 +26,8 @@ from mnist_frechet import lenet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancli.architectures.base import DataNeeds
 from gancli.data.opening import open_source
+from gancli.domains import Domain, Inputs
 from gancli.generation.latents import Renderer
 from gancli.metrics.comparison import Comparison, prepared, stored
 from gancli.metrics.evaluation import Evaluation, Request
@@ -37,6 +37,7 @@ from gancli.modelfile import load_model
 from gancli.schema import DataConfig
 
 CPU = torch.device("cpu")
+ONE_SET = Inputs({"image": Domain((3, 64, 64))})
 DIGITS = 10_000
 STEPS = (100, 300, 900)
 
@@ -109,7 +110,7 @@ def pictures(data: Path) -> None:
     weights = data / "features/mobilenet_v2_features_imagenet.pth"
 
     def folder(name: str) -> Any:
-        return stored(open_source(str(data / name), needs=DataNeeds()), channels=3)
+        return stored(open_source(str(data / name), inputs=ONE_SET), channels=3)
 
     monet, photos = folder("monet2photo/trainA"), folder("monet2photo/trainB")
     halves = [monet.only(monet.chosen[first::2]) for first in (0, 1)]
@@ -154,7 +155,7 @@ def cost(data: Path) -> None:
     for _ in range(10):
         extractor(images)
     print(f"of that resizing: {resized / (time.perf_counter() - begun):.0%}")
-    horses = stored(open_source(str(data / "horses"), needs=DataNeeds()), channels=3)
+    horses = stored(open_source(str(data / "horses"), inputs=ONE_SET), channels=3)
     begun = time.perf_counter()
     count = sum(len(part) for part in horses.parts(16))
     print(f"decoding PNG files of 256 px: {count / (time.perf_counter() - begun):.0f} images/s")

@@ -40,12 +40,12 @@ def main() -> None:
     arguments = parser.parse_args()
     config = configuration.resolve(arguments.preset, sets=arguments.sets)
     kind = load_architecture(config.architecture)
-    shapes = kind.input_shapes(config.model)
+    inputs = kind.inputs(config.model)
     architecture = kind(config.model, config.train.aids)
     drawn = portions(architecture, config.train)
     # It also loads what torch loads with the first optimizer, 150 MiB.
     expected = expected_memory(architecture, config, drawn[0])
-    pipeline = Pipeline(open_source("shapes"), shapes, config.data, portions=drawn, seed=0)
+    pipeline = Pipeline(open_source("shapes"), inputs, config.data, portions=drawn, seed=0)
     batch = next(pipeline.batches(0, CPU))
     before = resident("VmRSS") - expected.weights / 2**20  # they are there already
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten

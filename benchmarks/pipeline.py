@@ -80,10 +80,10 @@ def main() -> None:
             "random, flip": ["data.flip=true", "data.crop=random", f"data.load_size={resolution * 9 // 8}"],
         }.items():
             config = configuration.resolve(preset, sets=[*sizes, *settings])
-            shapes = load_architecture(config.architecture).input_shapes(config.model)
+            inputs = load_architecture(config.architecture).inputs(config.model)
             speeds = []
             for workers in (0, 2):
-                pipeline = Pipeline(source, shapes, config.data, portions=[Portion(0, batch)], seed=0, workers=workers)
+                pipeline = Pipeline(source, inputs, config.data, portions=[Portion(0, batch)], seed=0, workers=workers)
                 speeds.append(fed(pipeline, arguments.seconds))
             step = step or consumed(config, pipeline, arguments.seconds)  # the same for both crops
             print(

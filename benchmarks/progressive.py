@@ -50,7 +50,7 @@ def gancli_step(preset: str, settings: Sequence[str]) -> Callable[[], Callable[[
     kind = load_architecture(config.architecture)
     with torch.device("meta"):  # only to ask how it grows
         drawn = portions(kind(config.model), config.train)
-    pipeline = Pipeline(open_source("shapes"), kind.input_shapes(config.model), config.data, portions=drawn, seed=0)
+    pipeline = Pipeline(open_source("shapes"), kind.inputs(config.model), config.data, portions=drawn, seed=0)
 
     def build() -> Callable[[], None]:
         trainer = Trainer(kind(config.model, config.train.aids), config, pipeline, CPU)

@@ -11,6 +11,7 @@ are trained on. Of every direction that the model has are printed
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,17 +41,17 @@ def main() -> None:
     model, info = load_model(find_model(arguments.model), torch.device("cpu"))
     assert isinstance(model, Translator)
     location = info.config["data"]["source"]
-    shapes = type(model).input_shapes(model.config)
-    batch = fixed_batch(open_source(location, "test"), shapes, DataConfig(), arguments.count, paired=True)
+    # The shapes of both domains are paired, whatever the model makes of it.
+    inputs = replace(model.inputs(model.config), paired=True)
+    batch = fixed_batch(open_source(location, "test"), inputs, DataConfig(), arguments.count)
     pixels = {domain: to_pixels(images).astype(np.float64) for domain, images in batch.images.items()}
-    names = dict(zip(model.domains, info.domains, strict=True))
+    names = dict(zip(inputs.domains, info.domains, strict=True))
     print(f"{info.architecture}, {info.step} steps, {arguments.count} test images of {location}")
     print(f"{'':22} {'PSNR':>6} {'copying':>8} {'stripes':>8} {'shape':>6} {'colour':>7}")
-    for to in model.targets():
-        (source,) = (domain for domain in model.domains if domain != to)
+    for way in model.ways():
         with torch.no_grad():
-            made = torch.cat([model.translate(image, to) for image in batch.images[source].split(1)])
-        found, truth, given = to_pixels(made).astype(np.float64), pixels[to], pixels[source]
+            made = torch.cat([model.translate(image, way) for image in batch.images[way.source].split(1)])
+        found, truth, given = to_pixels(made).astype(np.float64), pixels[way.target], pixels[way.source]
         stripes = "-"
         if location == "shapes:domains":
             change = truth - given  # the present part of it: a projection
@@ -58,7 +59,8 @@ def main() -> None:
         seen, meant = recognise(to_pixels(made)), recognise(truth.astype(np.uint8))
         sure = seen.confidence >= RECOGNISED
         print(
-            f"{names[source] + ' -> ' + names[to]:22} {psnr(found, truth):6.2f} {psnr(given, truth):8.2f} {stripes:>8} "
+            f"{names[way.source] + ' -> ' + names[way.target]:22} "
+            f"{psnr(found, truth):6.2f} {psnr(given, truth):8.2f} {stripes:>8} "
             f"{(sure & (seen.kind == meant.kind)).mean():6.2f} {(seen.colour == meant.colour).mean():7.2f}"
         )
 

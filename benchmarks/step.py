@@ -42,9 +42,9 @@ VARIANTS: dict[str, tuple[list[str], torch.memory_format]] = {
 def gancli_step(settings: list[str]) -> Callable[[], None]:
     config = configuration.resolve("dcgan", sets=settings)
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
-    shapes = type(architecture).input_shapes(config.model)
+    inputs = architecture.inputs(config.model)
     pipeline = Pipeline(
-        open_source("shapes"), shapes, config.data, portions=portions(architecture, config.train), seed=0
+        open_source("shapes"), inputs, config.data, portions=portions(architecture, config.train), seed=0
     )
     trainer = Trainer(architecture, config, pipeline, CPU)
     batches = iter(pipeline.batches(0, CPU))

@@ -36,9 +36,7 @@ def write_model(path: Path, preset: str, sets: list[str]) -> None:
     torch.manual_seed(0)
     model = load_architecture(config.architecture)(config.model)
     networks = network_names(model)
-    info = modelfile.describe(
-        config.architecture, config, networks=networks, shapes=type(model).input_shapes(config.model)
-    )
+    info = modelfile.describe(config.architecture, config, networks=networks, inputs=model.inputs(config.model))
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in networks}
     path.write_bytes(modelfile.to_bytes(info, tensors))
 
@@ -57,14 +55,14 @@ def main() -> None:
         path, results = Path(temporary, "model.safetensors"), Path(temporary, "results")
         write_model(path, arguments.preset, arguments.sets)
         bare = cast(Translator, modelfile.load_model(path, CPU)[0])
-        target = bare.targets()[-1]
+        way = bare.ways()[-1]
         loaded = modelfile.load_model(path, CPU)
         modelfile.load_model = lambda path, device: loaded
 
         @torch.inference_mode()
         def network() -> None:
             for image in ready:
-                bare.translate(image, target)
+                bare.translate(image, way)
 
         def command() -> None:
             with contextlib.redirect_stdout(io.StringIO()) as printed:

@@ -80,10 +80,10 @@ def gancli_step(case: Case, variant: str, width: int, folder: Path) -> Callable[
     sizes += [f"model.discriminator_width={width}"]
     config = configuration.resolve(case.preset, sets=[*sizes, *case.settings, *VARIANTS[variant]])
     kind = load_architecture(config.architecture)
-    source = open_source(str(folder), needs=kind.needs)
-    shapes = kind.input_shapes(config.model)
+    inputs = kind.inputs(config.model)
+    source = open_source(str(folder), inputs=inputs)
     batch = at_resolution(config.train.batch, config.model.resolution)
-    pipeline = Pipeline(source, shapes, config.data, portions=[Portion(0, batch)], seed=0, paired=kind.needs.paired)
+    pipeline = Pipeline(source, inputs, config.data, portions=[Portion(0, batch)], seed=0)
 
     def build() -> Callable[[], None]:
         trainer = Trainer(kind(config.model, config.train.aids), config, pipeline, CPU)

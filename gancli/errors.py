@@ -35,7 +35,12 @@ class RunError(GancliError):
     exit_code = FAILED
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Returns the entry of ``known`` closest to ``word``; None if none is close."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"did you mean 'x'?"`` for the entry of ``known`` closest to ``word``, or ``""`` if none is close."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {matches[0]!r}?" if matches else ""
+    found = closest(word, known)
+    return f"did you mean {found!r}?" if found is not None else ""

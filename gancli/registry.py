@@ -1,19 +1,23 @@
 """Finds architectures and presets by name, without importing torch until an architecture is loaded.
 
 An architecture is a module of ``gancli.architectures`` (``wgan_gp.py`` is ``wgan-gp``) or an entry point of the group
-``gancli.architectures`` whose value is the class. A preset is ``<architecture>[-<variant>].yaml``.
+``gancli.architectures`` whose value is the class. A preset is ``<architecture>[-<variant>].yaml``, of gancli or in the
+folder ``presets/`` beside the module of such an entry point.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gancli.errors import GancliError, nearest
 
@@ -24,15 +28,35 @@ GROUP = "gancli.architectures"
 
 
 @cache
-def _third_party() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """Returns what other packages add to a group of entry points, by name; nothing is imported."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def load_plugin(point: EntryPoint, what: str) -> Any:
+    """Imports what an entry point names.
+
+    Args:
+        point: one of ``plugins``.
+        what: what it is in words, for the error.
+
+    Raises:
+        GancliError: it cannot be imported.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        raise GancliError(
+            f"the {what} {point.name!r} of {point.value!r} cannot be imported: {error}",
+            "update or uninstall the package that provides it",
+        ) from error
 
 
 def architecture_names() -> list[str]:
     """Returns the names of all architectures, built in and third-party, in alphabetical order."""
     package = Path(__file__).parent / "architectures"
     built_in = {info.name.replace("_", "-") for info in pkgutil.iter_modules([str(package)])} - {"base"}
-    return sorted(built_in | _third_party().keys())
+    return sorted(built_in | plugins(GROUP).keys())
 
 
 def load_architecture(name: str) -> type[Architecture]:
@@ -46,15 +70,8 @@ def load_architecture(name: str) -> type[Architecture]:
             f"there is no architecture {name!r}",
             nearest(name, architecture_names()) or f"known are: {', '.join(architecture_names())}",
         )
-    if name in _third_party():
-        point = _third_party()[name]
-        try:
-            loaded: type[Architecture] = point.load()
-        except Exception as error:
-            raise GancliError(
-                f"the architecture {name!r} of {point.value!r} cannot be imported: {error}",
-                "update or uninstall the package that provides it",
-            ) from error
+    if name in plugins(GROUP):
+        loaded: type[Architecture] = load_plugin(plugins(GROUP)[name], "architecture")
         return loaded
     module = importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}")
     return _class_in(module)
@@ -87,9 +104,45 @@ def _preset_directory() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "presets"
 
 
+def _plugin_preset_directories() -> Iterator[Path]:
+    for point in plugins(GROUP).values():
+        if file := _file_of(point.module):
+            yield file.parent / "presets"
+
+
+def _file_of(module: str) -> Path | None:
+    """Returns the file of a module, without importing it or the packages that it lies in."""
+    top, *inner = module.split(".")
+    try:
+        spec, path = importlib.util.find_spec(top), top
+        for name in inner:
+            path = f"{path}.{name}"
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(path, spec.submodule_search_locations)
+    except (ImportError, ValueError):  # what is left of a package, or a finder of somebody else's
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
 def preset_paths() -> dict[str, Path]:
-    """Returns the YAML file of every preset, by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(_preset_directory().glob("*.yaml"))}
+    """Returns the YAML file of every preset, by name, in alphabetical order; see ``hidden_presets``."""
+    paths: dict[str, Path] = {}
+    for folder in (_preset_directory(), *_plugin_preset_directories()):
+        for path in folder.glob("*.yaml"):
+            paths.setdefault(path.stem, path)
+    return dict(sorted(paths.items()))
+
+
+def hidden_presets() -> list[Path]:
+    """Returns presets of other packages that cannot be used: gancli, or a package before theirs, has that name."""
+    known = preset_paths()
+    return [
+        path
+        for folder in dict.fromkeys(_plugin_preset_directories())
+        for path in sorted(folder.glob("*.yaml"))
+        if known[path.stem] != path
+    ]
 
 
 def preset_path(name: str) -> Path:

@@ -8,7 +8,7 @@ frozen and refuses unknown keys, so a misspelt key is an error and never a silen
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -30,12 +30,6 @@ LENGTHS = ("steps", "epochs", "kimg")
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-def one_length(given: Sequence[str]) -> str:
-    """Returns what is wrong where not exactly one of ``LENGTHS`` is given."""
-    found = " and ".join(given) if given else "none of them"
-    return f"the length of a run is one of steps, epochs and kimg, but here is {found}"
-
-
 def _known_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise ValueError("must be auto, cpu, mps, cuda, or one GPU such as cuda:1")
@@ -53,18 +47,17 @@ Flag = Annotated[bool, Field(strict=True)]
 
 Number = TypeVar("Number", int, float)
 _Resolution = Annotated[int, Field(ge=4, le=2048)]
-# With a discriminator pydantic judges one of the two forms only, and says one thing of a wrong value instead of two.
-# The tags stand in the places of its errors; config leaves out what begins with #.
-_form = Discriminator(lambda value: "#by resolution" if isinstance(value, Mapping) else "#one")
+# With a discriminator pydantic judges one of the two forms only, and says one thing about a wrong value instead of two.
+_form = Discriminator(lambda value: "by resolution" if isinstance(value, Mapping) else "one")
 _Rate = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[
-    Annotated[_Rate, Tag("#one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("#by resolution")],
+    Annotated[_Rate, Tag("one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("by resolution")],
     _form,
 ]
 """One number, or a number from each resolution on, for networks that grow: {4: 1e-3, 128: 1.5e-3}."""
 BatchSize = Annotated[
-    Annotated[_Count, Tag("#one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("#by resolution")],
+    Annotated[_Count, Tag("one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("by resolution")],
     _form,
 ]
 """One number, or a number from each resolution on, for networks that grow: {4: 128, 32: 64}."""
@@ -142,17 +135,17 @@ class SGDConfig(Section):
         return self
 
 
-def _rule(value: Any) -> str:
-    kind = value.get("kind", "adam") if isinstance(value, Mapping) else getattr(value, "kind", "adam")
-    return f"#{kind}"
+def _kind(value: Any) -> str:
+    return str(value.get("kind", "adam") if isinstance(value, Mapping) else getattr(value, "kind", "adam"))
 
 
 OptimizerConfig = Annotated[
-    Annotated[AdamConfig, Tag("#adam")] | Annotated[RMSpropConfig, Tag("#rmsprop")] | Annotated[SGDConfig, Tag("#sgd")],
+    Annotated[AdamConfig, Tag("adam")] | Annotated[RMSpropConfig, Tag("rmsprop")] | Annotated[SGDConfig, Tag("sgd")],
     Discriminator(
-        _rule,
-        custom_error_type="unknown_optimizer",
+        _kind,
+        custom_error_type="unknown_kind",
         custom_error_message="kind must be adam, rmsprop or sgd",
+        custom_error_context={"expected": "'adam', 'rmsprop' or 'sgd'"},
     ),
 ]
 """How a player's networks move. ``kind`` says which optimizer it is, Adam by default; all other keys are torch's."""
@@ -313,7 +306,8 @@ class TrainConfig(Section):
     def _fits_together(self) -> TrainConfig:
         lengths = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(lengths) != 1:
-            raise ValueError(one_length(lengths))
+            found = " and ".join(lengths) or "none of them"
+            raise ValueError(f"the length of a run is one of steps, epochs and kimg, but here is {found}")
         for batch in self.batches():
             if batch % self.accumulate:
                 raise ValueError(f"batch {batch} cannot be split into accumulate {self.accumulate} equal parts")

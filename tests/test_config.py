@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from gancli import config, registry
+from gancli import config, keys, registry
 from gancli.errors import GancliError
-from gancli.schema import AdamConfig, ModelConfig, RunConfig, at_resolution
+from gancli.schema import AdamConfig, ModelConfig, RMSpropConfig, RunConfig, at_resolution
 
+BATCH = "images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}"
 LENGTH = "train: the length of a run is one of steps, epochs and kimg, but here is"
 
 
@@ -64,7 +65,7 @@ def test_every_preset_is_valid() -> None:
 
 def test_the_published_numbers_are_numbers() -> None:
     adam = resolve().model_dump()["model"]["optimizers"]["D"]
-    assert adam == {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    assert adam == {"kind": "adam", "lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 
 def test_later_layers_win() -> None:
@@ -197,6 +198,61 @@ def test_a_section_with_all_keys_commented_out_changes_nothing() -> None:
     assert resolve(file="train:\n  # batch: 3\nmodel:\ndata: {flip: true}").train == resolve().train
 
 
+# ---- optimizers
+
+
+def optimizers(*sets: str, **kwargs: Any) -> dict[str, Any]:
+    return resolve(*sets, **kwargs).model_dump()["model"]["optimizers"]
+
+
+def test_another_optimizer_begins_with_its_own_defaults() -> None:
+    published = optimizers(preset="progan")
+    assert (published["D"]["kind"], published["D"]["betas"]) == ("adam", (0, 0.99))
+    rmsprop = RMSpropConfig().model_dump()
+    chosen = optimizers("model.optimizers.D.kind=rmsprop", preset="progan")
+    assert chosen == {"D": rmsprop, "G": published["G"]}
+    file = "model: {optimizers: {D: {kind: rmsprop, alpha: 0.5}}}"
+    assert optimizers(file=file)["D"] == {**rmsprop, "alpha": 0.5}
+    # In one layer the order does not matter, and what an earlier layer sets for the same optimizer stays.
+    assert optimizers("model.optimizers.D.lr=1e-3", "model.optimizers.D.kind=rmsprop")["D"] == {**rmsprop, "lr": 1e-3}
+    same = optimizers("model.optimizers.D.kind=rmsprop", "model.optimizers.D.lr=1e-3", file=file)["D"]
+    assert same == {**rmsprop, "alpha": 0.5, "lr": 1e-3}
+    assert optimizers("model.optimizers.D.kind=adam", preset="progan") == published
+    assert optimizers("model.optimizers.D.kind=null", preset="progan") == published
+    back = optimizers("model.optimizers.D.kind=adam", file=file)["D"]
+    assert back == AdamConfig().model_dump()
+
+
+def test_a_table_begins_with_the_papers_defaults() -> None:
+    file = "architecture: progan\ntrain: {kimg: 1}\nmodel: {optimizers: {D: {lr: 1e-4}, G: {betas: null}}}"
+    both = optimizers(preset=None, file=file)
+    assert (both["D"]["lr"], both["D"]["betas"]) == (1e-4, (0, 0.99))
+    assert (both["G"]["lr"], both["G"]["betas"]) == (1e-3, (0, 0.99))
+
+
+def test_a_key_that_the_optimizer_lacks() -> None:
+    file = """\
+model:
+  optimizers:
+    D:
+      kind: rmsprop
+      betas: [0, 0.9]
+      alpa: 0.9
+    G: {kind: adamw}
+"""
+    assert problems(file=file) == [
+        "my.yaml:5: model.optimizers.D.betas: unknown for rmsprop; "
+        "known: kind, lr, alpha, eps, momentum, centered, weight_decay",
+        "my.yaml:6: model.optimizers.D.alpa: unknown key, did you mean 'alpha' (decay rate of the mean square)?",
+        "my.yaml:7: model.optimizers.G.kind: must be 'adam', 'rmsprop' or 'sgd', not 'adamw', did you mean 'adam'?",
+    ]
+    momentum = "unknown for adam; known: kind, lr, betas, eps, weight_decay"
+    assert problems("model.optimizers.D.momentum=0.9") == [f"--set model.optimizers.D.momentum=0.9: {momentum}"]
+    assert problems("model.optimizers.D.kind=[a]") == [
+        "--set model.optimizers.D.kind=[a]: must be 'adam', 'rmsprop' or 'sgd'"
+    ]
+
+
 # ---- problems
 
 
@@ -220,7 +276,7 @@ train:
     flags = {"train.keep": (0, "--keep"), "train.compile": (True, "--compile")}
     sets = ["batch=4", "train.turns={G: {evry: 2}}", "train.precision=fp8", "train.average.decay=1"]
     assert problems(*sets, file=file, flags=flags) == [
-        "my.yaml:2: model.latent_dimm: unknown key, did you mean 'latent_dim'?",
+        "my.yaml:2: model.latent_dimm: unknown key, did you mean 'latent_dim' (Z, components of the latent vector)?",
         "my.yaml:3: model.resolution: must be a power of two: 32, 64, 128 or 256",
         "my.yaml:5: data.crop: must be 'center' or 'random', not 'middel'",
         "my.yaml:6: data.nope: unknown section",
@@ -229,8 +285,9 @@ train:
         "my.yaml:10: train.seed: must be at least 0, not -1",
         "my.yaml:12: train.turns.E: the architecture has no such player, its players are D and G",
         "my.yaml:12: train.turns.D: the player never moves: no loss is above 2.0 and below 1.0",
-        "--set batch=4: unknown key, did you mean 'train.batch'?",
-        "--set train.turns={G: {evry: 2}}: train.turns.G.evry: unknown key, did you mean 'every'?",
+        f"--set batch=4: unknown key, did you mean 'train.batch' ({BATCH})?",
+        "--set train.turns={G: {evry: 2}}: train.turns.G.evry: unknown key, did you mean 'every' "
+        "(the player moves in every k-th round)?",
         "--set train.precision=fp8: must be 'fp32', 'bf16' or 'fp16'",
         "--set train.average.decay=1: must be less than 1",
         "--keep 0: must be at least 1",
@@ -242,8 +299,8 @@ def test_problems_of_a_preset_name_its_file(monkeypatch: pytest.MonkeyPatch) -> 
     path = write("architecture: dcgan\ntrain:\n  epochs: 1\n  bacth: 3\n", "presets/dcgan.yaml")
     monkeypatch.setattr(registry, "preset_paths", lambda: {"dcgan": path.resolve()})
     error = failure("train.seed=1")
-    assert error.message == "presets/dcgan.yaml:4: train.bacth: unknown key, did you mean 'batch'?"
-    assert error.hint == "`gancli presets dcgan` prints every key with its value"
+    assert error.message == f"presets/dcgan.yaml:4: train.bacth: unknown key, did you mean 'batch' ({BATCH})?"
+    assert error.hint == "`gancli presets dcgan` prints every key with its value and meaning"
 
 
 def test_keys_that_do_not_fit_together_are_reported_where_the_last_was_written() -> None:
@@ -258,10 +315,14 @@ def test_no_problem_is_invented_from_a_default_in_place_of_a_wrong_value() -> No
     assert problems("train.steps=x", file="train: {seed: 3}") == ["--set train.steps=x: must be a whole number"]
 
 
-def test_a_wrong_key_does_not_hide_that_others_do_not_fit_together() -> None:
-    assert problems("train.seed=x", "train.accumulate=3") == [
-        "--set train.seed=x: must be a whole number",
-        "--set train.accumulate=3: train: batch 64 cannot be split into accumulate 3 equal parts",
+def test_keys_are_compared_once_each_is_right_by_itself() -> None:
+    split = "--set train.accumulate=3: train: batch 64 cannot be split into accumulate 3 equal parts"
+    assert problems("train.seed=x", "train.accumulate=3") == ["--set train.seed=x: must be a whole number"]
+    assert problems("train.seed=1", "train.accumulate=3") == [split]
+    # Other sections are judged all the same.
+    assert problems("data.crop=x", "train.accumulate=3") == [
+        "--set data.crop=x: must be 'center' or 'random'",
+        split,
     ]
 
 
@@ -278,8 +339,15 @@ def test_a_wrong_key_does_not_hide_that_others_do_not_fit_together() -> None:
         ("train.schedule=5", "must be a section, with keys of its own"),
         ("train.turns=5", "must be a section, with keys of its own"),
         ("train.device=gpu", "must be auto, cpu, mps, cuda, or one GPU such as cuda:1"),
-        ("train.lr=1", "unknown key, did you mean 'model.optimizers.D.lr' or 'model.optimizers.G.lr'?"),
-        ("resolutoin=1", "unknown key, did you mean 'model.resolution'?"),
+        (
+            "train.lr=1",
+            "unknown key, did you mean 'model.optimizers.D.lr' or 'model.optimizers.G.lr' "
+            "(learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3})?",
+        ),
+        (
+            "resolutoin=1",
+            "unknown key, did you mean 'model.resolution' (height and width in pixels, a power of two)?",
+        ),
         ("qqq=1", "unknown key"),
         ("qqq.rrr=1", "qqq: unknown section"),
         ("model=5", "must be a section, with keys of its own"),
@@ -324,10 +392,10 @@ def test_a_set_that_contradicts_a_flag() -> None:
 def test_an_unknown_key_has_a_hint_that_shows_the_keys() -> None:
     assert (
         failure("train.qqq=1", preset="dcgan-mnist").hint
-        == "`gancli presets dcgan-mnist` prints every key with its value"
+        == "`gancli presets dcgan-mnist` prints every key with its value and meaning"
     )
     file = "architecture: dcgan\ntrain: {steps: 1, qqq: 1}"
-    assert failure(preset=None, file=file).hint == "`gancli presets dcgan` prints every key with its value"
+    assert failure(preset=None, file=file).hint == "`gancli presets dcgan` prints every key with its value and meaning"
 
 
 def test_a_dotted_key_in_a_file() -> None:
@@ -341,7 +409,7 @@ def test_another_architecture_than_the_presets() -> None:
     error = failure(file="# mine\narchitecture: cyclegan\nmodel: {cycle_weight: 10}\ntrain: {btch: 3}")
     assert error.message.split("\n") == [
         "my.yaml:2: architecture: is cyclegan, but presets/dcgan.yaml:2 says dcgan",
-        "my.yaml:4: train.btch: unknown key, did you mean 'batch'?",
+        f"my.yaml:4: train.btch: unknown key, did you mean 'batch' ({BATCH})?",
     ]
     assert "leave out the preset" in error.hint
 
@@ -497,7 +565,7 @@ def test_validate_model() -> None:
     with pytest.raises(GancliError) as caught:
         config.validate_model("dcgan", {"resolution": "x", "latent_dimm": 3, "optimizers": {"D": {"lr": 0}}})
     assert sorted(caught.value.message.split("\n")) == [
-        "model.latent_dimm: unknown key, did you mean 'latent_dim'?",
+        "model.latent_dimm: unknown key, did you mean 'latent_dim' (Z, components of the latent vector)?",
         "model.optimizers.D.lr: must be greater than 0, not 0",
         "model.resolution: must be a whole number, not 'x'",
     ]
@@ -509,18 +577,20 @@ def test_validate_model() -> None:
 
 # ---- any input
 
-KEYS = sorted({key for path in config._keys(RunConfig) for key in path} | {"D", "G", "lr", "betas", "optimizers", "x"})
+KEYS = sorted(
+    {name for key in keys.keys(RunConfig) for name in key.path} | {"D", "G", "lr", "betas", "optimizers", "x"}
+)
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["dcgan", "step"])
 )
 
 
 @st.composite
-def keys(draw: st.DrawFn) -> str:
+def names(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(KEYS))
 
 
-VALUES = st.recursive(SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(keys(), below, max_size=5))
+VALUES = st.recursive(SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(names(), below, max_size=5))
 WIDTHS = st.integers(1, 10_000)
 POSITIVE = st.floats(1e-300, 1e300)
 RATES = st.floats(0, 1, exclude_max=True)
@@ -580,7 +650,7 @@ def test_any_file_is_a_configuration_or_a_clear_error(content: str | bytes) -> N
 @given(
     st.text(st.characters())
     | st.tuples(
-        st.lists(keys(), min_size=1, max_size=4).map(".".join),
+        st.lists(names(), min_size=1, max_size=4).map(".".join),
         st.text(st.characters()) | VALUES.map(str),
     ).map("=".join)
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gancli.schema import AdamConfig, ModelConfig, RunConfig, Section, TrainConfig, TurnConfig
+from gancli.schema import AdamConfig, ImageModelConfig, RunConfig, Section, TrainConfig, TurnConfig
 
 
 def messages(section: type[Section], **values: Any) -> list[str]:
@@ -86,11 +86,17 @@ def test_numbers_are_finite(value: float) -> None:
 
 
 def test_the_model_section_is_dumped_with_the_architectures_own_keys() -> None:
-    class Own(ModelConfig):
+    class Own(ImageModelConfig):
         width: int = 8
 
     config = RunConfig(architecture="x", model=Own(width=9), train=TrainConfig(steps=1))
-    assert config.to_dict()["model"] == {"resolution": 64, "channels": 3, "width": 9}
+    written = config.to_dict()["model"]
+    assert {key: written[key] for key in ("resolution", "channels", "width")} == {
+        "resolution": 64,
+        "channels": 3,
+        "width": 9,
+    }
+    assert set(written) == {"resolution", "channels", "width", "optimizers"}
 
 
 @pytest.mark.parametrize("module", ["gancli.schema", "gancli.config"])

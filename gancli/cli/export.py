@@ -41,12 +41,12 @@ def export(
     import io
 
     from gancli.errors import GancliError
-    from gancli.importers import official
+    from gancli.importers import importer
     from gancli.modelfile import find_model, read_info, title
 
     path = find_model(model)
     info = read_info(path)
-    known = official(info.architecture)
+    known = importer(info.architecture).checkpoints
     if format_ not in (None, known.format):
         raise GancliError(f"--format {format_}: {model} is a {info.architecture}; its format is {known.format}")
     out = Path(output)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gancli.cli.options import Json, complete_model
+
+if TYPE_CHECKING:
+    from gancli.domains import Domain
+
+
+_COLOURS = {1: "grey", 3: "RGB"}
 
 
 def models(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="Show this one: a name, a model file or a run directory.",
             autocompletion=complete_model,
         ),
@@ -49,7 +55,7 @@ def models(
             {
                 "name": found,
                 "architecture": info.architecture,
-                "images": {domain: asdict(info.images[domain]) for domain in info.domains},
+                "images": {name: _shape(domain) for name, domain in info.inputs.domains.items()},
                 "step": info.step,
                 "images_shown": info.images_shown,
                 "grown_to": info.grown_to,
@@ -77,8 +83,19 @@ def models(
         console.note(f"no models in {places}; make one: gancli train dcgan-shapes --data shapes")
 
 
-def _format(image: dict[str, int], grown_to: int | None) -> str:
-    channels, height, width = image["channels"], image["height"], image["width"]
+def _shape(domain: Domain) -> dict[str, int]:
+    """Returns the sizes of a domain's items, by name."""
+    names = {"image": ("channels", "height", "width"), "mask": ("height", "width"), "points": ("values",)}
+    return dict(zip(names[domain.kind], domain.shape, strict=True))
+
+
+def _format(sizes: dict[str, int], grown_to: int | None) -> str:
+    if "values" in sizes:
+        return f"points of {sizes['values']} values"
+    height, width = sizes["height"], sizes["width"]
     size = f"{width} px" if width == height else f"{width}x{height} px"
     grown = f"{grown_to} of " if grown_to is not None and grown_to < height else ""
-    return f"{grown}{size}, {'grey' if channels == 1 else 'RGB'}"
+    channels = sizes.get("channels")
+    if channels is None:
+        return f"{grown}{size}, masks"
+    return f"{grown}{size}, {_COLOURS.get(channels, f'{channels} channels')}"

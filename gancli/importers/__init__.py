@@ -1,88 +1,82 @@
-"""Checkpoints of official implementations: one module each, with its key map, both ways. Importable without torch.
+"""Checkpoints of official implementations become model files, and back. Importable without torch.
 
-Such a module has
-
-- ``KINDS``: what it reads, in words, by architecture;
-- ``read(architecture, found, model, chosen) -> Imported``: which of our networks the state dicts are, and their sizes;
-  ``chosen`` are the keys of the section ``model`` that the user has set;
-- ``counterparts(network)``: for the tensors of one of our networks, those there; an import reads it backwards. It is
-  empty for a network that the official checkpoint has none like;
-- ``files(model, networks, title, step)``: what the official code would save of the model, by the name that it would
-  give the file; ``networks`` are its networks as counterparts.
+Each implementation has a module of its own, an ``Importer`` (see ``gancli.importers.base``).
 """
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from gancli import registry
 from gancli.errors import GancliError
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from gancli.architectures.base import Architecture
+    from gancli.importers.base import Importer
+    from gancli.schema import RunConfig
 
-@dataclass(frozen=True)
-class Official:
-    """An official implementation: the name of its format, and how it calls its checkpoints."""
-
-    format: str
-    file: str
-    """Pattern of a file's name; its group ``epoch`` is a number, ``latest``, or nothing, which means the same."""
-    example: str
-    together: bool = False
-    """Whether one file holds all networks."""
-    suffixes: tuple[str, ...] = (".pth", ".pt")
-    """Ends of such files' names."""
-
-    def module(self) -> ModuleType:
-        """Imports the key map (and with it torch)."""
-        return importlib.import_module(f"gancli.importers.{self.format.replace('-', '_')}")
+GROUP = "gancli.importers"
 
 
-_JUNYANZ = Official(
-    "junyanz", r"(?:iter_)?(?P<epoch>latest|\d+)_net_[GD](?:_[AB])?\.pth", "latest_net_G.pth, latest_net_G_A.pth"
-)
-OFFICIAL = {
-    "cyclegan": _JUNYANZ,
-    "dcgan": Official("pytorch-examples", r"netG(?:_epoch_(?P<epoch>\d+))?\.pth", "netG.pth, netG_epoch_24.pth"),
-    "pix2pix": _JUNYANZ,
-    # Two kinds of number: of resolutions, and of the iterations at which the average is saved alone.
-    "stylegan": Official(
-        "rosinality",
-        r"(?:train_step-)?(?P<epoch>\d+)\.model",
-        "train_step-7.model, 130000.model",
-        together=True,
-        suffixes=(".model", ".pth", ".pt"),
-    ),
-    "ugatit": Official(
-        "znxlwm", r".+_params_(?P<epoch>latest|\d+)\.pt", "selfie2anime_params_0100000.pt", together=True
-    ),
+def _junyanz() -> Importer:
+    from gancli.importers import junyanz
+
+    return junyanz
+
+
+def _pytorch_examples() -> Importer:
+    from gancli.importers import pytorch_examples
+
+    return pytorch_examples
+
+
+def _rosinality() -> Importer:
+    from gancli.importers import rosinality
+
+    return rosinality
+
+
+def _znxlwm() -> Importer:
+    from gancli.importers import znxlwm
+
+    return znxlwm
+
+
+BUILT_IN: Mapping[str, Callable[[], Importer]] = {
+    "cyclegan": _junyanz,
+    "dcgan": _pytorch_examples,
+    "pix2pix": _junyanz,
+    "stylegan": _rosinality,
+    "ugatit": _znxlwm,
 }
-"""By architecture."""
+"""By architecture; called, each imports its key map, and with it torch."""
 
 
 def importer_names() -> list[str]:
     """Returns the architectures whose official checkpoints can be imported."""
-    return sorted(OFFICIAL)
+    return sorted(BUILT_IN.keys() | registry.plugins(GROUP).keys())
 
 
-def official(architecture: str) -> Official:
-    """Returns the official implementation of an architecture.
+def importer(architecture: str) -> Importer:
+    """Returns the importer for an architecture; a built-in one comes before that of another package.
 
     Raises:
-        GancliError: none is known.
+        GancliError: there is none, or its package cannot be imported.
     """
-    if architecture not in OFFICIAL:
+    if architecture in BUILT_IN:
+        return BUILT_IN[architecture]()
+    if architecture not in importer_names():
         raise GancliError(
-            f"no official implementation of {architecture!r} is known", f"known are those of: {', '.join(OFFICIAL)}"
+            f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(importer_names())}"
         )
-    return OFFICIAL[architecture]
+    loaded: Importer = registry.load_plugin(registry.plugins(GROUP)[architecture], "importer")
+    return loaded
 
 
 def find_files(architecture: str, path: Path) -> list[Path]:
@@ -97,11 +91,12 @@ def find_files(architecture: str, path: Path) -> list[Path]:
         inside = sorted(path.iterdir())
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    known = OFFICIAL[architecture]
+    known = importer(architecture).checkpoints
     by_epoch: dict[float, list[Path]] = {}
     for file in inside:
         if match := re.fullmatch(known.file, file.name):
-            epoch = float("inf") if match["epoch"] in (None, "latest") else int(match["epoch"])
+            number = match.groupdict().get("epoch")
+            epoch = float("inf") if number in (None, "latest") else int(number)
             by_epoch.setdefault(epoch, []).append(file)
     if not by_epoch:
         raise GancliError(
@@ -137,14 +132,12 @@ def import_checkpoint(
     Raises:
         GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
     """
-    import torch
-
-    from gancli import config, modelfile, registry
-    from gancli.data.files import domain_names
+    from gancli import config, modelfile
     from gancli.importers.reading import fit, read_state_dicts
+    from gancli.nn.init import without_weights
 
-    known = official(architecture)
-    module = known.module()
+    module = importer(architecture)
+    known = module.checkpoints
     flags = {key: flag for key, flag in (flags or {}).items() if flag[0] is not None}
     chosen = {text.partition("=")[0].strip() for text in sets} | flags.keys()
     found = [state for path in paths for state in read_state_dicts(path, known.example)]
@@ -160,36 +153,52 @@ def import_checkpoint(
     }
     resolved = config.resolve(architecture, sets=sets, flags={**sizes, **flags})
     kind = registry.load_architecture(architecture)
-    with torch.device("meta"):  # shapes without memory
+    with without_weights():
         model = kind(resolved.model)
     networks = {name: network for name, network in model.named_children() if name in imported.networks}
     tensors = {
         f"{name}.{key}": tensor
         for name, network in networks.items()
         for key, tensor in fit(
-            imported.networks[name], network, module.counterparts(network), module.KINDS[architecture]
+            imported.networks[name], network, module.counterparts(network), known.kinds[architecture]
         ).items()
     }
     model.load_state_dict(tensors, strict=False, assign=True)
     tensors |= imported.rest(model)
 
-    shapes = kind.input_shapes(resolved.model)
-    names: Sequence[str] = list(shapes)
-    if len(names) == 2:
-        # The title of a checkpoint says what is turned into what, names of domains come in the architecture's order.
-        titled = domain_names([title(paths[0])])
-        backwards = getattr(resolved.model, "direction", "AtoB") == "BtoA" and titled != ("A", "B")
-        names = resolved.data.domains or (titled[::-1] if backwards else titled)
-    elif resolved.data.domains is not None:
-        raise GancliError(f"data.domains names two domains, but a {architecture} has one", "leave --domains out")
+    inputs = kind.inputs(resolved.model)
+    names = _domain_names(model, resolved, list(inputs.domains), title(paths[0]))
     info = modelfile.describe(
         architecture,
         resolved,
         networks=list(networks),
-        shapes=dict(zip(names, shapes.values(), strict=True)),
+        inputs=replace(inputs, domains=dict(zip(names, inputs.domains.values(), strict=True))),
         origin=", ".join(path.name for path in paths),
     )
     return modelfile.to_bytes(info, tensors)
+
+
+def _domain_names(model: Architecture, config: RunConfig, own: list[str], title: str) -> Sequence[str]:
+    """Returns what the user calls the domains, in the architecture's order.
+
+    If nobody says it, the title of the checkpoint does: ``horse2zebra`` is the way that the model goes by default.
+    """
+    from gancli.architectures.base import Translator
+    from gancli.data.files import domain_names
+
+    if len(own) != 2:
+        if config.data.domains is not None:
+            raise GancliError(
+                f"data.domains names two domains, but a {config.architecture} has {len(own) if len(own) > 1 else 'one'}"
+            )
+        return own
+    if config.data.domains is not None:
+        return config.data.domains
+    titled = domain_names([title])
+    if titled == ("A", "B") or not isinstance(model, Translator):
+        return titled
+    by_own = dict(zip(model.ways()[-1], titled, strict=True))
+    return [by_own[name] for name in own]
 
 
 def export_checkpoint(
@@ -202,18 +211,17 @@ def export_checkpoint(
         architecture: one of ``importer_names()``.
         networks: names of those to export.
         title: what the model is called.
-        step: training steps that it has behind it.
+        step: training steps that it has had.
 
     Raises:
-        GancliError: the official code has nothing like it.
+        GancliError: the official code has no such model.
     """
     from gancli.importers.reading import to_theirs
 
-    module = official(architecture).module()
+    module = importer(architecture)
     states = {
         name: to_theirs(network, module.counterparts(network))
         for name, network in model.named_children()
         if name in networks
     }
-    files: dict[str, Any] = module.files(model, states, title, step)
-    return files
+    return module.files(model, states, title, step)

@@ -18,12 +18,18 @@ from torch import Tensor, nn
 from gancli.architectures.pix2pix import STRIDED, ImageToImageConfig, PatchGAN, UNetGenerator
 from gancli.console import note, warn
 from gancli.errors import GancliError
-from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
+from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
+from gancli.importers.reading import agreed, refusal
 
-KINDS = {
-    "cyclegan": "a network of CycleGAN in pytorch-CycleGAN-and-pix2pix",
-    "pix2pix": "a network of pix2pix in pytorch-CycleGAN-and-pix2pix",
-}
+checkpoints = Checkpoints(
+    format="junyanz",
+    kinds={
+        "cyclegan": "a network of CycleGAN in pytorch-CycleGAN-and-pix2pix",
+        "pix2pix": "a network of pix2pix in pytorch-CycleGAN-and-pix2pix",
+    },
+    file=r"(?:iter_)?(?P<epoch>latest|\d+)_net_[GD](?:_[AB])?\.pth",
+    example="latest_net_G.pth, latest_net_G_A.pth",
+)
 NETWORKS = {
     "cyclegan": {
         "G_A": "generator_ab",
@@ -68,7 +74,7 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
             strange = max((state for state in found if state.path == path), key=lambda state: len(state.tensors))
             starts = ", ".join(f"{key} with a {h}x{w} kernel" for key, (h, w) in PROBE.values())
             problems = [f"none of these begins it: {starts}", *(f"{key}: unexpected" for key in strange.tensors)]
-            raise refusal(strange, KINDS[architecture], problems)
+            raise refusal(strange, checkpoints.kinds[architecture], problems)
     networks: dict[str, StateDict] = {}
     for state in recognised:
         letter = "G" if _probe(state) in ("resnet", "unet") else "D"
@@ -183,7 +189,9 @@ def _discriminator_sizes(architecture: str, state: StateDict) -> tuple[int, dict
     fields = {strided + 2: field for field, strided in STRIDED.items()} if prefix == "model" else {3: 1}
     if count not in fields:
         known = f"{min(fields)} to {max(fields)}" if len(fields) > 1 else "3"
-        raise refusal(state, KINDS[architecture], [f"{count} convolutions, but a discriminator of {known} is known"])
+        raise refusal(
+            state, checkpoints.kinds[architecture], [f"{count} convolutions, but a discriminator of {known} is known"]
+        )
     sizes = {
         "discriminator_width": width,
         "receptive_field": fields[count],
@@ -240,8 +248,8 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
     interpolation = next((layer.mode for layer in layers if isinstance(layer, nn.Upsample)), None)
     if interpolation is not None:
         warn(
-            f"the model enlarges images by {interpolation} interpolation, but the current official code by transposed "
-            "convolutions; change it to load this file"
+            f"the model upsamples by {interpolation} interpolation; the current official code uses transposed "
+            "convolutions, so it loads this file only after a change there"
         )
     return {
         f"latest_net_{official}.pth": networks[ours]

@@ -10,10 +10,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gancli.importers.reading import Counterpart, Imported, StateDict, refusal
+from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
+from gancli.importers.reading import refusal
 from gancli.schema import ModelConfig
 
-KINDS = {"dcgan": "a DCGAN generator of pytorch/examples or the PyTorch tutorial"}
+checkpoints = Checkpoints(
+    format="pytorch-examples",
+    kinds={"dcgan": "a DCGAN generator of pytorch/examples or the PyTorch tutorial"},
+    file=r"netG(?:_epoch_(?P<epoch>\d+))?\.pth",
+    example="netG.pth, netG_epoch_24.pth",
+)
 FILES = {"generator": "netG.pth", "discriminator": "netD.pth"}
 FOREIGN = "main."
 OURS = "layers."
@@ -43,7 +49,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
     nearest = max(found, key=lambda state: sum(key.startswith(FOREIGN) for key in state.tensors))
     problems = [f"{FOREIGN}0.weight is missing, or there is no chain of transposed convolutions [C, C', 4, 4] from it"]
     problems += [f"{key}: unexpected" for key in nearest.tensors if not key.startswith(FOREIGN)]
-    raise refusal(nearest, KINDS[architecture], problems)
+    raise refusal(nearest, checkpoints.kinds[architecture], problems)
 
 
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:

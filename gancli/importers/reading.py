@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gancli.errors import GancliError
+from gancli.importers.base import Counterpart, StateDict
 
 SHOWN = 8
-
-
-@dataclass(frozen=True)
-class StateDict:
-    """Tensors by name, from a file.
-
-    Attributes:
-        path: the file.
-        key: what they lie under in it; "" where they are all of it.
-        tensors: without the prefixes of wrappers such as ``module.``.
-    """
-
-    path: Path
-    key: str
-    tensors: dict[str, Tensor]
-
-    def __str__(self) -> str:
-        return f"{self.path} (under {self.key!r})" if self.key else str(self.path)
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-@dataclass(frozen=True)
-class Counterpart:
-    """The tensor of an official implementation that means the same as one of ours.
-
-    Attributes:
-        key: its name there.
-        to_ours: makes ours of it, where the two are not equal.
-        to_theirs: the inverse, for tensors of any device.
-    """
-
-    key: str
-    to_ours: Callable[[Tensor], Tensor] = _as_it_is
-    to_theirs: Callable[[Tensor], Tensor] = _as_it_is
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an importer makes of the state dicts of a checkpoint.
-
-    Attributes:
-        model: key of the model section -> (its value, the file that says so).
-        networks: state dicts by the name of our network.
-        rest: makes our tensors that the official implementation has none of, of a model with all others.
-    """
-
-    model: dict[str, tuple[Any, str]]
-    networks: dict[str, StateDict]
-    rest: Callable[[nn.Module], Mapping[str, Tensor]] = lambda model: {}
 
 
 def read_state_dicts(path: Path, example: str) -> list[StateDict]:

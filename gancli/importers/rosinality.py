@@ -28,9 +28,18 @@ from gancli.architectures import stylegan
 from gancli.architectures.progan import EqualizedLinear, widths_by_depth
 from gancli.console import note, warn
 from gancli.errors import GancliError
-from gancli.importers.reading import Counterpart, Imported, StateDict, refusal, to_theirs
+from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
+from gancli.importers.reading import refusal, to_theirs
 
-KINDS = {"stylegan": "a StyleGAN generator of style-based-gan-pytorch"}
+checkpoints = Checkpoints(
+    format="rosinality",
+    kinds={"stylegan": "a StyleGAN generator of style-based-gan-pytorch"},
+    # Two kinds of number: of resolutions, and of the iterations at which the average is saved alone.
+    file=r"(?:train_step-)?(?P<epoch>\d+)\.model",
+    example="train_step-7.model, 130000.model",
+    together=True,
+    suffixes=(".model", ".pth", ".pt"),
+)
 AVERAGE = "g_running"
 BLOCKS = 9
 FUSED = 5
@@ -115,7 +124,7 @@ def _generator(architecture: str, found: Sequence[StateDict]) -> StateDict:
     if not generators:
         nearest = max(found, key=lambda state: sum(map(ours, state.tensors)))
         strange = [f"{key}: unexpected" for key in nearest.tensors if not ours(key)]
-        raise refusal(nearest, KINDS[architecture], problems(nearest) + strange)
+        raise refusal(nearest, checkpoints.kinds[architecture], problems(nearest) + strange)
     if generators[0].path != generators[-1].path:
         raise GancliError(f"{generators[0].path} and {generators[-1].path} hold a generator each", "give one of them")
     averages = [state for state in generators if state.key.rpartition(".")[2] == AVERAGE]

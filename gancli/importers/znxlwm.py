@@ -16,10 +16,17 @@ from torch import Tensor, nn
 from gancli.architectures.ugatit import Generator
 from gancli.console import warn
 from gancli.errors import GancliError
-from gancli.importers.reading import Counterpart, Imported, StateDict, agreed, refusal
+from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
+from gancli.importers.reading import agreed, refusal
 from gancli.schema import ModelConfig
 
-KINDS = {"ugatit": "a checkpoint of UGATIT-pytorch"}
+checkpoints = Checkpoints(
+    format="znxlwm",
+    kinds={"ugatit": "a checkpoint of UGATIT-pytorch"},
+    file=r".+_params_(?P<epoch>latest|\d+)\.pt",
+    example="selfie2anime_params_0100000.pt",
+    together=True,
+)
 NETWORKS = {
     "genA2B": "generator_ab",
     "genB2A": "generator_ba",
@@ -65,7 +72,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
     if not any(name.startswith("generator") for name in networks):
         keys = ", ".join(dict.fromkeys(state.key or "tensors without a key" for state in found))
         raise GancliError(
-            f"{found[0].path} is not {KINDS[architecture]}: there is neither genA2B nor genB2A in it, but {keys}",
+            f"{found[0].path} is not {checkpoints.kinds[architecture]}: it has neither genA2B nor genB2A, but {keys}",
             "see `gancli import --help` for what can be imported",
         )
     measured = [
@@ -104,7 +111,7 @@ def _first_sizes(state: StateDict, key: str) -> tuple[int, int]:
     if tensor is None or tensor.ndim < 2 or tensor.numel() == 0:
         problems = [f"{key}: missing, or no weight of a layer"]
         problems += [f"{other}: unexpected" for other in state.tensors]
-        raise refusal(state, KINDS["ugatit"], problems)
+        raise refusal(state, checkpoints.kinds["ugatit"], problems)
     return tensor.shape[0], tensor.shape[1]
 
 

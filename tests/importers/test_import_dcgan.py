@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gancli.domains import Domain
 from gancli.errors import GancliError
 from gancli.importers import import_checkpoint
-from gancli.modelfile import ImageFormat, load_model, read_info
+from gancli.modelfile import load_model, read_info
 
 CPU = torch.device("cpu")
 
@@ -71,7 +72,7 @@ def test_sizes_come_from_the_tensors_and_images_are_the_official_ones(
     model, info = load_model(imported(tmp_path, state), CPU)
     assert info.config["model"] | {"latent_dim": nz, "generator_width": ngf, "channels": nc} == info.config["model"]
     assert info.domains == ["image"]
-    assert info.images == {"image": ImageFormat(nc, resolution, resolution)}
+    assert info.inputs.domains == {"image": Domain((nc, resolution, resolution))}
     assert info.networks == ["generator"]
     z = torch.randn(3, nz, generator=torch.Generator().manual_seed(1))
     images = model.decode(z)

@@ -14,11 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gancli.architectures.base import Way
 from gancli.cli.app import run
+from gancli.domains import Domain
 from gancli.errors import GancliError
 from gancli.importers import find_files, import_checkpoint, title
 from gancli.importers.junyanz import counterparts
-from gancli.modelfile import ImageFormat, ModelInfo, load_model
+from gancli.modelfile import ModelInfo, load_model
 
 CPU = torch.device("cpu")
 GOLDEN: dict[str, Any] = json.loads(official.GOLDEN.read_text())
@@ -71,7 +73,7 @@ def test_generators_compute_what_the_official_ones_do(
     wanted = {"generator": variant.partition("-")[0], "norm": norm, "channels": 3, "channels_b": 3, "resolution": 256}
     assert section == section | wanted | model
     assert info.networks == ["generator_ab"]
-    assert loaded.targets() == ("B",)
+    assert loaded.ways() == (Way("A", "B"),)
 
 
 def test_interpolation_is_bilinear_unless_told_otherwise(tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_interpolation_is_bilinear_unless_told_otherwise(tmp_path: Path) -> None
     assert info.config["model"]["upsampling"] == "nearest"
     bilinear, _ = imported("cyclegan", paths)
     x = official.image(3, 16)
-    assert (nearest.translate(x, "B") - bilinear.translate(x, "B")).abs().max() > 0.01
+    assert (nearest.translate(x, Way("A", "B")) - bilinear.translate(x, Way("A", "B"))).abs().max() > 0.01
     with pytest.raises(GancliError, match=r"model\.11\.conv_block\.1\.weight: missing"):
         imported("cyclegan", paths, "model.blocks=5")
 
@@ -96,7 +98,7 @@ def test_all_four_networks_of_a_cyclegan(tmp_path: Path, norm: str) -> None:
     assert_computes(loaded.discriminator_b, f"patchgan-b-{norm}")  # D_A judges what G_A makes
     assert_computes(loaded.discriminator_a, f"patchgan-a-{norm}")
     assert info.domains == ["horse", "zebra"]
-    assert info.images == {"horse": ImageFormat(3, 256, 256), "zebra": ImageFormat(2, 256, 256)}
+    assert info.inputs.domains == {"horse": Domain((3, 256, 256)), "zebra": Domain((2, 256, 256))}
     section = info.config["model"]
     wanted = {"channels": 3, "channels_b": 2, "discriminator_width": 3, "receptive_field": 70, "identity_weight": 0}
     assert section == section | wanted
@@ -104,7 +106,7 @@ def test_all_four_networks_of_a_cyclegan(tmp_path: Path, norm: str) -> None:
 
 def test_one_direction_of_two(tmp_path: Path) -> None:
     loaded, info = imported("cyclegan", save(tmp_path, G_B=state_of("resnet-back-batch")))
-    assert loaded.targets() == ("A",)
+    assert loaded.ways() == (Way("B", "A"),)
     assert (info.networks, info.config["model"]["channels"]) == (["generator_ba"], 3)
     assert_computes(loaded.generator_ba, "resnet-back-batch")
 
@@ -126,14 +128,14 @@ def test_pix2pix_with_its_discriminator(tmp_path: Path, norm: str) -> None:
     assert_computes(loaded.generator, f"unet-{norm}")
     assert_computes(loaded.discriminator, f"patchgan-{norm}")
     assert info.domains == ["label", "photo"]
-    assert (info.images["label"].channels, info.images["photo"].channels) == (2, 3)
+    assert [(name, domain.shape[0]) for name, domain in info.inputs.domains.items()] == [("label", 2), ("photo", 3)]
     assert info.config["model"]["dropout"] is True
     assert info.config["data"]["load_size"] == 72  # 286 / 256, as published, of 64 px
 
     loaded, info = imported("pix2pix", find_files("pix2pix", folder), "model.direction=BtoA")
-    assert loaded.targets() == ("A",)
+    assert loaded.ways() == (Way("B", "A"),)
     assert info.domains == ["photo", "label"]
-    assert (info.images["label"].channels, info.images["photo"].channels) == (2, 3)
+    assert [(name, domain.shape[0]) for name, domain in info.inputs.domains.items()] == [("photo", 3), ("label", 2)]
     assert_computes(loaded.generator, f"unet-{norm}")
 
 
@@ -176,7 +178,7 @@ def test_the_key_map_has_every_key_once(tmp_path: Path, golden: str) -> None:
         loaded, _ = imported("cyclegan", save(tmp_path, G=state))
         network = loaded.generator_ab
     else:
-        from gancli.nn.patchgan import STRIDED, PatchGAN
+        from gancli.architectures.pix2pix import STRIDED, PatchGAN
 
         strided = sum(tensor.ndim == 4 for tensor in state.values()) - 2
         (field,) = [1] if "pixel" in golden else [field for field, count in STRIDED.items() if count == strided]

@@ -118,7 +118,7 @@ def test_the_resolution(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert "train_step-7.model was trained up to 64 px" in capfd.readouterr().err
     smaller, info = imported(tmp_path, generator(64), "model.resolution=16")
     assert capfd.readouterr().err == ""
-    assert (info.images["image"].height, smaller.layers) == (16, 6)
+    assert (info.inputs.domains["image"].shape[1], smaller.layers) == (16, 6)
     imported(tmp_path, generator(8), "model.resolution=16")
     assert "warning: " in capfd.readouterr().err
     with pytest.raises(GancliError, match="cannot be told") as caught:
@@ -226,7 +226,7 @@ def trained(*sets: str) -> tuple[StyleGAN, Path]:
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     networks = ["mapping", "synthesis", "discriminator"]
-    info = describe("stylegan", resolved, networks=networks, shapes={"image": (3, 16, 16)}, images_shown=10**9)
+    info = describe("stylegan", resolved, networks=networks, inputs=StyleGAN.inputs(resolved.model), images_shown=10**9)
     Path("MODEL.safetensors").write_bytes(to_bytes(info, model.state_dict()))
     return model, Path("MODEL.safetensors")
 

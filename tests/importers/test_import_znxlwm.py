@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gancli.architectures.base import Way
 from gancli.cli.app import run
 from gancli.errors import GancliError
 from gancli.importers import export_checkpoint, find_files, import_checkpoint
@@ -66,8 +67,8 @@ def test_networks_compute_what_the_official_ones_do(tmp_path: Path, version: str
         for output, recorded in zip(network(x)[:2], GOLDEN[golden]["outputs"], strict=True):
             torch.testing.assert_close(official.excerpt(output), recorded, atol=1e-4, rtol=1e-5)
     x = official.image(3, 96)
-    assert torch.equal(loaded.translate(x, "B"), loaded.generator_ab(x)[0])
-    assert not torch.allclose(loaded.translate(x, "B"), loaded.translate(x, "A"), atol=1e-3)
+    assert torch.equal(loaded.translate(x, Way("A", "B")), loaded.generator_ab(x)[0])
+    assert not torch.allclose(loaded.translate(x, Way("A", "B")), loaded.translate(x, Way("B", "A")), atol=1e-3)
 
     files = export_checkpoint(loaded, "ugatit", info.networks, "selfie2anime", 100000)
     (exported,) = files.values()
@@ -81,7 +82,7 @@ def test_networks_compute_what_the_official_ones_do(tmp_path: Path, version: str
 def test_generators_alone(tmp_path: Path) -> None:
     loaded, info = imported(tmp_path, {"genB2A": params("light")["genB2A"]}, "model.discriminator_width=2")
     assert info.networks == ["generator_ba"]
-    assert loaded.targets() == ("A",)
+    assert loaded.ways() == (Way("B", "A"),)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_generators_alone(tmp_path: Path) -> None:
         (lambda p: p.update(disLA=p["genA2B"]), "model.1.weight_orig: missing"),
         (lambda p: p.update(disLA=p["disGA"]), "local_layers is 7 in the first, 5 in the second"),
         (lambda p: p.update(genB2A=params("light")["genB2A"]), "generator_width is 2 in the first, 3 in the second"),
-        (lambda p: [p.pop("genA2B"), p.pop("genB2A")], "neither genA2B nor genB2A in it, but disGA, disGB"),
+        (lambda p: [p.pop("genA2B"), p.pop("genB2A")], "neither genA2B nor genB2A, but disGA, disGB"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, change: Callable[[Params], object], said: str) -> None:
@@ -106,7 +107,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, change: Callable[[Params],
 
 
 def test_a_bare_state_dict_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GancliError, match="neither genA2B nor genB2A in it, but tensors without a key"):
+    with pytest.raises(GancliError, match="neither genA2B nor genB2A, but tensors without a key"):
         imported(tmp_path, official.state_dict(GOLDEN["resnet-batch"]["shapes"]))
 
 
