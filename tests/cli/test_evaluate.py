@@ -108,7 +108,7 @@ def test_styles_are_truncated_and_classes_judged(there: Path, capfd: pytest.Capt
     ("words", "message"),
     [
         (("dcgan", "--to", "zebra"), "a dcgan does not translate"),
-        (("dcgan", "--cutoff", "3"), "--cutoff 3: this model has no styles"),
+        (("dcgan", "--cutoff", "3"), "has no styles"),
         (("nobody",), "there is no model 'nobody'"),
         (("dcgan", "--data", "shapes:pairs"), "cannot be compared with what dcgan makes: it needs one domain"),
         (("dcgan", "--metrics", "separability"), "needs a classifier"),
