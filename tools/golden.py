@@ -25,6 +25,8 @@ from gancli.architectures.base import Architecture, Batch
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.pix2pix import Pix2Pix
+from gancli.architectures.progan import ProGAN
+from gancli.architectures.stylegan import StyleGAN
 from gancli.architectures.ugatit import UGATIT
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players, network_names
@@ -151,6 +153,8 @@ class Game:
         model: ours, in double precision.
         shapes: [C, H, W] of the images by domain.
         outputs: what the networks compute before the first step, by name.
+        labels: weights of classes [N, K], where there are classes.
+        watched: buffers that are compared after every step.
         batch: images per step.
         steps: training steps.
         tolerance: how far any element may be from the official one, relative to the largest.
@@ -161,6 +165,8 @@ class Game:
     model: Any
     shapes: dict[str, tuple[int, int, int]]
     outputs: Callable[[Game], Numbers]
+    labels: Tensor | None = None
+    watched: tuple[str, ...] = ()
     batch: int = 1
     steps: int = 2
     tolerance: float = 1e-9
@@ -172,9 +178,10 @@ class Game:
         return self.tolerance if official.ndim else self.loss_tolerance
 
     def images(self, step: int) -> dict[str, Tensor]:
-        """Returns the real images of a step, counted from 0."""
+        """Returns the real images of a step, counted from 0, as large as the networks have grown."""
+        side = self.model.stage.resolution
         return {
-            domain: wave(self.batch, *shape, phase=100 + 10 * step + index)
+            domain: wave(self.batch, *shape, phase=100 + 10 * step + index)[:, :, :side, :side]
             for index, (domain, shape) in enumerate(self.shapes.items())
         }
 
@@ -197,12 +204,14 @@ def play(game: Game, steps: int) -> Numbers:
         for step in range(steps):
             draws.begin(step)
             update.begin(step, step * game.batch, 0.0, model.stage)
-            model.training_step(iter([Batch(game.images(step))]), update)
+            model.training_step(iter([Batch(game.images(step), game.labels)]), update)
             for loss, value in update.meter.read().items():
                 numbers[f"step {step + 1}: {loss}"] = torch.tensor(value, dtype=torch.float64)
             update.meter.clear()
             for network, weights in before.items():
                 numbers[f"step {step + 1}: {network} moved"] = parameters(model, network) - weights
+            for buffer in game.watched:
+                numbers[f"step {step + 1}: {buffer}"] = model.get_buffer(buffer).clone()
     return numbers
 
 
@@ -297,10 +306,95 @@ def ugatit() -> dict[str, Game]:
     }
 
 
+STAGES = {
+    "4 px": 300_000,
+    "8 px, alpha 0.3": 780_000,
+    "8 px": 1_500_000,
+    "16 px, alpha 0.6": 2_160_000,
+    "16 px": 2_500_000,
+}
+"""Real images shown before a stage of growth, at the published pace from 4 px on."""
+
+
+def growing(model: Any, stage: str, classes: int, **settings: Any) -> Game:
+    """A game of ProGAN or StyleGAN at a stage of growth."""
+    fill(model, 1.7)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(wave(*buffer.shape, phase=zlib.crc32(name.encode()) % 1000))
+    model.stage = trained = model.stage_at(STAGES[stage])
+    labels = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]] if classes else None
+    z = LATENTS[:, : model.config.latent_dim]
+
+    def outputs(game: Game) -> Numbers:
+        numbers = {}
+        for name, images_shown in STAGES.items():
+            model.stage = here = model.stage_at(images_shown)
+            image = game.images(0)["image"]
+            if isinstance(model, StyleGAN):
+                ws = model.truncate(model.map(z, labels), 0.7, 3)
+                numbers[f"G, {name}"] = model.synthesis(ws, model.synthesis.constant_noise(), here)
+                numbers[f"D, {name}"] = model.judge(image, labels)[:, None]
+            else:
+                numbers[f"G, {name}"] = model.generator(z, labels, here)
+                numbers[f"D, {name}"] = model.discriminator(image, here)
+        model.stage = trained
+        return numbers
+
+    return Game(model, {"image": (3, 16, 16)}, outputs, labels=labels, batch=4, **settings)
+
+
+def progan() -> dict[str, Game]:
+    """A narrow ProGAN of 16 px while it grows."""
+
+    def game(stage: str, classes: int, **settings: Any) -> Game:
+        config = ProGAN.Config(resolution=16, latent_dim=12, classes=classes, width=64, max_width=16)
+        return growing(ProGAN(config), stage, classes, **settings)
+
+    return epsilons(game)
+
+
+def stylegan() -> dict[str, Game]:
+    """A narrow StyleGAN of 16 px while it grows."""
+
+    def game(stage: str, classes: int, **settings: Any) -> Game:
+        config = StyleGAN.Config(
+            resolution=16,
+            latent_dim=12,
+            style_dim=20,
+            mapping_layers=3,
+            mapping_lr=0.5,
+            classes=classes,
+            width=64,
+            max_width=16,
+            growth={"initial_resolution": 4},
+        )
+        return growing(StyleGAN(config), stage, classes, watched=("mapping.mean",), **settings)
+
+    return epsilons(game)
+
+
+def epsilons(game: Callable[..., Game]) -> dict[str, Game]:
+    """With classes and without, and once with Adam as TensorFlow has it: its epsilon is added before the correction."""
+    return {
+        "3 classes, 16 px, alpha 0.6": game("16 px, alpha 0.6", 3, official={"epsilon": "torch"}),
+        "no classes, 8 px, alpha 0.3": game("8 px, alpha 0.3", 0, official={"epsilon": "torch"}),
+        "3 classes, 16 px, TensorFlow's Adam": game(
+            # A weight whose gradient is as small as epsilon moves by another part of a step.
+            "16 px, alpha 0.6",
+            3,
+            tolerance=0.5,
+            loss_tolerance=1e-6,
+            official={"epsilon": "tensorflow"},
+        ),
+    }
+
+
 GAMES: dict[str, Callable[[], dict[str, Game]]] = {
     "cyclegan": cyclegan,
     "dcgan": dcgan,
     "pix2pix": pix2pix,
+    "progan": progan,
+    "stylegan": stylegan,
     "ugatit": ugatit,
 }
 """By architecture, games by name."""

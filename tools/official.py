@@ -10,6 +10,8 @@ The exit status is 1 where a relative deviation is above its tolerance.
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix           # junyanz/pytorch-CycleGAN-and-pix2pix
     python tools/official.py pix2pix ~/pytorch-CycleGAN-and-pix2pix
     python tools/official.py ugatit ~/UGATIT-pytorch                           # znxlwm/UGATIT-pytorch
+    python tools/official.py progan ~/progressive_growing_of_gans --tensorflow tf/bin/python    # tkarras/...
+    python tools/official.py stylegan ~/stylegan --tensorflow tf/bin/python    # NVlabs/stylegan
 
 With ``--write`` the official numbers replace those in ``tests/golden``, which ``pytest`` compares gancli's with.
 """
@@ -34,7 +36,14 @@ from torch import Tensor
 from gancli.errors import GancliError
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
-ADAPTERS = {"cyclegan": "junyanz", "dcgan": "pytorch_examples", "pix2pix": "junyanz", "ugatit": "znxlwm"}
+ADAPTERS = {
+    "cyclegan": "junyanz",
+    "dcgan": "pytorch_examples",
+    "pix2pix": "junyanz",
+    "progan": "tkarras",
+    "stylegan": "nvlabs",
+    "ugatit": "znxlwm",
+}
 """The module of ``adapters`` by architecture."""
 
 
@@ -89,16 +98,21 @@ def compare(case: str, official: Numbers, ours: Numbers, tolerance: Callable[[Te
     return largest, above
 
 
-def main(architecture: str, checkout: Path, steps: int | None, write: bool) -> int:
+def main(architecture: str, checkout: Path, python: str, steps: int | None, write: bool) -> int:
     """Plays, compares and prints; returns the exit status."""
     adapter = importlib.import_module(f"adapters.{ADAPTERS[architecture]}")
     known = origin(checkout, adapter.REPOSITORY, adapter.FILES)
-    print(f"{known['repository']}, commit {known['commit'][:10]} of {known['committed']}; torch {known['torch']}")
+    settings = {}
+    if architecture in ("progan", "stylegan"):
+        known["tensorflow"] = adapter.version(python)
+        settings["python"] = python
+    versions = ", ".join(f"{name} {known[name]}" for name in ("torch", "tensorflow") if name in known)
+    print(f"{known['repository']}, commit {known['commit'][:10]} of {known['committed']}; {versions}")
     results = []
     cases = {}
     for case, game in golden.GAMES[architecture]().items():
         played = steps or game.steps
-        official = adapter.play(checkout, game, played, **game.official)
+        official = adapter.play(checkout, game, played, **settings, **game.official)
         results.append(compare(case, official, golden.play(game, played), game.tolerance_of))
         cases[case] = {"steps": played, "numbers": {name: golden.summary(tensor) for name, tensor in official.items()}}
     largest, above = max(relative for relative, _ in results), sum(count for _, count in results)
@@ -114,11 +128,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architecture", metavar="ARCH", choices=ADAPTERS, help=", ".join(ADAPTERS))
     parser.add_argument("checkout", metavar="PATH", type=Path, help="checkout of the official repository")
+    parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, and 5 of CycleGAN")
     parser.add_argument("--write", action="store_true", help="keep the official numbers in tests/golden")
     options = parser.parse_args()
     try:
-        status = main(options.architecture, options.checkout, options.steps, options.write)
+        status = main(options.architecture, options.checkout, options.tensorflow, options.steps, options.write)
     except GancliError as error:
         print(f"error: {error}", *([f"hint: {error.hint}"] if error.hint else []), sep="\n", file=sys.stderr)
         status = error.exit_code
