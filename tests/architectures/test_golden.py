@@ -21,7 +21,7 @@ def assert_equals(game: golden.Game, official: dict[str, Any]) -> None:
     """Plays as many steps as the official code has, and compares every number that it left."""
     found = golden.play(game, official["steps"])
     for name, expected in official["numbers"].items():
-        value, tolerance = golden.summary(found[name]), game.tolerance_of(found[name])
+        value, tolerance = golden.summary(found[name]), game.tolerance_of(name, found[name])
         if isinstance(expected, dict):
             assert value.keys() == expected.keys()
             assert value["shape"] == expected["shape"]
