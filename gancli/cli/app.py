@@ -22,7 +22,7 @@ import typer
 from typer.main import get_command
 
 from gancli import console
-from gancli.cli.command import Command, Commands, command_hint
+from gancli.cli.command import Command, Commands, command_hint, metavar
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
 from gancli.cli.evaluate import EvaluateCommand, evaluate
@@ -219,7 +219,7 @@ def _usage_error(error: Any) -> GancliError:
 
         (detail, *_) = error.__cause__.errors()
         parameter = error.param
-        name = parameter.opts[0] if parameter.param_type_name == "option" else _metavar(parameter)
+        name = parameter.opts[0] if parameter.param_type_name == "option" else metavar(parameter)
         message = f"invalid value for {name!r}: {in_words(detail)}, not {detail['input']!r}"
     return GancliError(message[:1].lower() + message[1:], command_hint("", context))
 

@@ -35,7 +35,7 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Returns the words of the usage line after the command: ``[OPTIONS] MODEL [IMAGE]...``."""
         arguments = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
-        names = [(argument, _metavar(argument)) for argument in arguments]
+        names = [(argument, metavar(argument)) for argument in arguments]
         return ["[OPTIONS]"] + [
             (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
             for argument, name in names
@@ -47,14 +47,15 @@ class Command(TyperCommand):
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
                 kind = parameter.param_type_name
-                rows[kind].append((_metavar(parameter), record[1]) if kind == "argument" else record)
+                rows[kind].append((metavar(parameter), record[1]) if kind == "argument" else record)
         for title, kind in (("Arguments", "argument"), ("Options", "option")):
             if rows[kind]:
                 with formatter.section(title):
                     formatter.write_dl(rows[kind])
 
 
-def _metavar(argument: Any) -> str:
+def metavar(argument: Any) -> str:
+    """Returns the name of an argument in usage lines."""
     return str(argument.metavar or argument.name.upper())
 
 
