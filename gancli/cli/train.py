@@ -28,7 +28,7 @@ def train(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the run: it goes to runs/NAME.  [default: the preset's]"),
+        typer.Option("--name", metavar="NAME", help="Name of the run: it goes to runs/NAME.  [default: the preset's]"),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory, instead of --name.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="Length in training steps.")] = None,
