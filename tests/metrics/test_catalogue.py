@@ -93,9 +93,7 @@ def test_a_broken_package_is_named_only_when_its_metric_is_used(
 
 def test_the_name_of_a_built_in_metric_is_refused(install: Callable[..., None]) -> None:
     install("my-metrics", swd="my_metrics:Brightness", brightness="my_metrics:Brightness")
-    with pytest.raises(
-        GancliError, match="my-metrics adds a metric 'swd', but that is"
-    ) as caught:
+    with pytest.raises(GancliError, match="my-metrics adds a metric 'swd', but that is") as caught:
         catalogue.load_metric("swd")
     assert "uninstall my-metrics" in caught.value.hint
     assert catalogue.load_metric("fid").name == "fid"
