@@ -191,7 +191,7 @@ def test_a_growing_run_cannot_be_shortened_or_get_other_networks(capfd: pytest.C
     before = Path("runs/run/config.yaml").read_bytes()
     for change, said in (
         ("model.resolution=64", "the checkpoint does not fit the configuration of the run"),
-        ("train.kimg=0.03", "has shown 0.128 kimg already, so it cannot end after 0.03"),
+        ("train.kimg=0.03", "has already shown 0.128 kimg, so it cannot end after 0.03"),
     ):
         capfd.readouterr()
         assert run(["resume", "run", "--set", change]) == 2
@@ -418,7 +418,7 @@ def test_a_finished_run_cannot_end_earlier(gancli: Gancli) -> None:
     gancli(*train("run", steps=4))
     config = Path("runs/run/config.yaml").read_bytes()
     _, err = gancli("resume", "run", "--steps", "3", code=2)
-    assert "has 4 steps already" in err
+    assert "already has 4 steps" in err
     assert Path("runs/run/config.yaml").read_bytes() == config
     _, err = gancli("resume", "run")
     assert "is finished; make it longer: gancli resume runs/run --steps 8" in err
