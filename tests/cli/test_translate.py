@@ -163,7 +163,7 @@ def test_pipes(there: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     assert run(["translate", "m", "-", "-o", "-"]) == 1
     said, error = capfd.readouterr()
     assert said == ""
-    assert "stdin: this is no image" in error
+    assert "stdin: not an image" in error
 
 
 def test_two_inputs_with_one_output_and_inputs_that_are_outputs(there: Path, capfd: pytest.CaptureFixture[str]) -> None:

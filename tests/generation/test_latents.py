@@ -14,7 +14,7 @@ from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, read_latents
+from gancli.generation.latents import Points, Renderer, images_at_a_time, make_renderer, mixed, read_latents
 from gancli.generation.writers import to_pixels
 
 CPU = torch.device("cpu")
@@ -161,3 +161,67 @@ def test_latents_and_styles_of_one_shape_are_latents_unless_said_otherwise(tmp_p
     np.save(tmp_path / "x.npy", np.ones((2, 8), np.float32))
     assert read_latents(tmp_path / "x.npy", Renderer(model, CPU).shapes)[1] == "z"
     assert read_latents(tmp_path / "x.npy", Renderer(model, CPU).shapes, "w")[1] == "w"
+
+
+def test_points_get_classes() -> None:
+    points = Points(torch.arange(6.0).view(3, 2), [4, 5, 6])
+    one, each = points.with_classes([1], 3), points.with_classes([2, 0, 1], 3)
+    assert one.labels is not None
+    assert each.labels is not None
+    assert one.labels.argmax(1).tolist() == [1, 1, 1]
+    assert each.labels.tolist() == torch.eye(3)[[2, 0, 1]].tolist()
+    assert torch.equal(each.values, points.values)
+    several = points[1:2].with_classes([2, 0], 3)
+    assert (several.values.tolist(), list(several.seeds)) == ([[2, 3], [2, 3]], [5, 5])
+    assert several.labels is not None
+    assert several.labels.argmax(1).tolist() == [2, 0]
+    with pytest.raises(GancliError, match="2 classes given for 3 images"):
+        points.with_classes([0, 1], 3)
+    twice = each.repeated(2)
+    assert list(twice.seeds) == [4, 4, 5, 5, 6, 6]
+    assert twice.values[:, 0].tolist() == [0, 0, 2, 2, 4, 4]
+    assert twice.labels is not None
+    assert twice.labels.argmax(1).tolist() == [2, 2, 0, 0, 1, 1]
+
+
+def test_another_level_of_truncation_is_what_drawing_with_it_gives(style_model: StyleGAN, other_model: ProGAN) -> None:
+    points = some_points(other_model)
+    expected = Renderer(other_model, CPU, truncation=0.4).draw(range(5))
+    assert torch.equal(Renderer(other_model, CPU, truncation=2.0).truncated(points, 0.4).values, expected.values)
+    assert not torch.equal(points.values, expected.values)
+    points = some_points(style_model)
+    expected = Renderer(style_model, CPU, truncation=-0.4).styles(points)
+    renderer = Renderer(style_model, CPU, truncation=2.0)
+    assert torch.equal(renderer.truncated(points, -0.4).values, expected.values)
+    assert torch.equal(renderer.draw(range(5)).values, points.values)  # psi does not change latents
+
+
+def test_mixed_styles_have_layers_of_rows_and_columns() -> None:
+    rows, columns = torch.rand(2, 4, 3), torch.rand(5, 4, 3)
+    styles = mixed(rows, columns, [0, 2])
+    assert styles.shape == (2, 5, 4, 3)
+    for row in range(2):
+        for column in range(5):
+            assert torch.equal(styles[row, column, [0, 2]], columns[column, [0, 2]])
+            assert torch.equal(styles[row, column, [1, 3]], rows[row, [1, 3]])
+
+
+def test_options_are_checked_by_what_the_model_has(style_model: StyleGAN, other_model: ProGAN) -> None:
+    renderer = make_renderer(style_model, CPU, truncation=-1.0, cutoff=2, noise="random")
+    assert (renderer.batch, renderer.truncation, renderer.cutoff, renderer.noise) == (64, -1.0, 2, "random")
+    assert list(renderer.shapes) == ["z", "w"]
+    assert make_renderer(other_model, CPU, batch=3).batch == 3
+    assert list(make_renderer(other_model, CPU).shapes) == ["z"]
+    large = ProGAN(ProGAN.Config(resolution=1024, latent_dim=2, width=8, max_width=2))
+    assert images_at_a_time(large) == 4
+    for model, options, said in (
+        (other_model, {"noise": "const"}, "--noise const: ProGAN has no styles"),
+        (other_model, {"truncation": 0.0}, "--trunc 0: must be greater than 0"),
+        (style_model, {"truncation": float("nan")}, "--trunc nan: must be between"),
+        (style_model, {"truncation": 1.0, "cutoff": 7}, "--cutoff 7: this model has 6 layers"),
+        (style_model, {"cutoff": 2}, "--cutoff 2 limits truncation, but there is no --trunc"),
+        (style_model, {"batch": 0}, "--batch 0"),
+    ):
+        with pytest.raises(GancliError) as caught:
+            make_renderer(model, CPU, prefix="--", **options)  # type: ignore[arg-type]
+        assert said in caught.value.message

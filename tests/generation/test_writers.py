@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,3 +85,10 @@ def test_a_heat_map_uses_all_of_its_range() -> None:
     assert abs(shown[0, 0] - HEAT_COLORS[0]).max() <= 1
     assert abs(shown[-1, -1] - HEAT_COLORS[-1]).max() <= 1
     assert heat_map(np.ones((4, 5), np.float32), pixels).std(axis=(0, 1)).max() == 0
+
+
+def test_the_table_of_heat_is_what_the_tool_computes(capsys: pytest.CaptureFixture[str]) -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "heat_colors.py"))
+    tool["main"]()
+    table = np.frombuffer(base64.b64decode(capsys.readouterr().out), np.uint8).reshape(256, 3)
+    assert np.array_equal(table, HEAT_COLORS)
