@@ -327,6 +327,11 @@ _BOUNDS = {
 }
 
 
+def in_words(detail: ErrorDetails) -> str:
+    """Returns what pydantic says about a value of the wrong type, in plain words."""
+    return _WORDS.get(detail["type"]) or detail["msg"].replace("Input should be", "must be")
+
+
 def _problem(detail: ErrorDetails, node: Node, prefix: KeyPath, known: Sequence[Key]) -> Problem:
     """Returns pydantic's complaint in plain words, at the place where the value was written."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
@@ -366,7 +371,7 @@ def _problem(detail: ErrorDetails, node: Node, prefix: KeyPath, known: Sequence[
         words, bound = _BOUNDS[kind], next(iter(context.values()))
         text = f"{words} {int(bound) if bound == int(bound) else bound}"
     else:
-        text = _WORDS.get(kind) or detail["msg"].replace("Input should be", "must be")
+        text = in_words(detail)
     if found.origin.order[0] < SET and (value is None or isinstance(value, str | int | float)):
         text = f"{text}, not {shown(repr(value) if isinstance(value, str) else json.dumps(value))}"
     return Problem(found.origin, path, text + near)

@@ -180,16 +180,14 @@ class DataConfig(Section):
         description="names or order of the domains, such as [horse, zebra]; by default the data's folders give them",
     )
     split: Literal["train", "test", "all"] = Field(
-        "train", description="part of a data set that is delivered in parts; ignored where there are none"
+        "train", description="part of the data set to use; ignored if it has no parts"
     )
     resize: Literal["cover", "stretch"] = Field(
         "cover", description="cover: the short side becomes load_size; stretch: both sides do"
     )
-    load_size: int | None = Field(
-        None, ge=4, description="size in pixels before the crop; model.resolution where it is not given"
-    )
+    load_size: int | None = Field(None, ge=4, description="size in pixels before the crop; by default model.resolution")
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
-        "bilinear", description="filter of the resize; all but nearest are antialiased"
+        "bilinear", description="filter for resizing; all but nearest are antialiased"
     )
     crop: Literal["center", "random"] = Field("center", description="which part of a larger image is used")
     flip: Flag = Field(False, description="mirror half of the images left to right")
@@ -197,7 +195,7 @@ class DataConfig(Section):
     cache_gib: float = Field(
         4.0,
         ge=0,
-        description="decoded images up to this many GiB stay in memory, more go to a memory-mapped file",
+        description="GiB of decoded images to keep in memory; more go to a memory-mapped file",
     )
 
 
@@ -205,12 +203,12 @@ class AveragingConfig(Section):
     """Exponential moving average of the generator's weights and buffers; sampling uses the average."""
 
     decay: float | None = Field(
-        None, gt=0, lt=1, description="weight of the old average at each step; 0.999 where nothing is given"
+        None, gt=0, lt=1, description="weight of the old average at each step; by default 0.999"
     )
     half_life_kimg: float | None = Field(
         None,
         gt=0,
-        description="in place of decay: thousands of real images after which half of an average is left",
+        description="instead of decay: thousands of real images that halve the weight of the old average",
     )
     start: int = Field(0, ge=0, description="before this step the average is a plain copy")
 
@@ -228,7 +226,7 @@ class AveragingConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """Factor on every learning rate, as a function of the finished fraction of the run."""
+    """Factor on every learning rate, by the finished fraction of the run."""
 
     kind: Literal["constant", "linear", "cosine", "step"] = Field("constant", description="shape of the decay")
     start: float = Field(0.0, ge=0, lt=1, description="linear, cosine: fraction of the run at which the decay begins")
@@ -238,11 +236,11 @@ class ScheduleConfig(Section):
 
 
 class TurnConfig(Section):
-    """When a player takes its turn; in the other rounds its loss is measured but nothing is learnt."""
+    """When a player moves; in the other rounds its loss is measured, but nothing is learnt."""
 
     every: int = Field(1, ge=1, description="the player moves in every k-th round")
-    above: float | None = Field(None, description="the player rests while its last loss is at or below this")
-    below: float | None = Field(None, description="the player rests while its last loss is at or above this")
+    above: float | None = Field(None, description="skip the player's update while its last loss is at or below this")
+    below: float | None = Field(None, description="skip the player's update while its last loss is at or above this")
 
     @model_validator(mode="after")
     def _leaves_room(self) -> TurnConfig:
@@ -252,12 +250,12 @@ class TurnConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """What is measured of the model while it trains; the best checkpoint by it is kept."""
+    """What is measured during training; the checkpoint with the best value is kept."""
 
-    metric: str = Field("fid", description="metric, as `gancli evaluate` knows it; the first of its values counts")
+    metric: str = Field("fid", description="metric of `gancli evaluate`; its first value counts")
     every: int = Field(5000, ge=1, description="steps between two evaluations")
-    images: int = Field(5000, ge=2, description="most images of either side")
-    features: str | None = Field(None, description="network of the features; by default the metric's own")
+    images: int = Field(5000, ge=2, description="largest number of real and of generated images")
+    features: str | None = Field(None, description="network that computes the features; by default the metric's own")
     weights: str | None = Field(None, description="file of its weights")
 
 
@@ -281,21 +279,21 @@ class TrainConfig(Section):
         description="images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}",
     )
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
-    seed: int = Field(0, ge=0, lt=2**63, description="all random numbers of the run derive from it")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of all random numbers of the run")
     device: Annotated[str, AfterValidator(_known_device)] = Field(
-        "auto", description="auto (CUDA where there is one), cpu, cuda, cuda:N or mps"
+        "auto", description="auto (CUDA if there is one), cpu, cuda, cuda:N or mps"
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks (autocast)")
     compile: Flag = Field(False, description="compile the networks with torch.compile")
     channels_last: Flag = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
     workers: int | None = Field(None, ge=0, description="loader processes; by default 0 on a CPU and 2 on a GPU")
     clip_gradients: float | None = Field(None, gt=0, description="largest norm of a player's gradient")
-    average: AveragingConfig | None = Field(None, description="keep a moving average of the generator; null: do not")
+    average: AveragingConfig | None = Field(None, description="keep a moving average of the generator; null: none")
     schedule: ScheduleConfig = ScheduleConfig()
-    turns: dict[str, TurnConfig] = Field({}, description="by player, for instance {D: {every: 2}}")
+    turns: dict[str, TurnConfig] = Field({}, description="when players move, for instance {D: {every: 2}}")
     aids: AidsConfig = AidsConfig()
-    evaluate: EvaluateConfig | None = Field(None, description="measure the model on the way; null: do not")
-    init_from: str | None = Field(None, description="model file whose weights the run begins with")
+    evaluate: EvaluateConfig | None = Field(None, description="measure the model during training; null: never")
+    init_from: str | None = Field(None, description="model file with the initial weights")
     log_every: int = Field(50, ge=1, description="steps per line of the log")
     sample_every: int = Field(500, ge=1, description="steps between two sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
@@ -323,11 +321,11 @@ class RunConfig(Section):
     """Everything that decides how a run goes; ``config.yaml`` of a run directory holds it resolved."""
 
     architecture: str = Field(description="name of the architecture")
-    preset: str | None = Field(None, description="name of the preset that it began with")
+    preset: str | None = Field(None, description="name of the preset that the run began with")
     description: str = Field("", description="one line for `gancli presets`")
-    model: SerializeAsAny[ModelConfig]
-    data: DataConfig = DataConfig()
-    train: TrainConfig
+    model: SerializeAsAny[ModelConfig] = Field(description="what the paper fixes")
+    data: DataConfig = Field(DataConfig(), description="which images are used, and how they are prepared")
+    train: TrainConfig = Field(description="how the run goes, and what it writes when")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain dicts, lists and scalars, as YAML and JSON have them; ``config.resolve`` takes them."""

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gancli import console
+from gancli.cli.command import Command, Commands, command_hint, metavar
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
 from gancli.cli.evaluate import EvaluateCommand, evaluate
@@ -56,32 +56,6 @@ LESS_MEMORY = {
 }
 """What to type where memory ran out, by command."""
 
-# Newer releases of typer bring their own copy of click: its classes are reached through what typer publishes.
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-class Commands(TyperGroup):
-    """The group of all commands; an unknown one is answered with the nearest."""
-
-    def get_params(self, ctx: Any) -> Any:
-        """Returns the options before the command, which are all flags."""
-        parameters = super().get_params(ctx)
-        for parameter in parameters:
-            # typer takes a bool as it is; for None it imports pydantic, and a help page takes twice as long.
-            if parameter.default is None:
-                parameter.default = False
-        return parameters
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Finds the command that ``args`` begins with.
-
-        Raises:
-            GancliError: there is none of this name.
-        """
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise GancliError(f"there is no command {args[0]!r}", _hint(nearest(args[0], self.commands), ctx))
-        return super().resolve_command(ctx, args)
-
 
 # Plain help pages: panels need rich, and the answer would take twice as long.
 app = typer.Typer(
@@ -93,7 +67,7 @@ app = typer.Typer(
 )
 
 
-def _register(function: Callable[..., None], name: str, example: str, kind: type[TyperCommand] = TyperCommand) -> None:
+def _register(function: Callable[..., None], name: str, example: str, kind: type[Command] = Command) -> None:
     app.command(name, cls=kind, epilog=f"Example: {example}")(function)
 
 
@@ -207,7 +181,8 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     """Returns what to tell a person about an exception of a command."""
     if isinstance(error, GancliError):
         return error
-    if isinstance(error, UsageError):
+    if hasattr(error, "format_message"):
+        # Of click, or of the copy of it that newer releases of typer bring along.
         return _usage_error(error)
     if _is_full(error):
         return _no_space(error)
@@ -232,21 +207,21 @@ def explain(error: BaseException, command: str = "") -> GancliError:
 
 def _usage_error(error: Any) -> GancliError:
     """Puts what typer says about the words of the command line into the form of all errors."""
-    if type(error).__name__ == "NoSuchOption":
-        known = [option for parameter in error.ctx.command.params for option in parameter.opts]
+    context = getattr(error, "ctx", None)
+    if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
+        known = [option for parameter in context.command.params for option in parameter.opts]
         near = nearest(error.option_name, known)
-        return GancliError(f"there is no option {error.option_name}", _hint(near, error.ctx))
+        return GancliError(f"there is no option {error.option_name}", command_hint(near, context))
     message = error.format_message().strip().removesuffix(".")
     if hasattr(error.__cause__, "errors"):
-        # pydantic, in newer releases of typer, says what is wanted but not what was given.
+        # Newer releases of typer let pydantic read the value, whose words do not say what it is.
+        from gancli.config import in_words
+
         (detail, *_) = error.__cause__.errors()
-        wanted = detail["msg"].removeprefix("Input ").partition(", unable")[0]
-        message = f"{message.partition(': ')[0]}: {wanted}, but is {detail['input']!r}"
-    return GancliError(message[:1].lower() + message[1:], _hint("", error.ctx))
-
-
-def _hint(near: str, context: Any) -> str:
-    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()
+        parameter = error.param
+        name = parameter.opts[0] if parameter.param_type_name == "option" else metavar(parameter)
+        message = f"invalid value for {name!r}: {in_words(detail)}, not {detail['input']!r}"
+    return GancliError(message[:1].lower() + message[1:], command_hint("", context))
 
 
 def _no_space(error: BaseException) -> RunError:

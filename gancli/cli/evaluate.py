@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from gancli.cli.command import Command
 from gancli.cli.options import AutoDevice, Cutoff, Features, Json, To, Trunc, Weights, complete_model
 from gancli.metrics.catalogue import chosen_metrics, metric_names
 
@@ -22,7 +22,7 @@ NAMED = 10
 """Most unreadable images that are named."""
 
 
-class EvaluateCommand(TyperCommand):
+class EvaluateCommand(Command):
     """Lists all metrics in its help, those of installed packages included; other commands need not look for them."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -25,7 +25,11 @@ def import_(
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the model.  [default: the file's, or the folder's where that says more]"),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name of the model.  [default: the file's, or the folder's where that says more]",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

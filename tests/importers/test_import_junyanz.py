@@ -303,7 +303,7 @@ def test_the_command(
         (["cyclegan", "good.pth", "--domains", "horse"], "--domains ['horse']: must have more than 1"),
         (["cyclegan", "good.pth", "--domains", "a,b,c"], "must have at most 2 values"),
         (["cyclegan", "good.pth", "--domains", "a, a"], "two different names"),
-        (["cyclegan", "good.pth", "--set", "model.upsamplin=nearest"], "did you mean 'upsampling'?"),
+        (["cyclegan", "good.pth", "--set", "model.upsamplin=nearest"], "did you mean 'upsampling' (resnet: "),
         (["cyclegan"], "FILE"),
         (["cyclegan", "x" * 300], "cannot read xxx"),
         (["progan", "good.pth"], "there is no importer for 'progan'"),
