@@ -33,7 +33,7 @@ class Seen:
         images: float32 [N, C, H, W] in [-1, 1], C <= 4.
         names: of each image, without a suffix; None: a black one that fills a row.
         columns: of the grid.
-        order: what is where, in words; empty if there is nothing to say.
+        order: the order of rows or columns, in words; may be empty.
     """
 
     images: Tensor

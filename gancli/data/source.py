@@ -47,8 +47,7 @@ class Images(Protocol):
 class PointCloud:
     """A list of points.
 
-    It also reads like ``Images``, all of which are bad: so points where images are wanted are reported like any other
-    unusable file.
+    It also reads like ``Images`` that are all bad: points in place of images are reported like other unusable files.
 
     Args:
         name: what a person calls the list.
