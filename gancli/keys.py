@@ -34,12 +34,18 @@ class Key(NamedTuple):
     @property
     def meaning(self) -> str:
         """Its description in one line."""
-        return meaning(self.field)
+        return meaning(self.field, self.default)
 
 
-def meaning(field: FieldInfo) -> str:
-    """Returns the description of a key in one line; "" if it has none. That of a section may be its docstring's."""
-    documented = next((section.__doc__ for section in sections(field.annotation)), None) or ""
+def meaning(field: FieldInfo, value: Any = None) -> str:
+    """Returns the description of a key in one line; that of a section may be its docstring's. "" if it has none.
+
+    Args:
+        field: the key.
+        value: a section, if the key may be one of several.
+    """
+    section = section_of(field, None, value)
+    documented = (section.__doc__ or "") if section is not None else ""
     return field.description or documented.partition("\n")[0].rstrip(".")
 
 

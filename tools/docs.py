@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gancli import registry
+from gancli.domains import Inputs
 
 WIDTH = 100
 MARKED = re.compile(r"^<!-- generated: (.*?) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
@@ -68,53 +69,58 @@ def _help_page(*words: str) -> str:
 
 
 def configuration() -> str:
-    """A table of keys for the whole file, ``data``, ``train``, and each architecture's ``model``."""
-    from gancli.schema import DataConfig, RunConfig, TrainConfig
+    """A table of keys for the whole file, ``data``, ``train``, each architecture's ``model``, and the optimizers."""
+    from gancli.keys import kinds
+    from gancli.schema import DataConfig, Optimizers, RunConfig, TrainConfig
 
     whole = {name: field for name, field in RunConfig.model_fields.items() if name not in ("model", "data", "train")}
-    tables = [("The file itself", [_row(name, field) for name, field in whole.items()])]
+    tables = [("The file itself", [_row(name, field, field.default) for name, field in whole.items()])]
     tables += [("data", list(_rows(DataConfig, "data."))), ("train", list(_rows(TrainConfig, "train.")))]
     for name in _built_in():
         tables.append((f"model, for {name}", list(_rows(registry.load_architecture(name).Config, "model."))))
+    for kind, section in kinds(Optimizers.model_fields["D"]).items():
+        tables.append((f"model.optimizers, for {kind}", list(_rows(section, "model.optimizers.*."))))
     header = ("key", "type", "range", "default", "meaning")
     return "\n".join(f"## {title}\n\n{_table(header, rows)}" for title, rows in tables)
 
 
-def _rows(section: type[BaseModel], prefix: str, defaults: BaseModel | None = None) -> Iterator[Sequence[str]]:
-    """Yields a row per key, with those of a section inside after the section itself.
+def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
+    """Yields a row per key of a section, with those of a section inside after the section itself."""
+    from gancli.keys import forms, item, keys, kinds, sections
 
-    Args:
-        section: whose keys.
-        prefix: what stands before a key, with the dot.
-        defaults: where the section is the default of a key, its values; else the fields' own defaults hold.
-    """
-    for name, field in section.model_fields.items():
-        default = getattr(defaults, name) if defaults is not None else field.default
-        below, by_name = _section_in(field.annotation)
-        if below is None:
-            yield _row(f"{prefix}{name}", field, default)
-            continue
-        optional = NoneType in get_args(field.annotation)
-        kind = "a section per name" if by_name else "section or null" if optional else "section"
-        meaning = field.description or (below.__doc__ or "").partition("\n")[0].rstrip(".")
-        shown = "" if isinstance(default, BaseModel) else _value(default)
-        yield f"`{prefix}{name}`", kind, "", shown, meaning
-        inside = f"{prefix}{name}.*." if by_name else f"{prefix}{name}."
-        yield from _rows(below, inside, default if isinstance(default, BaseModel) else None)
+    told: list[tuple[str, ...]] = []
+    for key in keys(section):
+        if any(key.path[: len(path)] == path for path in told):
+            continue  # the sections of each kind have tables of their own
+        name = f"{prefix}{'.'.join(key.path)}"
+        annotation = key.field.annotation
+        if kinds(key.field):
+            told.append(key.path)
+            yield (
+                f"`{name}`",
+                _either(f"`{kind}`" for kind in kinds(key.field)),
+                "",
+                _changed(key.default),
+                "an optimizer, see below",
+            )
+        elif sections(annotation):
+            kind = "a section per name" if item(annotation) else "section"
+            kind += " or null" if NoneType in forms(annotation) else ""
+            yield f"`{name}`", kind, "", "" if isinstance(key.default, BaseModel) else _value(key.default), key.meaning
+        else:
+            yield _row(name, key.field, key.default)
 
 
-def _row(key: str, field: FieldInfo, default: Any = PydanticUndefined) -> Sequence[str]:
-    if default is PydanticUndefined:
-        default = field.default
+def _changed(section: BaseModel) -> str:
+    """Returns a section of one of several kinds as YAML, without what its kind has by default."""
+    usual = type(section)().model_dump()
+    values = {key: value for key, value in section.model_dump().items() if key == "kind" or value != usual[key]}
+    return f"`{{{', '.join(f'{key}: {_plain(value)}' for key, value in values.items())}}}`"
+
+
+def _row(key: str, field: FieldInfo, default: Any) -> Sequence[str]:
     shown = "required" if default is PydanticUndefined else _value(default)
     return f"`{key}`", _type(field.annotation), _range(field.annotation, field.metadata), shown, field.description or ""
-
-
-def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """Returns the section in ``Section``, ``Section | None`` or ``dict[str, Section]``, and whether it is the last."""
-    candidates = get_args(annotation) or (annotation,)
-    found = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
-    return (found[0] if found else None), get_origin(annotation) is dict
 
 
 def _type(annotation: Any) -> str:
@@ -202,24 +208,28 @@ def architectures() -> str:
         }
         paper = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", architecture.title)
         sizes = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in networks.items())
-        rows.append((f"`{name}`", paper, sizes, _needs(architecture.needs)))
+        rows.append((f"`{name}`", paper, sizes, _data(architecture.inputs(architecture.Config()))))
     return _table(("architecture", "paper", "networks, with their parameters", "trains on"), rows)
 
 
-def _needs(needs: Any) -> str:
-    if needs.paired:
-        data = "pairs of images" if needs.domains == 2 else f"groups of {needs.domains} images"
-    else:
-        data = "images" if needs.domains == 1 else f"{needs.domains} sets of images"
-    return f"{data} with a class each" if needs.labels else data
+def _data(inputs: Inputs) -> str:
+    """Returns what a model is trained on, in words."""
+    kinds = {domain.kind for domain in inputs.domains.values()}
+    things = {"image": "images", "mask": "masks", "points": "points"}
+    what = " and ".join(things[kind] for kind in sorted(kinds))
+    if len(inputs.domains) > 1:
+        what = f"pairs of {what}" if inputs.paired else f"{len(inputs.domains)} sets of {what}"
+    return {"none": what, "class": f"{what} with a class each", "attributes": f"{what} with attributes"}[inputs.labels]
 
 
 def presets() -> str:
-    """A table of the presets."""
+    """A table of the presets that come with gancli; other packages may add theirs."""
     from gancli import config
 
     rows = []
-    for name in registry.preset_paths():
+    for name, path in registry.preset_paths().items():
+        if not path.is_relative_to(Path(registry.__file__).parents[1]):
+            continue
         resolved = config.resolve(name)
         colours = "grey" if resolved.model.channels == 1 else "RGB"
         size = f"{resolved.model.resolution} px, {colours}"

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from gancli import console
-from gancli.cli.command import Command, Commands, command_hint, metavar
+from gancli.cli.command import Command, hint, metavar
 from gancli.cli.data import data
 from gancli.cli.doctor import doctor
 from gancli.cli.evaluate import EvaluateCommand, evaluate
@@ -55,6 +56,29 @@ LESS_MEMORY = {
     "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
 """What to type where memory ran out, by command."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands; an unknown one is answered with the nearest."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Returns the options before the command, which are all flags."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            # typer takes a bool as it is; for None it imports pydantic, and a help page takes twice as long.
+            if parameter.default is None:
+                parameter.default = False
+        return parameters
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command that ``args`` begins with.
+
+        Raises:
+            GancliError: there is none of this name.
+        """
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise GancliError(f"there is no command {args[0]!r}", hint(nearest(args[0], self.commands), ctx))
+        return super().resolve_command(ctx, args)
 
 
 # Plain help pages: panels need rich, and the answer would take twice as long.
@@ -211,7 +235,7 @@ def _usage_error(error: Any) -> GancliError:
     if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
         known = [option for parameter in context.command.params for option in parameter.opts]
         near = nearest(error.option_name, known)
-        return GancliError(f"there is no option {error.option_name}", command_hint(near, context))
+        return GancliError(f"there is no option {error.option_name}", hint(near, context))
     message = error.format_message().strip().removesuffix(".")
     if hasattr(error.__cause__, "errors"):
         # Newer releases of typer let pydantic read the value, whose words do not say what it is.
@@ -221,7 +245,7 @@ def _usage_error(error: Any) -> GancliError:
         parameter = error.param
         name = parameter.opts[0] if parameter.param_type_name == "option" else metavar(parameter)
         message = f"invalid value for {name!r}: {in_words(detail)}, not {detail['input']!r}"
-    return GancliError(message[:1].lower() + message[1:], command_hint("", context))
+    return GancliError(message[:1].lower() + message[1:], hint("", context))
 
 
 def _no_space(error: BaseException) -> RunError:

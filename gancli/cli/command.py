@@ -1,17 +1,12 @@
-"""Commands as typer makes them, with plain usage lines and hints for words that are out of place."""
+"""How every command reads its words and writes its help page."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
-from gancli.errors import GancliError, nearest
-
-
-def command_hint(near: str, context: Any) -> str:
-    """Returns a hint that ends with where help is to be found."""
-    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()
+from gancli.errors import GancliError
 
 
 class Command(TyperCommand):
@@ -29,7 +24,7 @@ class Command(TyperCommand):
         if left and not ctx.resilient_parsing:
             takes_data = any("--data" in parameter.opts for parameter in self.params)
             near = f"did you mean --data {left[0]}?" if takes_data else ""
-            raise GancliError(f"unexpected argument {left[0]!r}", command_hint(near, ctx))
+            raise GancliError(f"unexpected argument {left[0]!r}", hint(near, ctx))
         return left
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -55,28 +50,10 @@ class Command(TyperCommand):
 
 
 def metavar(argument: Any) -> str:
-    """Returns the name of an argument in usage lines."""
+    """Returns what a usage line calls an argument."""
     return str(argument.metavar or argument.name.upper())
 
 
-class Commands(TyperGroup):
-    """The group of all commands; an unknown one is answered with the nearest."""
-
-    def get_params(self, ctx: Any) -> Any:
-        """Returns the options before the command, which are all flags."""
-        parameters = super().get_params(ctx)
-        for parameter in parameters:
-            # typer takes a bool as it is; for None it imports pydantic, and a help page takes twice as long.
-            if parameter.default is None:
-                parameter.default = False
-        return parameters
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Finds the command that ``args`` begins with.
-
-        Raises:
-            GancliError: there is none of this name.
-        """
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise GancliError(f"there is no command {args[0]!r}", command_hint(nearest(args[0], self.commands), ctx))
-        return super().resolve_command(ctx, args)
+def hint(near: str, context: Any) -> str:
+    """Returns a hint that ends with the help page of the command, or of gancli if ``context`` is None."""
+    return f"{near} type `{context.command_path if context else 'gancli'} --help`".strip()

@@ -110,7 +110,7 @@ def _lines(section: Any, values: Mapping[str, Any], written: Any, path: tuple[st
 
     if isinstance(section, BaseModel):
         fields = type(section).model_fields
-        entries = [(name, getattr(section, name), meaning(field)) for name, field in fields.items()]
+        entries = [(name, value := getattr(section, name), meaning(field, value)) for name, field in fields.items()]
     else:
         entries = [(name, row, "") for name, row in section.items()]
 

@@ -17,6 +17,7 @@ import yaml
 
 from gancli import config, registry
 from gancli.architectures.dcgan import DCGAN
+from gancli.schema import AdamConfig, RMSpropConfig, SGDConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = "".join(
@@ -157,7 +158,7 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     def leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
         found = []
         for key, value in values.items():
-            inside = isinstance(value, dict) and value
+            inside = isinstance(value, dict) and value and prefix != "model.optimizers."
             found += leaves(value, f"{prefix}{key}.") if inside else [f"{prefix}{key}"]
         return found
 
@@ -165,7 +166,12 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     assert len(keys) > 40
     assert set(keys) <= table.keys()
     sections = {key.rpartition(".")[0] for key in table} | {"train.turns"}
-    assert table.keys() - set(keys) - sections == {f"train.turns.*.{key}" for key in ("every", "above", "below")}
+    rest = table.keys() - set(keys) - sections
+    assert {key for key in rest if ".optimizers." not in key} == {
+        f"train.turns.*.{key}" for key in ("every", "above", "below")
+    }
+    every = {name for section in (AdamConfig, RMSpropConfig, SGDConfig) for name in section.model_fields}
+    assert {key for key in rest if ".optimizers." in key} == {f"model.optimizers.*.{name}" for name in every}
 
     defaults = config.resolve("dcgan", sets=["train.average={}", "train.evaluate={}", "model={}"]).to_dict()
     compared = 0
@@ -177,9 +183,22 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
         for part in rest.split("."):
             value = value[part]
         shown = yaml.safe_load(table[key][2].strip("`"))
+        if section == "model" and isinstance(value, dict):  # an optimizer, without what its kind has by default
+            value = {name: inner for name, inner in value.items() if name in shown}
         assert (float(shown) if isinstance(value, float) else shown) == value, key
         compared += 1
     assert compared > 40
+
+
+def test_each_kind_of_optimizer_is_shown_once(tree: Path) -> None:
+    page = load(tree).configuration()
+    titles = re.findall(r"^## model\.optimizers, for (\w+)$", page, re.MULTILINE)
+    assert titles == ["adam", "rmsprop", "sgd"]
+    assert page.count("`model.optimizers.*.betas`") == 1
+    progan = page[page.index("## model, for progan") :]
+    row = next(row for row in rows(progan) if row[0] == "`model.optimizers.D`")
+    assert row[1] == "`adam`, `rmsprop` or `sgd`"
+    assert row[3] == "`{kind: adam, lr: 0.001, betas: [0, 0.99]}`"
 
 
 def test_types_and_ranges_in_words(tree: Path) -> None:
@@ -188,8 +207,8 @@ def test_types_and_ranges_in_words(tree: Path) -> None:
     assert table["train.seed"][:3] == ["whole number", "≥ 0, < 2^63", "`0`"]
     assert table["train.clip_gradients"][:3] == ["number or null", "> 0", "`null`"]
     assert table["train.average"][:3] == ["section or null", "", "`null`"]
-    assert table["model.optimizers.D.betas"][:3] == ["list of 2 numbers", "≥ 0, < 1", "`[0.5, 0.999]`"]
-    assert table["model.optimizers.D.eps"][2] == "`1e-8`"
+    assert table["model.optimizers.*.betas"][:3] == ["list of 2 numbers", "≥ 0, < 1", "`[0.5, 0.999]`"]
+    assert table["model.optimizers.*.eps"][2] == "`1e-8`"
     assert table["architecture"][2] == "required"
 
 
