@@ -28,6 +28,9 @@ class GancliError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class RunError(GancliError):
     """Something failed while running although the input was fine: NaN loss, disk full, out of memory (exit code 1)."""

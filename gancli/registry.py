@@ -47,9 +47,14 @@ def load_plugin(point: EntryPoint, what: str) -> Any:
         return point.load()
     except Exception as error:
         raise GancliError(
-            f"the {what} {point.name!r} of {point.value!r} cannot be imported: {error}",
-            "update or uninstall the package that provides it",
+            f"the {what} {point.name!r} of {package_of(point)} cannot be imported: {error}",
+            f"update or uninstall {package_of(point)}",
         ) from error
+
+
+def package_of(point: EntryPoint) -> str:
+    """Returns the name of the package that adds an entry point."""
+    return point.dist.name if point.dist is not None else point.module
 
 
 def architecture_names() -> list[str]:

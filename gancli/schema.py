@@ -36,9 +36,9 @@ def _known_device(value: str) -> str:
     return value
 
 
-def _two_names(value: tuple[str, str]) -> tuple[str, str]:
-    if value[0] == value[1] or any(not name.strip() or set(name) & set("/\\\0") for name in value):
-        raise ValueError("must be two different names, not empty and without a slash")
+def _names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value) or any(not name.strip() or set(name) & set("/\\\0") for name in value):
+        raise ValueError("must be different names, not empty and without a slash")
     return value
 
 
@@ -175,8 +175,9 @@ class DataConfig(Section):
     """Which images a run sees and what is done to them before they reach the networks."""
 
     source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
-    domains: Annotated[tuple[str, str], AfterValidator(_two_names)] | None = Field(
-        None, description="names of two domains, such as [horse, zebra]; by default from the data's folders"
+    domains: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_names)] | None = Field(
+        None,
+        description="names or order of the domains, such as [horse, zebra]; by default the data's folders give them",
     )
     split: Literal["train", "test", "all"] = Field(
         "train", description="part of the data set to use; ignored if it has no parts"

@@ -28,7 +28,7 @@ MAY_NOT_SEE = {
     # Modules at the top are for everyone, so they may not know those that use them.
     "gancli": {"gancli.cli", *MIDDLE},
 }
-ENTRIES = {"gancli.__main__", "gancli.testing"}  # they stand above the layers
+ENTRIES = {"gancli.__main__", "gancli.testing", "gancli.door"}  # they stand above the layers
 FILES = {
     "builtins.open",
     "io",
@@ -137,7 +137,10 @@ def arrows(sources: dict[str, str]) -> dict[str, set[str]]:
             if isinstance(node, ast.Import) and node not in unreal:
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node not in unreal:
-                names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+                names |= {
+                    whole if (whole := f"{node.module}.{alias.name}") in sources else str(node.module)
+                    for alias in node.names
+                }
         found[module] = names & sources.keys() - {module}
     return found
 

@@ -1,230 +1,57 @@
-"""Regenerates tests/golden/*.json from our networks: ``python tools/golden.py`` (after a deliberate change only).
+"""Weights, images and draws from formulas, and what gancli makes of them in a few training steps.
 
-Weights, images and latents come from formulas, not from random numbers, so that the same values can be made anywhere:
-the official networks, loaded with them in a scratch folder, gave the same numbers to 1e-6 (see docs/verification.md).
+``tools/official.py`` gives the same to the official code and writes its numbers to ``tests/golden``;
+``pytest tests/architectures`` compares gancli's with them. Nothing is random, so the same values can be made anywhere.
+
+Everything is in double precision. In single precision some weights have a gradient of zero up to rounding (a bias
+before an instance norm, for instance), and Adam turns a gradient of any size into a whole step.
 """
 
 from __future__ import annotations
 
-import json
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized
 
-from gancli.architectures.base import Batch, Translator
+from gancli.architectures.base import Architecture, Batch
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.pix2pix import Pix2Pix
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
 from gancli.architectures.ugatit import UGATIT
-from gancli.nn.progressive import Stage
-from gancli.schema import ModelConfig, TrainConfig
+from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players, network_names
 
-GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+Numbers = dict[str, Tensor]
+"""Losses (0-d), outputs, and how far the weights of each network have moved (1-d), by name."""
+
+
+# ---- formulas ----------------------------------------------------------------------------------------------
 
 
 def wave(*shape: int, phase: float) -> Tensor:
-    """Numbers in (-1, 1) without a pattern that a convolution could cancel."""
+    """Returns noise, uniform in [-1, 1), the same in both precisions."""
     count = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
-    return torch.sin(count * 12.9898 + phase * 78.233).mul(43758.5453).frac().float().reshape(shape)
+    noise = torch.sin(count * 12.9898 + phase * 78.233).mul(43758.5453).frac().abs()
+    return (2 * noise - 1).float().double().reshape(shape)
 
 
 def fill(model: torch.nn.Module, scale: float = 0.1) -> None:
-    """Gives every parameter a value from a formula over its place and shape; buffers keep their initial ones."""
+    """Gives every parameter values from a formula over its name and shape, and makes the model double."""
+    model.double().train()
     with torch.no_grad():
-        for index, parameter in enumerate(model.parameters()):
-            values = wave(*parameter.shape, phase=index + 1)
+        for name, parameter in model.named_parameters():
+            values = wave(*parameter.shape, phase=zlib.crc32(name.encode()) % 1000)
             parameter.copy_(values * scale if parameter.ndim > 1 else 1 + values * 0.1)
-
-
-def summary(tensor: Tensor) -> dict[str, object]:
-    flat = tensor.detach().double().flatten()
-    return {
-        "shape": list(tensor.shape),
-        "mean": flat.mean().item(),
-        "std": flat.std().item(),
-        "first": flat[:4].tolist(),
-        "last": flat[-4:].tolist(),
-    }
-
-
-def dcgan(channels_last: bool = False) -> dict[str, object]:
-    """One forward pass in evaluation mode and two training steps of a narrow 64 px DCGAN."""
-    model = DCGAN(DCGAN.Config(generator_width=8, discriminator_width=8, latent_dim=16))
-    fill(model)
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-    z, images = wave(4, 16, phase=100) * 2, wave(4, 3, 64, 64, phase=101)
-    values: dict[str, object] = {}
-    with torch.no_grad():
-        model.eval()
-        values["generator, eval"] = summary(model.decode(z))
-        values["discriminator, eval"] = summary(model.discriminator(images))
-        model.train()
-    config = TrainConfig(steps=2, batch=4)
-    update = Update(make_players(model, config, torch.device("cpu")), config, torch.device("cpu"))
-    for step in range(2):
-        batch = Batch({"image": images})
-        update.begin(step, 4 * step, 0.0, model.stage)
-        update.forward("G", lambda part: part.stash.update(fake=model.generator(z)), batch)
-        update("D", model.d_loss, batch)
-        update("G", model.g_loss, batch)
-        values[f"losses, step {step + 1}"] = update.meter.read()
-        update.meter.clear()
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and ("layers.3" in name or "layers.4" in name):
-            values[f"{name} after 2 steps"] = summary(tensor)
-    return values
-
-
-def translator(model: Translator, config: ModelConfig) -> dict[str, object]:
-    """What a translator's losses and weights are in two training steps, in double precision and without dropout.
-
-    In single precision the biases before an instance norm, which change nothing, would go as rounding errors go.
-    """
-    fill(model)
-    model.double().train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    train = TrainConfig(steps=2, batch=1)
-    update = Update(make_players(model, train, torch.device("cpu")), train, torch.device("cpu"))
-    values: dict[str, object] = {}
-    for step in range(2):
-        images = {
-            domain: wave(1, *shape, phase=100 + 10 * step + index).double()
-            for index, (domain, shape) in enumerate(type(model).input_shapes(config).items())
-        }
-        update.begin(step, step, 0.0, model.stage)
-        model.training_step(iter([Batch(images)]), update)
-        values[f"losses, step {step + 1}"] = update.meter.read()
-        update.meter.clear()
-    for network in network_names(model):
-        weights = torch.cat([parameter.flatten() for parameter in model.get_submodule(network).parameters()])
-        values[f"{network} after 2 steps"] = summary(weights)
-    return values
-
-
-def pix2pix() -> dict[str, object]:
-    """pix2pix with a narrow U-Net for 32 px."""
-    config = Pix2Pix.Config(resolution=32, generator_width=4, discriminator_width=4, receptive_field=16)
-    return translator(Pix2Pix(config), config)
-
-
-def cyclegan() -> dict[str, object]:
-    """CycleGAN with narrow ResNets of 2 blocks."""
-    config = CycleGAN.Config(resolution=32, generator_width=4, discriminator_width=4, blocks=2, pool_size=2)
-    return translator(CycleGAN(config), config)
-
-
-def ugatit() -> dict[str, object]:
-    """U-GAT-IT, full and light, with 2 residual blocks and discriminators of 3 and 5 layers; then what it looks at."""
-    values: dict[str, object] = {}
-    for version in ("full", "light"):
-        config = UGATIT.Config(
-            resolution=32,
-            light=version == "light",
-            generator_width=4,
-            discriminator_width=4,
-            residual_blocks=2,
-            local_layers=3,
-            global_layers=5,
-        )
-        model = UGATIT(config)
-        fill(model)
-        settle(model)
-        values |= {f"{version}: {name}": value for name, value in translator(model, config).items()}
-        with torch.no_grad():
-            image, attention = model.translate_with_attention(wave(1, 3, 32, 32, phase=200).double(), "B")
-        values[f"{version}: translation"], values[f"{version}: attention"] = summary(image), summary(attention)
-    return values
-
-
-@contextmanager
-def drawn_by_formula() -> Iterator[None]:
-    """Makes torch draw from ``wave``, each shape counted on its own; a single number is two fifths up its range."""
-    counts: Counter[tuple[int, ...]] = Counter()
-
-    def normal(*shape: int, **_: object) -> Tensor:
-        counts[shape] += 1
-        return wave(*shape, phase=300 + counts[shape]).double() * 1.7
-
-    def uniform(*shape: int, **_: object) -> Tensor:
-        return normal(*shape).abs() / 1.7 if len(shape) > 1 else torch.tensor(0.4, dtype=torch.float64)
-
-    def whole(low: int, high: int, *_: object, **__: object) -> Tensor:
-        return torch.tensor(low + 2 * (high - low) // 5)
-
-    with mock.patch.multiple(torch, randn=normal, rand=uniform, randint=whole):
-        yield
-
-
-def growing(model: ProGAN | StyleGAN) -> dict[str, object]:
-    """Images and D's outputs at every stage, then two training steps while 16 px are faded in, in double precision."""
-    fill(model, 1.7)
-    for index, (_, buffer) in enumerate(model.named_buffers()):
-        buffer.copy_(wave(*buffer.shape, phase=900 + index))
-    model.double().train()
-    weights = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]]
-    z = wave(4, 12, phase=100).double() * 2
-    values: dict[str, object] = {}
-    for stage in (Stage(4), Stage(8, 0.3), Stage(8), Stage(16, 0.6), Stage(16)):
-        name, images = f"{stage.resolution} px, alpha {stage.fade:g}", wave(4, 3, 16, 16, phase=101).double()
-        with torch.no_grad():
-            if isinstance(model, StyleGAN):
-                made = model.synthesis(
-                    model.truncate(model.map(z, weights), 0.7, 3), model.synthesis.constant_noise(), stage
-                )
-            else:
-                made = model.generator(z, weights, stage)
-            values[f"G, {name}"] = summary(made)
-            values[f"D, {name}"] = summary(
-                model.discriminator(images[:, :, : stage.resolution, : stage.resolution], stage)
-            )
-    train = TrainConfig(steps=2, batch=4)
-    model.stage = Stage(16, 0.6)
-    update = Update(make_players(model, train, torch.device("cpu")), train, torch.device("cpu"))
-    with drawn_by_formula():
-        for step in range(2):
-            update.begin(step, 4 * step, 0.0, model.stage)
-            batch = Batch({"image": wave(4, 3, 16, 16, phase=110 + step).double()}, weights)
-            model.training_step(iter([batch]), update)
-            values[f"losses, step {step + 1}"] = update.meter.read()
-            update.meter.clear()
-    for network in network_names(model):
-        moved = torch.cat([parameter.flatten() for parameter in model.get_submodule(network).parameters()])
-        values[f"{network} after 2 steps"] = summary(moved)
-    if isinstance(model, StyleGAN):
-        values["mean w after 2 steps"] = summary(model.mean_w)
-    return values
-
-
-def progan() -> dict[str, object]:
-    """A narrow ProGAN of 16 px with 3 classes."""
-    return growing(ProGAN(ProGAN.Config(resolution=16, latent_dim=12, classes=3, width=64, max_width=16)))
-
-
-def stylegan() -> dict[str, object]:
-    """A narrow StyleGAN of 16 px with 3 classes."""
-    config = StyleGAN.Config(
-        resolution=16,
-        latent_dim=12,
-        style_dim=20,
-        mapping_layers=3,
-        mapping_lr=0.5,
-        classes=3,
-        width=64,
-        max_width=16,
-    )
-    return growing(StyleGAN(config))
 
 
 def settle(model: torch.nn.Module) -> None:
@@ -237,9 +64,339 @@ def settle(model: torch.nn.Module) -> None:
             norm._v.copy_(right[0])
 
 
-if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for network in (dcgan, pix2pix, cyclegan, ugatit, progan, stylegan):
-        path = GOLDEN / f"{network.__name__}.json"
-        path.write_text(json.dumps(network(), indent=1) + "\n")
-        print(path)
+class Draws:
+    """What takes the place of random numbers: the n-th draw of a shape in a step is always the same.
+
+    Dimensions of 1 do not count, so that a latent [N, Z, 1, 1] equals one of [N, Z].
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.counts: Counter[tuple[Any, ...]] = Counter()
+
+    def begin(self, step: int) -> None:
+        """Starts the draws of a step, counted from 0."""
+        self.step = step
+        self.counts.clear()
+
+    def normal(self, shape: Sequence[int], nth: int = 1) -> Tensor:
+        """Returns the n-th normal draw of a shape, of variance 1."""
+        return wave(*shape, phase=300 + 20 * self.step + nth) * 3**0.5
+
+    def uniform(self, shape: Sequence[int], nth: int = 1) -> Tensor:
+        """Returns the n-th uniform draw of a shape, in (0, 1)."""
+        return (wave(*shape, phase=500 + 20 * self.step + nth) + 1) / 2
+
+    def whole(self, low: int, high: int, shape: Sequence[int], nth: int = 1) -> Tensor:
+        """Returns the n-th draw of whole numbers of a shape, in [low, high)."""
+        share = (wave(*shape, phase=700 + 20 * self.step + nth) + 1) / 2
+        return (low + share * (high - low)).long()
+
+    def _nth(self, kind: str, shape: Sequence[int]) -> int:
+        key = (kind, *(size for size in shape if size != 1))
+        self.counts[key] += 1
+        return self.counts[key]
+
+    @contextmanager
+    def in_place_of_torch(self) -> Iterator[Draws]:
+        """Makes torch.randn, rand, randint and dropout draw from here."""
+
+        def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+            return tuple(shape[0]) if shape and not isinstance(shape[0], int) else shape
+
+        def randn(*shape: Any, **_: object) -> Tensor:
+            return self.normal(sizes(shape), self._nth("normal", sizes(shape)))
+
+        def rand(*shape: Any, **_: object) -> Tensor:
+            return self.uniform(sizes(shape), self._nth("uniform", sizes(shape)))
+
+        def randint(*arguments: Any, **_: object) -> Tensor:
+            low, high, shape = arguments if len(arguments) == 3 else (0, *arguments)
+            return self.whole(low, high, shape, self._nth("whole", shape))
+
+        def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+            if not training or not p:
+                return x
+            kept = self.uniform(x.shape, self._nth("dropout", x.shape)) >= p
+            return x * kept / (1 - p)
+
+        with (
+            mock.patch.multiple(torch, randn=randn, rand=rand, randint=randint),
+            mock.patch.object(torch.nn.functional, "dropout", dropout),
+        ):
+            yield self
+
+
+def summary(tensor: Tensor) -> Any:
+    """Returns what is kept of a tensor, as JSON has it; of a single number, all."""
+    flat = tensor.detach().flatten()
+    if tensor.ndim == 0:
+        return tensor.item()
+    return {
+        "shape": list(tensor.shape),
+        "largest": flat.abs().max().item(),
+        "mean": flat.mean().item(),
+        "std": flat.std().item(),
+        "first": flat[:4].tolist(),
+        "last": flat[-4:].tolist(),
+    }
+
+
+# ---- gancli's side -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Game:
+    """A narrow model, and all that it is played with. Playing changes its weights.
+
+    Attributes:
+        model: ours, in double precision.
+        shapes: [C, H, W] of the images by domain.
+        outputs: what the networks compute before the first step, by name.
+        labels: weights of classes [N, K], where there are classes.
+        watched: buffers that are compared after every step.
+        batch: images per step.
+        steps: training steps.
+        tolerance: how far the weights may be from the official ones after a step, relative to their largest move.
+        loss_tolerance: how far a loss may be; gancli logs them in single precision.
+        official: what the adapter of the official code is told besides.
+    """
+
+    model: Any
+    shapes: dict[str, tuple[int, int, int]]
+    outputs: Callable[[Game], Numbers]
+    labels: Tensor | None = None
+    watched: tuple[str, ...] = ()
+    batch: int = 1
+    steps: int = 2
+    tolerance: float = 1e-9
+    loss_tolerance: float = 1e-7
+    official: Mapping[str, Any] = field(default_factory=dict)
+
+    def tolerance_of(self, name: str, official: Tensor) -> float:
+        """Returns how far any element of ours may be from an official number, relative to its largest element."""
+        if not name.startswith("step"):
+            return 1e-9  # an output
+        return self.tolerance if official.ndim else self.loss_tolerance
+
+    def images(self, step: int) -> dict[str, Tensor]:
+        """Returns the real images of a step, counted from 0, as large as the networks have grown."""
+        side = self.model.stage.resolution
+        return {
+            domain: wave(self.batch, *shape, phase=100 + 10 * step + index)[:, :, :side, :side]
+            for index, (domain, shape) in enumerate(self.shapes.items())
+        }
+
+
+def parameters(model: torch.nn.Module, network: str) -> Tensor:
+    """Returns all parameters of a network as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.get_submodule(network).parameters()])
+
+
+def play(game: Game, steps: int) -> Numbers:
+    """Returns gancli's numbers; the only place where its trainer is touched."""
+    model: Architecture = game.model
+    with torch.no_grad(), Draws().in_place_of_torch():
+        numbers = dict(game.outputs(game))
+    device = torch.device("cpu")
+    config = TrainConfig(steps=steps, batch=game.batch)
+    update = Update(make_players(model, config, device), config, device)
+    before = {network: parameters(model, network) for network in network_names(model)}
+    with Draws().in_place_of_torch() as draws:
+        for step in range(steps):
+            draws.begin(step)
+            update.begin(step, step * game.batch, 0.0, model.stage)
+            model.training_step(iter([Batch(game.images(step), game.labels)]), update)
+            for loss, value in update.meter.read().items():
+                numbers[f"step {step + 1}: {loss}"] = torch.tensor(value, dtype=torch.float64)
+            update.meter.clear()
+            for network, weights in before.items():
+                numbers[f"step {step + 1}: {network} moved"] = parameters(model, network) - weights
+            for buffer in game.watched:
+                numbers[f"step {step + 1}: {buffer}"] = model.get_buffer(buffer).clone()
+    return numbers
+
+
+# ---- the games ---------------------------------------------------------------------------------------------
+
+
+def dcgan() -> dict[str, Game]:
+    """A narrow DCGAN of 64 px, the only size that the official script has."""
+    model = DCGAN(DCGAN.Config(generator_width=8, discriminator_width=8, latent_dim=16))
+    fill(model)
+
+    def outputs(game: Game) -> Numbers:
+        model.eval()
+        images, scores = model.generator(LATENTS), model.discriminator(game.images(0)["image"]).sigmoid()
+        model.train()
+        return {"G(z), evaluation mode": images, "D(x), evaluation mode": scores}
+
+    return {"64 px": Game(model, {"image": (3, 64, 64)}, outputs, batch=4)}
+
+
+LATENTS = wave(4, 16, phase=99) * 2
+"""What the latent models decode."""
+BEFORE_NORM = 1e-4
+"""Tolerance with biases before an instance norm: their gradients are rounding errors, and Adam moves them a bit."""
+
+
+def cyclegan() -> dict[str, Game]:
+    """CycleGAN with narrow ResNets of 6 blocks; both pools are full after two steps."""
+    config = CycleGAN.Config(resolution=32, generator_width=4, discriminator_width=4, blocks=6, pool_size=2)
+    model = CycleGAN(config)
+    fill(model)
+
+    def outputs(game: Game) -> Numbers:
+        return {"translation": model.generator_ab(game.images(0)["A"])}
+
+    return {"ResNet": Game(model, dict.fromkeys("AB", (3, 32, 32)), outputs, steps=5, tolerance=BEFORE_NORM)}
+
+
+def pix2pix() -> dict[str, Game]:
+    """pix2pix as published, with a narrow U-Net for 128 px and dropout; then the other way it can be set up."""
+    unet = Pix2Pix.Config(resolution=128, generator_width=4, discriminator_width=4)
+    resnet = Pix2Pix.Config(
+        resolution=32,
+        channels=3,
+        channels_b=1,
+        direction="BtoA",
+        generator="resnet",
+        blocks=6,
+        norm="instance",
+        objective="lsgan",
+        dropout=False,
+        generator_width=4,
+        discriminator_width=4,
+    )
+
+    def outputs(game: Game) -> Numbers:
+        return {"translation": game.model.generator(game.images(0)[game.model.source])}
+
+    games = {}
+    for name, config in {"U-Net": unet, "ResNet, BtoA": resnet}.items():
+        model = Pix2Pix(config)
+        fill(model)
+        shapes = {domain: (config.channels_of(domain), config.resolution, config.resolution) for domain in ("A", "B")}
+        games[name] = Game(model, shapes, outputs, tolerance=BEFORE_NORM)
+    return games
+
+
+def ugatit() -> dict[str, Game]:
+    """U-GAT-IT, full and light, narrow, for the smallest images that a discriminator of 7 layers takes."""
+
+    def outputs(game: Game) -> Numbers:
+        translation, _, attention = game.model.generator_ab(game.images(0)["A"])
+        return {"translation": translation, "attention": attention}
+
+    def game(light: bool, **settings: Any) -> Game:
+        model = UGATIT(
+            UGATIT.Config(resolution=96, light=light, residual_blocks=2, generator_width=4, discriminator_width=4)
+        )
+        fill(model)
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if key.endswith("rho"):  # so near to 1 that some are clipped, by less than a step
+                    parameter.copy_(1 - 1e-4 * (parameter - 1).abs())
+        settle(model)
+        return Game(model, dict.fromkeys("AB", (3, 96, 96)), outputs, **settings)
+
+    return {
+        "full": game(False, tolerance=1e-6, official={"order": "new"}),
+        "light": game(True, tolerance=1e-6, official={"order": "new"}),
+        # Ours are half a power iteration ahead. Where D's gradients are small, Adam makes much of the difference.
+        "full, power iterations as in 2019": game(False, tolerance=0.1, loss_tolerance=2e-6),
+    }
+
+
+STAGES = {
+    "4 px": 300_000,
+    "8 px, alpha 0.3": 780_000,
+    "8 px": 1_500_000,
+    "16 px, alpha 0.6": 2_160_000,
+    "16 px": 2_500_000,
+}
+"""Real images shown before a stage of growth, at the published pace from 4 px on."""
+
+
+def growing(model: Any, stage: str, classes: int, **settings: Any) -> Game:
+    """A game of ProGAN or StyleGAN at a stage of growth."""
+    fill(model, 1.7)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(wave(*buffer.shape, phase=zlib.crc32(name.encode()) % 1000))
+    model.stage = trained = model.stage_at(STAGES[stage])
+    labels = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]] if classes else None
+    z = LATENTS[:, : model.config.latent_dim]
+
+    def outputs(game: Game) -> Numbers:
+        numbers = {}
+        for name, images_shown in STAGES.items():
+            model.stage = here = model.stage_at(images_shown)
+            image = game.images(0)["image"]
+            if isinstance(model, StyleGAN):
+                ws = model.truncate(model.map(z, labels), 0.7, 3)
+                numbers[f"G, {name}"] = model.synthesis(ws, model.synthesis.constant_noise(), here)
+                numbers[f"D, {name}"] = model.judge(image, labels)[:, None]
+            else:
+                numbers[f"G, {name}"] = model.generator(z, labels, here)
+                numbers[f"D, {name}"] = model.discriminator(image, here)
+        model.stage = trained
+        return numbers
+
+    return Game(model, {"image": (3, 16, 16)}, outputs, labels=labels, batch=4, **settings)
+
+
+def progan() -> dict[str, Game]:
+    """A narrow ProGAN of 16 px while it grows."""
+
+    def game(stage: str, classes: int, **settings: Any) -> Game:
+        config = ProGAN.Config(resolution=16, latent_dim=12, classes=classes, width=64, max_width=16)
+        return growing(ProGAN(config), stage, classes, **settings)
+
+    return epsilons(game)
+
+
+def stylegan() -> dict[str, Game]:
+    """A narrow StyleGAN of 16 px while it grows."""
+
+    def game(stage: str, classes: int, **settings: Any) -> Game:
+        config = StyleGAN.Config(
+            resolution=16,
+            latent_dim=12,
+            style_dim=20,
+            mapping_layers=3,
+            mapping_lr=0.5,
+            classes=classes,
+            width=64,
+            max_width=16,
+            growth={"initial_resolution": 4},
+        )
+        return growing(StyleGAN(config), stage, classes, watched=("mapping.mean",), **settings)
+
+    return epsilons(game)
+
+
+def epsilons(game: Callable[..., Game]) -> dict[str, Game]:
+    """With classes and without, and once with Adam as TensorFlow has it: its epsilon is added before the correction."""
+    return {
+        "3 classes, 16 px, alpha 0.6": game("16 px, alpha 0.6", 3, official={"epsilon": "torch"}),
+        "no classes, 8 px, alpha 0.3": game("8 px, alpha 0.3", 0, official={"epsilon": "torch"}),
+        "3 classes, 16 px, TensorFlow's Adam": game(
+            # A weight whose gradient is as small as epsilon moves by another part of a step.
+            "16 px, alpha 0.6",
+            3,
+            tolerance=1,
+            loss_tolerance=1e-5,
+            official={"epsilon": "tensorflow"},
+        ),
+    }
+
+
+GAMES: dict[str, Callable[[], dict[str, Game]]] = {
+    "cyclegan": cyclegan,
+    "dcgan": dcgan,
+    "pix2pix": pix2pix,
+    "progan": progan,
+    "stylegan": stylegan,
+    "ugatit": ugatit,
+}
+"""By architecture, games by name."""

@@ -16,28 +16,59 @@ SHOWN = 20
 
 def data(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, or a data set such as `mnist`.")
+        str,
+        typer.Argument(metavar="SOURCE", help="Folder, zip, tar, npz, npy, `shapes`, or a data set such as `mnist`."),
     ],
     split: Annotated[str, typer.Option("--split", metavar="train|test|all", help="Part to look at.")] = "train",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Write the first images as networks see them, instead of a report: "
+            "file (.png .jpg .webp: a grid; .npy), directory (a file each), or -.",
+        ),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Images of each domain for -o.  [default: 64]")
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            "--resolution",
+            metavar="N",
+            help="Height and width for -o.  [default: 64; small square images keep their size]",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a data source holds, what in it is broken, and which architectures can train on it.
+    """Inspect a data source: contents, broken images, and the architectures that can train on it.
 
-    Every image is decoded, as training would do. Broken images do not make this fail.
+    Every image is decoded, as in training. Broken images do not make the command fail.
     """
     import json
 
     from gancli import console
+    from gancli.data.opening import open_source
     from gancli.errors import GancliError
 
     if split not in ("train", "test", "all"):
-        raise GancliError(f"--split {split}: unknown", "train, test or all")
+        raise GancliError(f"--split {split}: unknown", "choose train, test or all")
+    for option, given in (("-n", n), ("--resolution", resolution)):
+        if given is not None and output is None:
+            raise GancliError(f"{option} needs -o", f"gancli data {source} {option} {given} -o seen.png")
+    if output is not None:
+        if as_json:
+            raise GancliError("--json prints the report, and -o writes images instead of it", "leave one of them out")
+        _show(open_source(source, split), output, 64 if n is None else n, resolution)
+        return
     report = _report(source, split)
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
     rows = _rows("layout", report)
-    for reading in report["other_readings"]:  # of which only what is new is said
+    for reading in report["other_readings"]:  # lines that the first reading has too are left out
         said = {key: [line for line in reading[key] if line not in report[key]] for key in ("notes", "bad")}
         rows += _rows("or", {**reading, **said, "has_test": False})
     for name, reason in report["architectures"].items():
@@ -45,11 +76,34 @@ def data(
     console.table([source, ""], rows)
 
 
+def _show(source: Source, output: str, n: int, resolution: int | None) -> None:
+    """Writes the first images of a source."""
+    from gancli import console
+    from gancli.cli.output import check_output, write_images
+    from gancli.cli.targets import choose_target
+    from gancli.errors import GancliError
+
+    if n < 1:
+        raise GancliError(f"-n {n}: must be at least 1")
+    if resolution is not None and not 4 <= resolution <= 2048:
+        raise GancliError(f"--resolution {resolution}: must be between 4 and 2048")
+    target = choose_target(output, None, default="seen.png")
+    check_output(target, "data", source.location)
+
+    from gancli.data.seen import look_at
+
+    seen = look_at(source, n, resolution)
+    write_images(target, seen.names, [seen.images], seen.columns, "writing")
+    if seen.order and target.kind != "directory":
+        console.note(seen.order)
+
+
 def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
     rows = [[title, reading["layout"]]]
     for domain in reading["domains"]:
         name = f"{domain['name']}: " if len(reading["domains"]) > 1 else ""
-        rows.append(["images", f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
+        what = "points" if domain["name"] == "points" else "images"
+        rows.append([what, f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
     if reading["classes"]:
         kind = "attributes" if reading["attributes"] else "classes"
         rows.append([kind, f"{len(reading['classes'])}: {_few(reading['classes'])}"])
@@ -72,20 +126,22 @@ def _report(location: str, split: str) -> dict[str, Any]:
     from gancli.registry import architecture_names, load_architecture
 
     source = open_source(location, split)
-    # Where a source can be read in several ways, every architecture takes the one that it can use.
-    readings: dict[Any, Source | str] = {}
+    # A source that can be read in several ways is opened as each architecture would read it.
+    readings: dict[tuple[int, bool], Source | str] = {}
     architectures: dict[str, str | None] = {}
     read_as: dict[str, str] = {}
     others: dict[str, Source] = {}
     for name in architecture_names():
-        needs = load_architecture(name).needs
-        if needs not in readings:
+        kind = load_architecture(name)
+        inputs = kind.inputs(kind.Config())
+        way = len(inputs.domains), inputs.paired
+        if way not in readings:
             try:
-                readings[needs] = open_source(location, split, needs=needs)
+                readings[way] = open_source(location, split, inputs=inputs)
             except GancliError as error:
-                readings[needs] = error.message
-        reading = readings[needs]
-        architectures[name] = reading if isinstance(reading, str) else check(reading, needs)
+                readings[way] = error.message
+        reading = readings[way]
+        architectures[name] = reading if isinstance(reading, str) else check(reading, inputs)
         if not isinstance(reading, str) and reading.layout != source.layout and architectures[name] is None:
             counts = [f"{domain} {len(images):,}" for domain, images in reading.domains.items()]
             read_as[name] = f", read as {reading.layout}" + (f": {', '.join(counts)}" if len(counts) > 1 else "")
@@ -105,16 +161,24 @@ def _examine(source: Source) -> dict[str, Any]:
     from collections import Counter
 
     from gancli import console
-    from gancli.data.source import BadImage, same_proportions
+    from gancli.data.source import BadImage, PointCloud, same_proportions
     from gancli.data.threads import in_threads
 
     total = sum(len(images) for images in source.domains.values())
     domains = []
-    bad: dict[tuple[str, str], None] = {}  # a set in order: two halves of one image are broken alike
+    bad: dict[tuple[str, str], None] = {}  # an ordered set: two halves of one image are broken alike
     sizes: dict[str, list[tuple[int, int] | None]] = {}
     with console.progress(f"reading {source.location}", total) as bar:
         for name, images in source.domains.items():
             sizes[name] = []
+            if isinstance(images, PointCloud):
+                values = images.values
+                span = f"from {values.min():.4g} to {values.max():.4g}"
+                size = f"{values.shape[1]} numbers each"
+                domains.append({"name": name, "images": len(images), "sizes": size, "colours": span})
+                sizes[name] = [None] * len(images)
+                bar.advance(len(images))
+                continue
             colours: Counter[str] = Counter()
             channels = source.channels.get(name, 3)
             decoded = in_threads(
@@ -133,9 +197,9 @@ def _examine(source: Source) -> dict[str, Any]:
             known = Counter(size for size in sizes[name] if size is not None)
             domains.append({"name": name, "images": len(images), "sizes": _sizes(known), "colours": _counted(colours)})
     unequal = []
-    if source.paired:
-        first, second = list(source.domains)
-        for index, (one, other) in enumerate(zip(*sizes.values(), strict=True)):
+    first, *others = source.domains if source.paired else [""]
+    for second in others:
+        for index, (one, other) in enumerate(zip(sizes[first], sizes[second], strict=True)):
             if one is not None and other is not None and not same_proportions(one, other):
                 reason = f"{one[0]} x {one[1]} px, but {other[0]} x {other[1]} in {second}"
                 unequal.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,9 @@ def export(
     if to is not None and (to_directory or known.together):
         raise GancliError(f"--to {to}: here all networks are written, whatever they translate into", "leave --to out")
 
+    if not to_directory:
+        _check_free([out], overwrite)
+
     import torch
 
     from gancli.console import result
@@ -72,15 +76,21 @@ def export(
     networks = info.networks if to_directory or known.together else [_generator(loaded, info, model, to)]
     contents = export_checkpoint(loaded, info.architecture, networks, title(path), info.step)
     files = {out / name if to_directory else out: content for name, content in contents.items()}
-    existing = [str(file) for file in files if file.exists()]
-    if existing and not overwrite:
-        raise GancliError(f"{existing[0]} already exists", "choose another -o, or add --overwrite")
+    _check_free(files, overwrite)
     for file, content in files.items():
         buffer = io.BytesIO()
         torch.save(content, buffer)
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, buffer.getvalue())
         result(file)
+
+
+def _check_free(files: Iterable[Path], overwrite: bool) -> None:
+    from gancli.errors import GancliError
+
+    for file in files:
+        if file.exists() and not overwrite:
+            raise GancliError(f"{file} already exists", "choose another -o, or add --overwrite")
 
 
 def _generator(model: Architecture, info: ModelInfo, name: str, to: str | None) -> str:

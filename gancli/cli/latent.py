@@ -70,7 +70,7 @@ def open_model(
     if styles and renderer.styled is None:
         raise wrong_model(name, model, info, "has no styles to mix")
     if space == "w" and renderer.styled is None:
-        raise GancliError("--space w: this model has no styles", "leave --space out")
+        raise GancliError(f"--space w: {type(model).__name__} has no styles", "leave --space out")
     return Opened(name, class_names(model, info), renderer, cast("Space | None", space))
 
 

@@ -210,17 +210,13 @@ def _print_plan(config: RunConfig) -> None:
             ["decoded images", f"at least {' and '.join(decoded)}"],
             [
                 "memory",
-                f"{'about' if known else 'more than'} {_mib(memory.total)} MiB on {device.type}, and what torch takes:",
+                f"{'about' if known else 'more than'} {_mib(memory.total)} MiB on {device.type}, plus PyTorch itself",
             ],
             [
                 "",
-                f"{_mib(memory.weights)} weights, {_mib(memory.gradients)} gradients, "
-                f"{_mib(memory.optimizers)} optimizers, {_mib(memory.averages)} averages, "
-                + (
-                    f"{_mib(memory.activations)} activations"
-                    if memory.activations is not None
-                    else "activations not known"
-                ),
+                f"weights {_mib(memory.weights)}, gradients {_mib(memory.gradients)}, "
+                f"optimizers {_mib(memory.optimizers)}, averages {_mib(memory.averages)}, "
+                f"activations {'unknown' if memory.activations is None else _mib(memory.activations)}",
             ],
         ],
     )

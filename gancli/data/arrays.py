@@ -89,7 +89,7 @@ def open_npz(path: Path, location: str, split: str) -> Source:
         channels = {name: channels[key] for name, key in zip(names, domains, strict=True) if key in channels}
         domains = dict(zip(names, domains.values(), strict=True))
     known = [part for part in found.labels if part is not None]
-    labels = None
+    labels: NDArray[Any] | None = None
     if len(known) == len(found.labels) and len({part.shape[1:] for part in known}) == 1:
         labels = np.concatenate(known)
     return Source(

@@ -38,7 +38,7 @@ class Files(ABC):
     Attributes:
         path: the directory or archive.
         entries: by name, with ``/`` between folders; hidden files and macOS's ``__MACOSX`` are left out.
-        notes: what a person should know about the way these files are read.
+        notes: what a person should know about reading these files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Files(ABC):
 
     @abstractmethod
     def _scan(self) -> Iterator[tuple[str, Entry]]:
-        """Yields every file; raises GancliError if there is no looking into ``path``."""
+        """Yields every file; raises GancliError if ``path`` cannot be searched."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -56,7 +56,7 @@ class Files(ABC):
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a file or folder is none of the user's making."""
+    """Returns whether a file or folder is hidden or made by macOS."""
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.split("/"))
 
 
@@ -66,7 +66,7 @@ def _clean(member: str) -> str:
 
 
 class DirectoryFiles(Files):
-    """A directory and all below it; symbolic links are followed."""
+    """A directory and everything below it; symbolic links are followed."""
 
     def _scan(self) -> Iterator[tuple[str, Entry]]:
         yield from self._scan_below(self.path, "", frozenset())
@@ -91,7 +91,7 @@ class DirectoryFiles(Files):
                 status = entry.stat()
                 yield name, Entry(status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
             elif entry.is_symlink():
-                # It leads nowhere. Reading it fails, so that it is reported like any other unreadable image.
+                # The target is missing. Reading it fails, so it is reported like any other unreadable image.
                 yield name, Entry(0, "missing")
 
     def read(self, name: str) -> bytes:
@@ -130,7 +130,7 @@ class ZipFiles(Files):
 
 class TarFiles(Files):
     """The members of a tar archive. A compressed one has no random access: it is decompressed once into a temporary
-    file, which vanishes with the process however that ends."""
+    file, which disappears with the process, however it ends."""
 
     def _scan(self) -> Iterator[tuple[str, Entry]]:
         self._members: dict[str, tuple[int, int]] = {}
@@ -150,7 +150,7 @@ class TarFiles(Files):
         except OSError as error:
             raise GancliError(f"{self.path} cannot be read: {error.strerror or error}") from error
         if links:
-            self.notes += (f"{links} links inside the archive are left out",)
+            self.notes += (f"{links} links inside the archive are ignored",)
 
     def _random_access(self) -> BinaryIO:
         try:

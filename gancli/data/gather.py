@@ -29,8 +29,8 @@ def scale(pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -
 class Gatherer(Protocol):
     """The data of one domain.
 
-    After its making it can ``read`` single items. For a run, ``decode`` comes next, then ``arrange`` and, for growing
-    networks, ``reduce``; after that it gathers batches.
+    ``read`` gives single items at once. A run calls ``decode``, then ``arrange`` and, for growing networks, ``reduce``;
+    after that the gatherer serves batches.
     """
 
     usable: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Gatherer(Protocol):
     """Bytes that the decoded items take in memory; known after ``decode``."""
 
     def least_bytes(self, reduction: int = 1) -> int:
-        """Returns how many bytes all items take at least once decoded, or what is kept of them at 1 / ``reduction``."""
+        """Returns the bytes that all decoded items take at least, or their copies at 1 / ``reduction`` of the size."""
 
     def read(self, index: int) -> NDArray[Any]:
         """Returns one item as it is stored for a batch; raises ``BadImage``."""

@@ -41,7 +41,20 @@ class EncodedImages:
         return decode(self._files.read(name), channels)
 
 
-class HalfImages:
+class _Of:
+    """Images made of others, one of each."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        return self._images.name(index)
+
+
+class HalfImages(_Of):
     """One half of images that hold two side by side.
 
     Args:
@@ -49,14 +62,9 @@ class HalfImages:
         right: take the right half, not the left one.
     """
 
-    def __init__(self, images: EncodedImages, right: bool) -> None:
-        self._images, self._right = images, right
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def name(self, index: int) -> str:
-        return self._images.name(index)
+    def __init__(self, images: Images, right: bool) -> None:
+        super().__init__(images)
+        self._right = right
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         pixels = self._images.read(index, channels, size)
@@ -67,6 +75,13 @@ class HalfImages:
             raise BadImage(f"it is {width} x {height} px, an odd width that cannot be halved")
         half = width // 2
         return pixels[:, half:] if self._right else pixels[:, :half]
+
+
+class Masks(_Of):
+    """Images that are read as masks, whatever channels are asked for."""
+
+    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
+        return self._images.read(index, IDS, size)
 
 
 class ArrayImages:
@@ -154,23 +169,7 @@ class Chosen:
         return self._images.read(self._indices[index], channels, size)
 
 
-class Masks:
-    """Images that are read as masks, whatever channels are asked for."""
-
-    def __init__(self, images: Images) -> None:
-        self._images = images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def name(self, index: int) -> str:
-        return self._images.name(index)
-
-    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        return self._images.read(index, IDS, size)
-
-
-class Aligned:
+class Aligned(_Of):
     """One side of pairs that are resized until they cover the crop: all images of a pair must lose the same parts.
 
     Args:
@@ -181,14 +180,9 @@ class Aligned:
     """
 
     def __init__(self, images: Images, channels: int, first: Aligned | None) -> None:
-        self._images, self._channels, self._first = images, channels, first
+        super().__init__(images)
+        self._channels, self._first = channels, first
         self._sizes: dict[int, tuple[int, int]] = {}
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def name(self, index: int) -> str:
-        return self._images.name(index)
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         pixels = self._images.read(index, channels, size)

@@ -369,7 +369,7 @@ def two_folders(place: Place) -> Layout | None:
 
 
 def _two_folders(place: Place, folders: Mapping[str, Place]) -> Layout | None:
-    """Recognises two folders by what is needed and by the names in them.
+    """Recognises two folders by the domains that are needed and by the names in them.
 
     Args:
         place: where the data are, which may give names to the domains.

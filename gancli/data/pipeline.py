@@ -146,7 +146,7 @@ class Pipeline:
         inputs: what the networks take, matched to the source's domains in order. If both are paired, the items of a
             pair are drawn, cropped and mirrored together; otherwise the domains are drawn independently.
         config: how images are resized, cropped and flipped, and how much memory they may take.
-        portions: how many images of which size a batch holds, from which image on; the first begins at 0.
+        portions: number and size of the images in a batch as the run proceeds; the first begins at 0.
         seed: the run's seed; order, crops and flips derive from it.
         rank, world: which of how many processes this is.
         parts: number of equal parts that a step cuts each process's share of the batch into.

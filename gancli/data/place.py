@@ -1,4 +1,4 @@
-"""What the recognisers of layouts work on: a folder of a directory or an archive, and what it turns out to be."""
+"""What the recognisers of layouts take and return: a folder of a directory or an archive, and its layout."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Place:
         return domain_names([*reversed(self.prefix.split("/")), path.absolute().name, path.resolve().name])
 
     def choose(self, there: Callable[[str], bool]) -> list[str]:
-        """Returns the parts that the split asks for, by the folder names that ``there`` knows.
+        """Returns the folder names of the parts that the split means, of those for which ``there`` is true.
 
         Raises:
             GancliError: there are none.
@@ -145,7 +145,7 @@ class Place:
         return chosen
 
     def leaves_a_test(self, there: Callable[[str], bool]) -> bool:
-        """Returns whether a test part exists besides the train part, by the folder names that ``there`` knows."""
+        """Returns whether ``there`` is true for a test part that a split of ``"train"`` leaves out."""
         return self.split == "train" and any(map(there, PARTS["test"]))
 
     def unused(self, part: str, count: int) -> str:

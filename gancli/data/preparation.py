@@ -36,7 +36,7 @@ class Preparation:
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], config: DataConfig) -> Preparation:
-        """Returns the preparation that ``config`` asks for, of images of ``shape`` (C, H, W).
+        """Returns the preparation that makes images of ``shape`` (C, H, W) as ``config`` says.
 
         Raises:
             GancliError: the size before the crop is smaller than the crop.

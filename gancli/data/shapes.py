@@ -35,12 +35,12 @@ LENGTH = 20_160
 TEST_LENGTH = 1_008
 """Images of each domain in the test part of pairs and domains: 28 of every mode."""
 SIZE = 64
-"""Side in pixels where the reader does not ask for one."""
+"""Side in pixels if the reader does not ask for one."""
 RECOGNISED = 0.8
-"""``recognise``'s confidence from which on a picture counts as showing what it says."""
+"""A picture counts as recognised if the confidence of ``recognise`` is at least this."""
 
-SEED = 20_160_101  # any number; another one makes other data
-# Grey levels, all of them dark: with light ones among them the discriminator of a small GAN wins for good, since batch
+SEED = 20_160_101  # any number; a different one gives different data
+# Grey levels, all dark: with light ones among them the discriminator of a small GAN wins for good, since batch
 # normalisation ties the images of a batch to one level.
 BACKGROUND = (16, 32)
 RADIUS = (0.28, 0.36)
@@ -84,7 +84,7 @@ class Factors(NamedTuple):
 
 
 def factors(first: int, count: int) -> Factors:
-    """Returns the factors of ``count`` images from index ``first`` on; any 36 neighbours are all modes once."""
+    """Returns the factors of ``count`` images from index ``first`` on; any 36 in a row show every mode once."""
     index = np.arange(first, first + count)
 
     def between(low: float, high: float, name: str) -> Floats:
@@ -112,7 +112,7 @@ PENTAGON = (
 
 
 def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
-    """Returns how far points lie outside a shape (negative inside), in the unit of ``x``, ``y`` and ``size``.
+    """Returns how far points are outside a shape (negative inside), in the unit of ``x``, ``y`` and ``size``.
 
     Args:
         kind: index into ``KINDS``.
@@ -126,7 +126,7 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
         case "square":
             outside = np.maximum(abs(x), abs(y)) - 0.82 * size
         case "triangle":
-            # Shifted so that the middle of its height and not its centroid is at the centre.
+            # Shifted so that the middle of its height, not its centroid, is at the centre.
             sides = [nx * x + ny * (y - 0.2 * size) for nx, ny in TRIANGLE]
             outside = np.maximum(np.maximum(sides[0], sides[1]), sides[2]) - 0.56 * size
         case "diamond":
@@ -189,7 +189,7 @@ class Drawn:
     Args:
         name: what a person calls the list, ``"shapes"``.
         style: how the shapes are filled.
-        first: index of the first image; lists that do not overlap share no image.
+        first: index of the first image; lists whose indices do not overlap share no image.
         count: how many images.
     """
 
@@ -226,9 +226,9 @@ class Drawn:
 def open_shapes(location: str, split: str = "train") -> Source:
     """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
 
-    Pairs and domains have a test part of images that are not among those to train on. That of ``shapes:domains`` is in
-    pairs, the same shapes plain and striped, so that a translation can be compared with the truth. The other variants
-    are the same for every ``split``.
+    Pairs and domains have a test part with images of its own. The test part of ``shapes:domains`` is in pairs, the same
+    shapes plain and striped, so that a translation can be compared with the truth. The other variants are the same for
+    every ``split``.
 
     Raises:
         GancliError: there is no such variant.
@@ -287,11 +287,11 @@ class Recognised(NamedTuple):
 
 
 def recognise(images: NDArray[Any]) -> Recognised:
-    """Says which filled shape of which colour each picture shows, without anything learnt.
+    """Recognises the filled shape in each picture and its colour, without any training.
 
-    The background is the median of the border. What differs from it in colour is the silhouette; its area and centroid
-    give size and place for each kind, and the kind whose drawing overlaps best wins. The confidence is that overlap
-    (intersection over union) times how well the colour fits; from ``RECOGNISED`` on a picture counts as showing it.
+    The background is the median of the border. Pixels of another colour are the silhouette; its area and centroid give
+    size and place for each kind, and the kind whose drawing overlaps best wins. The confidence is that overlap
+    (intersection over union) times how well the colour fits.
 
     Args:
         images: uint8, or float in [-1, 1], [N, H, W, 3] with H = W.
@@ -303,7 +303,7 @@ def recognise(images: NDArray[Any]) -> Recognised:
 
 
 def _chroma(colours: NDArray[Any]) -> NDArray[Any]:
-    """What is left of RGB values without their grey part."""
+    """Returns RGB values without their grey part."""
     result: NDArray[Any] = colours - colours.mean(axis=-1, keepdims=True)
     return result
 
@@ -323,7 +323,7 @@ def _recognise(images: NDArray[Any]) -> Recognised:
     direction = (palette / (length**2)[:, None])[colour]
     strength = np.einsum("nhwc,nc->nhw", chroma, direction)
 
-    # The strength of the silhouette's inside; a paler or darker colour than it should be only lowers the confidence.
+    # The strength inside the silhouette; a colour that is too pale or too dark only lowers the confidence.
     positive = np.maximum(strength, 0)
     inside = (positive**3).sum(axis=(1, 2)) / np.maximum((positive**2).sum(axis=(1, 2)), 1e-6)
     relative = positive / np.maximum(inside, 1e-6)[:, None, None]
@@ -354,7 +354,7 @@ def _fit_kinds(mask: Floats) -> Floats:
 
 @functools.cache
 def _moments() -> list[tuple[float, float]]:
-    """Area of each kind at size 1, and how far below the shape's centre its centroid lies."""
+    """Returns the area of each kind at size 1, and how far its centroid is below the shape's centre."""
     grid = np.linspace(-1.2, 1.2, 512, dtype=np.float32)
     found = []
     for kind in range(len(KINDS)):

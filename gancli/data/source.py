@@ -47,8 +47,7 @@ class Images(Protocol):
 class PointCloud:
     """A list of points.
 
-    It also reads like ``Images``, all of which are bad: so points where images are wanted are reported like any other
-    unusable file.
+    It also reads like ``Images`` that are all bad: points in place of images are reported like other unusable files.
 
     Args:
         name: what a person calls the list.
@@ -75,8 +74,8 @@ class Source:
     Attributes:
         location: the SOURCE as the user gave it.
         layout: what was recognised, in words ("class folders", "MNIST idx files").
-        domains: images, or ``PointCloud``, by what a user calls the domain; one-domain data has the one key ``"image"``, or
-            ``"points"``.
+        domains: images, or a ``PointCloud``, by the user's name of the domain; one-domain data has the one key
+            ``"image"`` or ``"points"``.
         labels: int64 [N] class indices, float32 [N, K] attributes in {0, 1}, or None.
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.
@@ -107,8 +106,9 @@ def check(source: Source, inputs: Inputs) -> str | None:
     location, names, wanted = source.location, " and ".join(source.domains), len(inputs.domains)
     if len(source.domains) != wanted:
         if len(source.domains) == 1:
+            held = "points" if isinstance(next(iter(source.domains.values())), PointCloud) else "images"
             return (
-                f"it needs {_count(wanted)}, but {location} holds one set of images ({source.layout}); "
+                f"it needs {_count(wanted)}, but {location} holds one set of {held} ({source.layout}); "
                 f"put the domains into {_count(wanted, 'folder')} of one directory"
             )
         held = "pairs of images" if source.paired else _count(len(source.domains))

@@ -1,4 +1,4 @@
-"""Decoding in threads: Pillow lets go of Python's lock while it decodes. Importable without torch."""
+"""Decoding in threads: Pillow releases Python's lock while it decodes. Importable without torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ T = TypeVar("T")
 
 
 def in_threads(decode: Callable[[int], T], count: int) -> Generator[T | BadImage, None, None]:
-    """Yields what ``decode`` returned for 0, 1, ..., count - 1, or the ``BadImage`` it raised, in this order."""
-
+    """Yields the results of ``decode`` for 0, 1, ..., count - 1 in order, or the ``BadImage`` that it raised."""
     stopped = threading.Event()
 
     def decode_chunk(start: int) -> list[T | BadImage]:

@@ -256,7 +256,8 @@ def make_renderer(
     if renderer.styled is None:
         for name, given in (("noise", noise), ("cutoff", cutoff)):
             if given is not None:
-                raise GancliError(f"{prefix}{name} {given}: this model has no styles", f"leave {prefix}{name} out")
+                option = f"{prefix}{name}"
+                raise GancliError(f"{option} {given}: {type(model).__name__} has no styles", f"leave {option} out")
     elif cutoff is not None and not 1 <= cutoff <= renderer.styled.layers:
         layers = renderer.styled.layers
         raise GancliError(f"{prefix}cutoff {cutoff}: this model has {layers} layers", f"1 to {layers}")

@@ -7,11 +7,11 @@ value the class, a ``gancli.metrics.base.Metric`` of that name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 from gancli.errors import GancliError, nearest
+from gancli.registry import load_plugin, package_of, plugins
 
 if TYPE_CHECKING:
     from gancli.metrics.base import Metric
@@ -40,49 +40,35 @@ BUILT_IN: Mapping[str, EntryPoint] = {
 imported when it is asked for."""
 
 
-@cache
-def _third_party() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)))
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.module.partition(".")[0]
-
-
 def metric_names() -> list[str]:
     """Returns the names of all metrics: gancli's own, then those of installed packages in alphabetical order."""
-    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _third_party())]))
+    return [*BUILT_IN, *sorted(plugins(GROUP).keys() - BUILT_IN)]
 
 
 def load_metric(name: str) -> type[Metric]:
     """Imports a metric.
 
     Raises:
-        GancliError: there is no metric of this name or more than one, or the package that adds it is broken.
+        GancliError: there is no metric of this name, or two, or the package that adds it is broken.
     """
     from gancli.metrics.base import Metric
 
-    points = [point for point in (*BUILT_IN.values(), *_third_party()) if point.name == name]
-    if not points:
+    if name not in metric_names():
         raise GancliError(
             f"there is no metric {name!r}",
             nearest(name, metric_names()) or f"known are: {', '.join(metric_names())}",
         )
-    point, *others = points
-    package = _package(point)
-    if others:
+    point = plugins(GROUP).get(name)
+    if point is None:
+        built_in: type[Metric] = BUILT_IN[name].load()
+        return built_in
+    package = package_of(point)
+    if name in BUILT_IN:
         raise GancliError(
-            f"{package} and {' and '.join(map(_package, others))} both define a metric {name!r}",
-            f"uninstall {_package(others[-1])}, or ask its authors for another name",
+            f"{package} adds a metric {name!r}, but that is the name of a metric of gancli",
+            f"uninstall {package}, or ask its authors for another name",
         )
-    try:
-        metric = point.load()
-    except Exception as error:
-        if name in BUILT_IN:
-            raise
-        raise GancliError(
-            f"the metric {name!r} of {package} cannot be imported: {error}", f"update or uninstall {package}"
-        ) from error
+    metric = load_plugin(point, "metric")
     if not (isinstance(metric, type) and issubclass(metric, Metric) and getattr(metric, "name", "") == name):
         raise GancliError(
             f"{point.value}, the metric {name!r} of {package}, is not a subclass of gancli.metrics.base.Metric whose "

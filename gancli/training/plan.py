@@ -17,7 +17,7 @@ from gancli.data.sampler import Portion, share
 from gancli.domains import Inputs
 from gancli.schema import RunConfig
 from gancli.training.length import estimated_images, estimated_steps, portions
-from gancli.training.update import Update, make_players, network_names
+from gancli.training.update import Player, Update, make_players, network_names
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         fake = type(architecture)(config.model, train.aids)
         fake.stage = fake.stage_at(portion.start)
         players = make_players(fake, train, device)
+        moments = sum(_moments(player) for player in players.values())
         kept = _Kept(fake.state_dict().values())
         inputs = fake.inputs(config.model)
         domains = {name: domain.reduced(portion.reduction) for name, domain in inputs.domains.items()}
@@ -92,7 +93,6 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
                 fake.training_step(batches, Update(players, train, device))
         except (DataDependentOutputException, DynamicOutputShapeException):
             known = False
-        moments = _bytes(tensor for player in players.values() for tensor in _state_of(player.optimizer))
     moved = [_bytes(player.parameters.values()) for player in players.values()]
     averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
     return Memory(
@@ -164,8 +164,13 @@ def _storage(tensor: Tensor) -> Any:
     return tensor.untyped_storage()._cdata
 
 
-def _state_of(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
-    return (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
+def _moments(player: Player) -> int:
+    """Returns the bytes that an optimizer keeps of its parameters, which it does from its first step on."""
+    for parameter in player.parameters.values():
+        parameter.grad = torch.zeros_like(parameter)
+    player.optimizer.step()
+    state = player.optimizer.state.values()
+    return _bytes(value for kept in state for value in kept.values() if isinstance(value, Tensor))
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -1,10 +1,6 @@
-"""DCGAN against the official networks' numbers, and the sizes it is published for."""
+"""DCGAN: the sizes it is published for, how its weights are drawn, and what its losses are made of."""
 
 from __future__ import annotations
-
-import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,20 +9,6 @@ from pydantic import ValidationError
 from gancli.architectures.base import Batch
 from gancli.architectures.dcgan import DCGAN
 from gancli.schema import AidsConfig
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from golden import dcgan as golden_values  # noqa: E402
-
-
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_networks_losses_and_two_steps_equal_the_official_ones(channels_last: bool) -> None:
-    expected = json.loads((ROOT / "tests" / "golden" / "dcgan.json").read_text())
-    found = golden_values(channels_last)
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        for key, value in values.items():
-            assert found[name][key] == pytest.approx(value, abs=2e-5, rel=2e-5), (name, key)
 
 
 @pytest.mark.parametrize(("resolution", "channels"), [(32, 1), (32, 3), (64, 3), (128, 1), (256, 3)])

@@ -49,7 +49,7 @@ def save_model(path: Path, architecture: str, *sets: str, classes: tuple[str, ..
         architecture,
         resolved,
         networks=networks,
-        shapes=kind.input_shapes(resolved.model),
+        inputs=kind.inputs(resolved.model),
         classes=classes,
         origin="made up",
     )

@@ -15,6 +15,7 @@ from small import SMALL, save_model
 from tiny import script
 from torch import Tensor, nn
 
+from gancli.architectures.base import Way
 from gancli.cli.app import run
 from gancli.data.opening import open_source
 from gancli.home import home
@@ -107,9 +108,9 @@ def test_styles_are_truncated_and_classes_judged(there: Path, capfd: pytest.Capt
     ("words", "message"),
     [
         (("dcgan", "--to", "zebra"), "a dcgan does not translate"),
-        (("dcgan", "--cutoff", "3"), "--cutoff 3: a dcgan has no styles"),
+        (("dcgan", "--cutoff", "3"), "has no styles"),
         (("nobody",), "there is no model 'nobody'"),
-        (("dcgan", "--data", "shapes:pairs"), "cannot be compared with what dcgan makes: it needs one set of images"),
+        (("dcgan", "--data", "shapes:pairs"), "cannot be compared with what dcgan makes: it needs one domain"),
         (("dcgan", "--metrics", "separability"), "needs a classifier"),
         (("dcgan", "--metrics", "accuracy", "--classifier", "tiny.pt"), "there are no classes"),
         (("dcgan", "--metrics", "is", "--seed", "-1"), "--seed -1"),
@@ -153,7 +154,7 @@ def test_a_translator_is_compared_with_the_other_domain_of_the_test_part(
         outline, truth = (source.domains[name].read(int(index), 3, 32) for name in ("outline", "filled"))
         x = torch.from_numpy(outline.transpose(2, 0, 1)[None].copy()).float() / 127.5 - 1
         torch.manual_seed(0)
-        made = ((model.translate(x, "B") + 1) * 127.5).round().clamp(0, 255)  # type: ignore[operator]
+        made = ((model.translate(x, Way("A", "B")) + 1) * 127.5).round().clamp(0, 255)  # type: ignore[operator]
         error = (made[0].numpy().transpose(1, 2, 0) - truth.astype(np.float64)) ** 2
         errors.append(10 * np.log10(255**2 / error.mean()))
     assert found["metrics"]["psnr"]["psnr"] == pytest.approx(np.mean(errors), rel=1e-4)
@@ -196,7 +197,7 @@ def test_a_measurement_that_fails_does_not_end_the_run(
     script(here / "tiny.pt")
     train = ["train", "dcgan-shapes", "--data", str(photos), "--steps", "3", "--set", "train.evaluate.images=5", *SMALL]
     assert run([*train, "--eval", "is:2", "--set", "train.evaluate.features=tiny.pt", "--name", "run"]) == 0
-    assert "not measured after step 2: is needs 10 images" in " ".join(capfd.readouterr().err.split())
+    assert "not measured after step 2: inception score (is) needs 10 images" in " ".join(capfd.readouterr().err.split())
     assert read_info(here / "runs/run/model.safetensors").step == 3
     assert not (here / "runs/run/best").exists()
     assert run([*train, "--eval", "ms-ssim:2", "--name", "alike"]) == 0

@@ -59,7 +59,7 @@ def test_what_is_written_where(
     assert Image.open(here / written[0]).size == size
 
 
-def test_a_seed_is_the_same_image_in_any_company_and_npy_is_what_png_shows(here: Path, trained: str) -> None:
+def test_a_seed_always_gives_the_same_image_and_npy_is_what_png_shows(here: Path, trained: str) -> None:
     assert run(["sample", trained, "-n", "9", "-o", "all.npy", "--batch", "4"]) == 0
     assert run(["sample", trained, "--seeds", "5,2", "-o", "two"]) == 0
     images = np.load("all.npy")
@@ -148,10 +148,10 @@ def test_a_full_disk_is_said_in_words(trained: str, capfd: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-n", "0"], "-n 0: must lie between 1"),
-        (["-n", "9223372036854775806"], "must lie between 1 and 1,000,000"),
+        (["-n", "0"], "-n 0: must be between 1"),
+        (["-n", "9223372036854775806"], "must be between 1 and 1,000,000"),
         (["--seeds", "9" * 5000], "is neither a number nor a range"),
-        (["--trunc", "1e39"], "must lie between -1,000,000 and 1,000,000"),
+        (["--trunc", "1e39"], "must be between -1,000,000 and 1,000,000"),
         (["--seed", "-1"], "--seed -1"),
         (["--seeds", "1-"], "neither a number nor a range"),
         (["-n", "3", "--seeds", "1"], "-n and --seeds"),
@@ -196,8 +196,8 @@ def test_a_translator_is_said_to_translate(here: Path, architecture: str, capfd:
     resolved = config.resolve(architecture, sets=["model.generator_width=2", "model.resolution=32"])
     kind = load_architecture(architecture)
     model = kind(resolved.model)
-    shapes = kind.input_shapes(resolved.model)
-    info = describe(architecture, resolved, networks=list(model.averaged), shapes=shapes)
+    inputs = kind.inputs(resolved.model)
+    info = describe(architecture, resolved, networks=list(model.averaged), inputs=inputs)
     kept = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] in model.averaged}
     Path("t.safetensors").write_bytes(to_bytes(info, kept))
     for command in (["sample"], ["interpolate"], ["truncate"], ["style-mix", "--rows", "0", "--cols", "1"]):
@@ -242,7 +242,7 @@ def test_classes(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     np.testing.assert_allclose(every, np.stack([cat, dog, cow], axis=1).reshape(every.shape), atol=1e-4)
     assert capfd.readouterr().err == ""
     np.testing.assert_allclose(load(name, *seeds), np.stack([dog[0], cat[1]]), atol=1e-4)
-    assert "the classes take turns, seed 0 is cat" in capfd.readouterr().err
+    assert "classes take turns, starting with cat for seed 0" in capfd.readouterr().err
     np.testing.assert_allclose(load(name, *seeds, "--class", "big cow,dog"), np.stack([cow[0], dog[1]]), atol=1e-4)
     assert run(["sample", name, *seeds, "--class", "all", "-o", "grid.png"]) == 0
     assert Image.open("grid.png").size == (3 * 18 - 2, 2 * 18 - 2)
@@ -308,25 +308,25 @@ def test_numbers_have_a_name_of_their_own_and_go_anywhere(capfdbinary: pytest.Ca
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("dcgan", ["--noise", "none"], "--noise none: a dcgan has no styles"),
-        ("dcgan", ["--cutoff", "1", "--trunc", "1"], "--cutoff 1: a dcgan has no styles"),
-        ("dcgan", ["--space", "w", "-o", "w.npy"], "--space w: a dcgan has no styles"),
-        ("dcgan", ["--class", "cat"], "dcgan knows no classes"),
-        ("dcgan", ["--class", "all"], "dcgan knows no classes"),
-        ("dcgan", ["--trunc", "-1"], "--trunc -1: must be above 0"),
+        ("dcgan", ["--noise", "none"], "--noise none: DCGAN has no styles"),
+        ("dcgan", ["--cutoff", "1", "--trunc", "1"], "--cutoff 1: DCGAN has no styles"),
+        ("dcgan", ["--space", "w", "-o", "w.npy"], "--space w: DCGAN has no styles"),
+        ("dcgan", ["--class", "cat"], "dcgan was not trained with classes"),
+        ("dcgan", ["--class", "all"], "dcgan was not trained with classes"),
+        ("dcgan", ["--trunc", "-1"], "--trunc -1: must be greater than 0"),
         ("progan", ["--class", "catt"], "did you mean 'cat'?"),
         ("progan", ["--class", "3"], "its 3 classes are: cat, dog, big cow"),
-        ("progan", ["-n", "3", "--class", "cat,dog"], "2 classes for 3 images"),
+        ("progan", ["-n", "3", "--class", "cat,dog"], "2 classes given for 3 images"),
         ("stylegan", ["--noise", "loud"], "--noise loud: unknown"),
         ("stylegan", ["--cutoff", "1"], "there is no --trunc"),
         ("stylegan", ["--cutoff", "7", "--trunc", "1"], "this model has 6 layers"),
-        ("stylegan", ["--space", "w", "-o", "w.png"], "--space w writes no pictures"),
-        ("stylegan", ["--space", "w", "--noise", "none"], "--noise none changes nothing"),
+        ("stylegan", ["--space", "w", "-o", "w.png"], "--space w writes numbers, not pictures"),
+        ("stylegan", ["--space", "w", "--noise", "none"], "--noise none has no effect"),
         ("stylegan", ["--space", "z", "--trunc", "1"], "--space z writes latents"),
         ("stylegan", ["--space", "x"], "--space x: unknown"),
         ("stylegan", ["--latents", "wrong.npy"], "[N, 8] or [N, 12] or [N, 6, 12]"),
         ("stylegan", ["--latents", "wrong.npy", "--space", "z"], "takes float [N, 8]"),
-        ("stylegan3", ["--latents", "w.npy", "--class", "cat"], "holds styles, which have a class already"),
+        ("stylegan3", ["--latents", "w.npy", "--class", "cat"], "holds styles, which already depend on a class"),
     ],
 )
 def test_wrong_input_of_styles_and_classes(

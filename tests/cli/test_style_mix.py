@@ -92,12 +92,12 @@ def test_the_picture_and_the_files(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--styles", "6"], "there are no layers 6, the model has 6 layers, 0 to 5"),
-        (["--styles", "rough"], "'rough' is no layer"),
+        (["--styles", "6"], "there are no layers 6; the model has 6 layers, 0 to 5"),
+        (["--styles", "rough"], "'rough' is not a layer"),
         (["--rows", "a"], "--rows 'a'"),
         (["--cols", ""], "--cols ''"),
         (["--cutoff", "2"], "there is no --trunc"),
-        (["--class", "cat"], "knows no classes"),
+        (["--class", "cat"], "was not trained with classes"),
     ],
 )
 def test_wrong_input(here: Path, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_layers_that_have_not_grown_yet_are_said_to_change_nothing(
     sizes = ["--set", "model.width=16", "--set", "model.resolution=16", "--set", "train.samples=2"]
     assert run(["train", "stylegan-shapes", "--data", "shapes", "--steps", "1", "--out", "young", *sizes]) == 0
     assert run(["style-mix", "young", "--rows", "0", "--cols", "1", "-o", "x.png"]) == 0
-    assert "grown to 8 px so far: fine change nothing yet" in " ".join(capfd.readouterr().err.split())
+    assert "grown to 8 px so far: fine have no effect yet" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", ["dcgan", "progan"])

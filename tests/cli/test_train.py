@@ -193,7 +193,7 @@ def test_the_expected_memory_grows_as_it_should() -> None:
     base = memory("train.batch=8")
     numbers = 6_342_272  # parameters of both networks
     assert base.gradients == 4 * numbers
-    assert base.optimizers == 8 * numbers
+    assert 0 < base.optimizers - 8 * numbers < 200  # two moments of each number, and a count for each tensor
     assert base.averages == 0
     assert memory("train.batch=16").activations == pytest.approx(2 * base.activations, rel=0.02)
     assert memory("train.precision=bf16").activations < 0.7 * memory().activations
@@ -261,7 +261,7 @@ def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, cap
         (["train", "dcgan", "--data", "no/where"], "'no/where' does not exist"),
         (["train", "dcgan", "--data", "empty"], "empty"),
         (["train", "dcgan", "--data", "a.txt"], "a.txt"),
-        (["train", "dcgan", "--data", "shapes:pairs"], "it needs one set of images"),
+        (["train", "dcgan", "--data", "shapes:pairs"], "it needs one domain"),
         (["train", "dcgan", "--data", "shapes", "--batch", "0"], "--batch 0: must be at least 1"),
         (["train", "dcgan", "--data", "shapes", "--resolution", "48"], "power of two"),
         (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from PIL import Image
 from streams import closed_pipe, full_disk
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture
+from gancli.architectures.base import Architecture, Way
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.pix2pix import Pix2Pix
 from gancli.architectures.ugatit import UGATIT
 from gancli.cli.app import run
-from gancli.modelfile import ImageFormat, ModelInfo
+from gancli.modelfile import ModelInfo
 
 NAMES = {CycleGAN: "cyclegan", Pix2Pix: "pix2pix", UGATIT: "ugatit", DCGAN: "dcgan"}
 TINY: dict[str, Any] = {"resolution": 32, "generator_width": 4, "discriminator_width": 4}
@@ -39,15 +40,16 @@ def save(path: Path, kind: type[Architecture], networks: tuple[str, ...] = (), *
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(10)
-    shapes = kind.input_shapes(settings)
-    domains = dict(zip(shapes, ("horse", "zebra") if len(shapes) == 2 else ("image",), strict=True))
+    inputs = kind.inputs(settings)
+    names = ("horse", "zebra") if len(inputs.domains) == 2 else ("image",)
+    inputs = replace(inputs, domains=dict(zip(names, inputs.domains.values(), strict=True)))
     kept = list(networks or model.averaged)
     info = ModelInfo(
         architecture=NAMES[kind],
         config={"model": settings.model_dump(mode="json")},
         networks=kept,
-        domains=list(domains.values()),
-        images={domains[name]: ImageFormat(*shape) for name, shape in shapes.items()},
+        domains=list(names),
+        inputs=inputs,
     )
     tensors = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] in kept}
     path.write_bytes(modelfile.to_bytes(info, tensors))
@@ -161,7 +163,7 @@ def test_pipes(there: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     assert run(["translate", "m", "-", "-o", "-"]) == 1
     said, error = capfd.readouterr()
     assert said == ""
-    assert "stdin: this is no image" in error
+    assert "stdin: not an image" in error
 
 
 def test_two_inputs_with_one_output_and_inputs_that_are_outputs(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +187,9 @@ def test_a_folder_that_gets_its_own_results_is_not_translated_twice(
         for _ in range(2):
             assert run(["translate", "m", ".", *overwrite]) == 0
     assert sorted(path.name for path in Path().glob("*-*")) == ["10-zebra.png", "2-zebra.png"]
-    assert "left out, since they are results of others: 2-zebra.png, 10-zebra.png" in capfd.readouterr().err
+    assert (
+        "left out 2 images (2-zebra.png, 10-zebra.png) that earlier runs made of the others" in capfd.readouterr().err
+    )
     for _ in range(2):
         assert run(["translate", "m", ".", "-r", "-o", "out"]) == 0
     assert not Path("out/out").exists()
@@ -197,7 +201,7 @@ def test_what_is_there_is_kept(there: Path, capfd: pytest.CaptureFixture[str]) -
     assert run(["translate", "m", "photos", "-o", "out"]) == 0
     out, err = capfd.readouterr()
     assert out == "out/10.png\n"
-    assert "kept, since they are there already: out/2.png (--overwrite" in err
+    assert "skipped 1 existing file (out/2.png); --overwrite replaces them" in err
     assert Path("out/2.png").read_text() == "mine"
     assert run(["translate", "m", "photos", "-o", "out", "--overwrite"]) == 0
     assert pixels("out/2.png").shape == (47, 33, 3)
@@ -222,8 +226,9 @@ def direct(models: Path, name: str, image: np.ndarray[Any, Any], to: str = "B") 
     """What the network itself makes of pixels [H, W, C], in grey levels."""
     model, _ = modelfile.load_model(models / f"{name}.safetensors", torch.device("cpu"))
     x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    way = {"A": Way("B", "A"), "B": Way("A", "B")}[to]
     with torch.inference_mode():
-        return ((model.translate(x, to)[0] + 1) * 127.5).permute(1, 2, 0).numpy()  # type: ignore[operator]
+        return ((model.translate(x, way)[0] + 1) * 127.5).permute(1, 2, 0).numpy()  # type: ignore[operator]
 
 
 def test_the_result_is_what_the_network_makes(there: Path, models: Path) -> None:
@@ -390,7 +395,7 @@ def test_arrays(there: Path, models: Path, capfd: pytest.CaptureFixture[str]) ->
     assert run(["translate", "bands", "one.npy", "-o", "seen.png", "--side-by-side"]) == 0
     assert pixels("seen.png").shape == (20, 48, 3)
     assert run(["translate", "bands", "photos/2.png"]) == 1
-    assert "5 channels, which only .npy files can hold" in capfd.readouterr().err
+    assert "5 channels, which only float arrays (.npy) can hold" in capfd.readouterr().err
     # the usual ones take them as well, and agree with pictures
     np.save("p.npy", np.asarray(picture(0, (24, 20))).transpose(2, 0, 1) / np.float32(127.5) - 1)
     picture(0, (24, 20)).save("q.png")
@@ -462,27 +467,30 @@ def test_attention(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["m"], "there is no IMAGE"),
+        (["m"], "no IMAGE given"),
         (["m", "photos/2.pgn"], "did you mean 'photos/2.png'?"),
-        (["m", "photos/*.webp"], "no file is like 'photos/*.webp'"),
+        (["m", "photos/*.webp"], "no file matches 'photos/*.webp'"),
         (["m", ""], "there is no image ''"),
         (["m", "empty"], "there is no image in empty"),
         (["m", "only"], "--recursive"),
         (["m", "-", "-"], "only once"),
         (["m", "-", "--from-file", "-"], "only once"),
         (["m", "--from-file", "gone"], "gone"),
-        (["m", "--from-file", "photos/2.png"], "no list of paths"),
-        (["m", "--from-file", "blank"], "no path in it"),
+        (["m", "--from-file", "photos/2.png"], "not a list of paths"),
+        (["m", "--from-file", "blank"], "the list is empty"),
         (["m", "photos/2.png", "--to", "zebr"], "did you mean 'zebra'?"),
-        (["m", "photos/2.png", "--to", "cow"], "it translates into horse and zebra"),
-        (["forth", "photos/2.png", "--to", "horse"], "it translates into zebra"),
+        (["m", "photos/2.png", "--to", "cow"], "m has no domain 'cow'\nhint: choose horse or zebra"),
+        (
+            ["forth", "photos/2.png", "--to", "horse"],
+            "forth does not translate into horse, only from it\nhint: choose zebra",
+        ),
         (["d", "photos/2.png"], "gancli sample d"),
-        (["m", "photos", "-o", "x.png"], "takes one image, but there are 2"),
-        (["m", "photos", "-o", "-"], "takes one image, but there are 2"),
+        (["m", "photos", "-o", "x.png"], "is for one image, but there are 2"),
+        (["m", "photos", "-o", "-"], "is for one image, but there are 2"),
         (["m", "photos", "-o", "x.tiff"], ".tiff"),
         (["m", "photos", "--format", "bmp"], "bmp"),
         (["m", "photos", "--format", "npy", "--side-by-side"], "--side-by-side"),
-        (["m", "photos", "--attention"], "a cyclegan has none"),
+        (["m", "photos", "--attention"], "--attention needs a model with attention, such as ugatit; m is a cyclegan"),
         (["u", "photos/2.png", "--attention", "-o", "-"], "--side-by-side"),
         (["m", "photos", "--size", "0"], "--size 0"),
         (["m", "photos", "--tile", "63"], "--tile 63"),
@@ -549,4 +557,4 @@ def test_what_has_no_end_is_refused(
     assert run(["translate", "m", "endless.png"]) == 1
     assert "endless.png: the file is too large to be an image" in capfd.readouterr().err
     assert run(["translate", "m", "--from-file", "/dev/zero"]) == 2
-    assert "it is too large to be a list of paths" in capfd.readouterr().err
+    assert "too large for a list of paths" in capfd.readouterr().err

@@ -80,7 +80,7 @@ def test_metrics_that_cannot_be_are_said_before_the_picture(capfd: pytest.Captur
         (["--metrics", "nope"], "there is no metric 'nope'"),
         (["--metrics", "fid", "--features", "no.pt"], "no such network or file"),
         (["--metrics", "swd", "-n", "4", "-o", "-"], "would both write to stdout"),
-        (["--levels", "1e38"], "must lie between"),
+        (["--levels", "1e38"], "must be between"),
     ):
         assert (
             run(
@@ -102,9 +102,9 @@ def test_levels_that_differ_little_have_files_of_their_own(capfd: pytest.Capture
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("dcgan", ["--levels", "1,0"], "--levels 0: must be above 0"),
-        ("dcgan", ["--levels", "-1"], "--levels -1: must be above 0"),
-        ("dcgan", ["--cutoff", "2"], "--cutoff 2: a dcgan has no styles"),
+        ("dcgan", ["--levels", "1,0"], "--levels 0: must be greater than 0"),
+        ("dcgan", ["--levels", "-1"], "--levels -1: must be greater than 0"),
+        ("dcgan", ["--cutoff", "2"], "--cutoff 2: DCGAN has no styles"),
         ("stylegan", ["--levels", "1,nan"], "--levels nan"),
         ("stylegan", ["--levels", "1,,2"], "--levels 1,,2"),
         ("stylegan", ["--levels", "all"], "--levels all"),
@@ -137,4 +137,4 @@ def test_metrics_by_level_say_what_is_won_and_lost(here: Path, named: None, capf
     assert values[1] == pytest.approx([*found["prc"].values(), *found["fid"].values()], rel=1e-4)
     assert values[0] != values[1] != values[2]
     assert run(["truncate", "stylegan", "-n", "3", "-o", "grid.png"]) == 2
-    assert "-n 3 says what to measure, but not which metric" in capfd.readouterr().err
+    assert "-n 3 has no effect without --metrics" in capfd.readouterr().err

@@ -10,7 +10,7 @@ from made import RGB, npz
 
 from gancli.data.arrays import read_idx
 from gancli.data.opening import open_source
-from gancli.data.source import BadImage
+from gancli.data.source import IDS, BadImage
 from gancli.errors import GancliError
 
 
@@ -162,3 +162,63 @@ def test_npz_of_two_domains_in_parts(tmp_path):
         npz(tmp_path, A=RGB)
     with pytest.raises(GancliError, match="holds testB, but no testA"):
         npz(tmp_path, testB=RGB)
+
+
+def test_points(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 3))
+    source = npz(tmp_path, points=values, labels=np.arange(6) % 2)
+    assert list(source.domains) == ["points"]
+    points = source.domains["points"]
+    assert points.values.dtype == np.float32
+    assert (points.values == values.astype(np.float32)).all()
+    assert points.name(2).endswith("data.npz:points[2]")
+    assert source.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    with pytest.raises(BadImage, match="it is a point"):
+        points.read(0, 3)
+    both = npz(tmp_path, "all", x_train=values, x_test=values[:2])
+    assert (both.domains["points"].values == np.concatenate([values, values[:2]]).astype(np.float32)).all()
+    two = npz(tmp_path, A=values, B=values[:, :2])
+    assert two.paired
+    assert [images.values.shape for images in two.domains.values()] == [(6, 3), (6, 2)]
+    with pytest.raises(GancliError, match=r"data\.npz:x holds points that are not finite"):
+        npz(tmp_path, x=np.full((2, 2), np.inf))
+    with pytest.raises(GancliError, match="hold different things"):
+        npz(tmp_path, "all", x_train=values, x_test=values[:, :2])
+
+
+def test_npy(tmp_path):
+    for array, key in ((np.zeros((5, 2)), "points"), (RGB, "image"), (RGB.transpose(0, 3, 1, 2) / 127.5 - 1, "image")):
+        np.save(tmp_path / "x.npy", array)
+        source = open_source(str(tmp_path / "x.npy"))
+        assert list(source.domains) == [key]
+        assert len(source.domains[key]) == 5
+        if key == "image":
+            assert (source.domains["image"].read(3, 3) == RGB[3]).all()
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 9, 6), np.uint8))
+    assert open_source(str(tmp_path / "x.npy")).channels == {"image": 6}
+    np.save(tmp_path / "x.npy", np.array([object()]), allow_pickle=True)
+    with pytest.raises(GancliError, match=r"x\.npy cannot be read: it holds Python objects"):
+        open_source(str(tmp_path / "x.npy"))
+    (tmp_path / "x.npy").write_bytes(b"nothing")
+    with pytest.raises(GancliError, match=r"x\.npy cannot be read"):
+        open_source(str(tmp_path / "x.npy"))
+
+
+def test_npz_attributes(tmp_path):
+    attributes = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    source = npz(tmp_path, x=RGB, y=attributes)
+    assert source.labels.dtype == np.float32
+    assert source.labels.tolist() == attributes.tolist()
+    assert source.classes == ("0", "1", "2")
+    with pytest.raises(GancliError, match="labels of 5 images"):
+        npz(tmp_path, x=RGB, y=2 * attributes)
+
+
+def test_arrays_as_masks(tmp_path):
+    ids = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
+    source = npz(tmp_path, A=ids, B=RGB[:2])
+    assert (source.domains["A"].read(1, IDS)[:, :, 0] == ids[1]).all()
+    with pytest.raises(BadImage, match="a mask is uint8 with one channel, not uint8 with 3"):
+        source.domains["B"].read(0, IDS)
+    with pytest.raises(BadImage, match="not float64 with 1"):
+        npz(tmp_path, x=ids / 255).domains["image"].read(0, IDS)

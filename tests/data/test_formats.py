@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gancli.data.formats import FORMATS, decode, is_image, stored_size
-from gancli.data.source import BadImage
+from gancli.data.source import IDS, BadImage
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -312,3 +312,41 @@ def test_real_photographs(real_data: Path):
             expected = converted
         assert (pixels == np.asarray(expected)).all(), path
     assert wide > 1
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_masks_are_read_as_they_are_stored():
+    ids = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
+    grey = Image.fromarray(ids)
+    palette = Image.fromarray(ids)
+    palette.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    wide = Image.fromarray(ids.astype(np.uint16))
+    for image in (grey, palette, wide):
+        found = decode(encoded(image), IDS)
+        assert (found.dtype, found.shape) == (np.uint8, (9, 7, 1))
+        assert (found[:, :, 0] == ids).all()
+    assert (decode(encoded(palette, transparency=3), IDS)[:, :, 0] == ids).all()
+    few = Image.fromarray(ids % 4)
+    few.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    assert (decode(encoded(few, bits=2), IDS)[:, :, 0] == ids % 4).all()
+    bits = Image.fromarray(ids > 100)
+    assert (decode(encoded(bits), IDS)[:, :, 0] == (ids > 100)).all()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert (decode(encoded(palette, exif=exif), IDS)[:, :, 0] == np.rot90(ids, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: encoded(ramp()), r"its colours \(RGB\) are not ids of classes"),
+        (lambda: encoded(ramp().convert("RGBA")), r"its colours \(RGBA\) are not"),
+        (lambda: encoded(ramp("L"), "JPEG"), "JPEG changes the values"),
+        (lambda: encoded(Image.fromarray(np.full((3, 3), 256, np.uint16))), "it holds the id 256, but ids are from 0"),
+    ],
+)
+def test_what_is_no_mask(content, said):
+    with pytest.raises(BadImage, match=said):
+        decode(content(), IDS)

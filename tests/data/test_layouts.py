@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import gzip
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made import (
     CLASSES,
     DIGITS,
+    IMAGE,
     ONE,
     PAIRS,
     SIDES,
@@ -26,9 +28,17 @@ from made import (
 )
 
 from gancli.data.files import DirectoryFiles
+from gancli.data.layouts import LAYOUTS
 from gancli.data.opening import open_source
 from gancli.data.source import BadImage, check
+from gancli.domains import Inputs
 from gancli.errors import GancliError
+
+
+def test_the_table_in_the_docs_lists_the_recognisers_in_order():
+    text = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    table = text.partition("| layout | what it means |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()] == [title for title, _ in LAYOUTS]
 
 
 def test_flat_folder_in_natural_order(tmp_path):
@@ -572,3 +582,22 @@ def test_several_data_sets_in_one_folder(tmp_path):
         (tmp_path / name / "raw" / "train-images-idx3-ubyte").write_bytes(idx(DIGITS))
     with pytest.raises(GancliError, match="several data sets"):
         open_source(str(tmp_path))
+
+
+def test_as_many_folders_as_domains(tmp_path):
+    three = Inputs(dict.fromkeys(("mask", "edges", "photo"), IMAGE))
+    location = str(tree(tmp_path / "data", "a/1.png a/2.png b/1.png b/2.png c/1.png c/2.png c/3.png"))
+    source = open_source(location, inputs=three)
+    assert domains(source) == {"a": [1, 2], "b": [3, 4], "c": [5, 6, 7]}
+    assert (source.layout, source.paired, check(source, three)) == ("3 folders, a domain each", False, None)
+    pairs = Inputs(three.domains, paired=True)
+    source = open_source(location, inputs=pairs)
+    assert domains(source) == {"a": [1, 2], "b": [3, 4], "c": [5, 6]}
+    assert (source.layout, check(source, pairs)) == ("3 folders of same-named pairs", None)
+    assert any("1 images without a partner are left out: c/3.png" in note for note in source.notes)
+    assert open_source(location).classes == open_source(location, inputs=ONE).classes == ("a", "b", "c")
+    assert "needs two domains, but" in check(open_source(location, inputs=UNPAIRED), UNPAIRED)
+    inside = tree(tmp_path / "inside", [f"{side}/{part}/1.png" for side in "abc" for part in ("train", "test")][:-1])
+    assert list(open_source(str(inside), inputs=three).domains) == ["a", "b", "c"]
+    with pytest.raises(GancliError, match="holds 1 images in a/test, but none in c/test"):
+        open_source(str(inside), "test", inputs=three)

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from made import SIDES, tree
+from made import SIDES, domains, tree
 from pydantic import ValidationError
 
 from gancli.data.opening import absolute, open_source
@@ -27,13 +27,23 @@ def test_names_can_be_given(tmp_path):
         open_source(location, domains=("a", "b", "c"))
 
 
+def test_names_in_another_order_put_the_domains_into_it(tmp_path):
+    location = str(tree(tmp_path / "horse2zebra", SIDES))
+    source = open_source(location, domains=("zebra", "horse"))
+    assert domains(source) == {"zebra": [4, 3], "horse": [1, 2]}
+    # The cache must not take one for the other.
+    assert source.fingerprint != open_source(location).fingerprint
+    assert open_source(location, domains=("horse", "zebra")).fingerprint == open_source(location).fingerprint
+
+
 @pytest.mark.parametrize(
-    "names", [["a"], ["a", "b", "c"], ["a", "a"], ["", "b"], [" ", "b"], ["a/b", "c"], [1, 2], "ab", ["a", "\\"]]
+    "names", [["a"], [], ["a", "a"], ["a", "b", "a"], ["", "b"], [" ", "b"], ["a/b", "c"], [1, 2], "ab", ["a", "\\"]]
 )
 def test_names_that_are_none(names):
     with pytest.raises(ValidationError, match="domains"):
         DataConfig(domains=names)
     assert DataConfig(domains=["horse", "zebra"]).domains == ("horse", "zebra")
+    assert DataConfig(domains=["a", "b", "c"]).domains == ("a", "b", "c")
 
 
 def test_cifar10_zip(real_data):
@@ -55,10 +65,10 @@ def test_real_folders(real_data):
     assert {name: len(images) for name, images in monet.domains.items()} == {"monet": 100, "photo": 100}
     test = open_source(str(real_data / "monet2photo"), "test")
     assert {name: len(images) for name, images in test.domains.items()} == {"monet": 21, "photo": 21}
-    for name, domains in (("facades", ["label", "photo"]), ("maps", ["map", "sat"])):
+    for name, expected in (("facades", ["label", "photo"]), ("maps", ["map", "sat"])):
         pairs = open_source(str(real_data / name))
         assert pairs.paired
-        assert list(pairs.domains) == domains
+        assert list(pairs.domains) == expected
         assert [len(images) for images in pairs.domains.values()] == [50, 50]
     assert len(open_source(str(real_data / "horses")).domains["image"]) == 50
 

@@ -1,86 +1,17 @@
 from __future__ import annotations
 
-import itertools
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from served import CPU, SHAPE, TWO, WIDE, Numbered, Places, inputs, numbers, pipeline, places, source, take, two_domains
 
 from gancli.architectures.base import Batch
-from gancli.data.loading import Batches
 from gancli.data.opening import open_source
 from gancli.data.pipeline import Pipeline, decoded_bytes, fixed_batch
 from gancli.data.sampler import Portion
-from gancli.data.source import BadImage, Pixels, Source
-from gancli.errors import GancliError, RunError
+from gancli.data.source import Source
+from gancli.errors import GancliError
 from gancli.schema import DataConfig
-
-CPU = torch.device("cpu")
-SHAPE = {"image": (3, 8, 8)}
-
-
-class Numbered:
-    """Small images that tell which they are: the value of the first column; the others are 200 and on."""
-
-    def __init__(self, count: int, size: tuple[int, int] = (8, 8), bad: tuple[int, ...] = ()) -> None:
-        self.count, self.size, self.bad = count, size, bad
-
-    def __len__(self) -> int:
-        return self.count
-
-    def name(self, index: int) -> str:
-        return f"numbered[{index}]"
-
-    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        if index in self.bad:
-            raise BadImage("it is broken")
-        height, width = self.size
-        pixels = np.empty((height, width, channels), np.uint8)
-        pixels[...] = (200 + np.arange(width))[None, :, None]
-        pixels[:, 0] = index
-        return pixels
-
-
-def source(count: int = 50, labels: bool = False, **options: object) -> Source:
-    return Source(
-        "numbered",
-        "numbers",
-        {"image": Numbered(count, **options)},
-        np.arange(count) % 7 if labels else None,
-        tuple("abcdefg") if labels else (),
-        fingerprint="1",
-    )
-
-
-def pipeline(
-    data: Source | None = None, shapes: dict | None = None, batch: int = 16, seed: int = 3, **options
-) -> Pipeline:
-    own = ("rank", "world", "parts", "workers", "paired", "progress")
-    places = {name: options.pop(name) for name in own if name in options}
-    return Pipeline(
-        data or source(), shapes or SHAPE, DataConfig(**options), portions=[Portion(0, batch)], seed=seed, **places
-    )
-
-
-def take(pipe: Pipeline, count: int, start: int = 0) -> list[torch.Tensor]:
-    batches = pipe.batches(start, CPU)
-    try:
-        return [next(batches).image for _ in range(count)]
-    finally:
-        batches.close()
-
-
-def numbers(images: torch.Tensor) -> list[int]:
-    """Which image each is, mirrored or not."""
-    pixels = ((images + 1) * 127.5).round().int()
-    return torch.minimum(pixels[:, 0, 0, 0], pixels[:, 0, 0, -1]).tolist()
 
 
 def test_batches_are_floats_in_channels_last():
@@ -96,60 +27,6 @@ def test_batches_are_floats_in_channels_last():
     assert batch.labels.tolist() == [number % 7 for number in numbers(batch.image)]
     batches.close()
     assert list(batches) == []
-
-
-GROWING = [Portion(0, 8, 4), Portion(16, 6, 2), Portion(30, 4, 1)]
-
-
-class Random(Numbered):
-    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        return np.random.default_rng(index).integers(0, 256, (*self.size, channels), np.uint8)
-
-
-def growing(workers: int = 0, rank: int = 0, world: int = 1, **options: object) -> Pipeline:
-    data = Source("random", "", {"image": Random(20, (10, 10))}, fingerprint="r")
-    config = DataConfig(flip=True, **options)
-    return Pipeline(data, SHAPE, config, portions=GROWING, seed=3, workers=workers, rank=rank, world=world)
-
-
-@pytest.mark.parametrize("options", [{}, {"load_size": 10, "crop": "random"}, {"cache_gib": 0}])
-def test_growing_networks_get_the_same_images_smaller(options):
-    def positions(portions):
-        pipe = growing(**options)
-        pipe._portions = portions
-        return pipe.batches(0, CPU)
-
-    grown, whole = positions(GROWING), positions([Portion(0, 2)])
-    shown = 0
-    for batch, side in [(8, 2), (8, 2), (6, 4), (6, 4), (6, 4), (4, 8), (4, 8)]:
-        assert grown.images_shown == shown
-        image = next(grown).image
-        assert image.shape == (batch, 3, side, side)
-        full = torch.cat([next(whole).image for _ in range(batch // 2)])
-        averaged = torch.nn.functional.avg_pool2d(full, 8 // side)
-        # Every halving rounds to a grey level.
-        assert ((image - averaged).abs() * 127.5).max() <= {8: 0, 4: 0.51, 2: 1.01}[side]
-        shown += batch
-    grown.close()
-    whole.close()
-
-
-def test_growing_batches_do_not_depend_on_workers_ranks_or_the_start():
-    alone = take(growing(), 7)
-    assert all(map(torch.equal, alone, take(growing(workers=2), 7)))
-    shares = [take(growing(rank=rank, world=2), 7) for rank in range(2)]
-    assert all(torch.equal(one, torch.cat(parts)) for one, *parts in zip(alone, *shares, strict=True))
-    assert all(map(torch.equal, alone[3:], take(growing(), 4, start=22)))
-
-
-def test_range_of_values_is_exact():
-    class Extremes(Numbered):
-        def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-            return np.full((8, 8, channels), 255 * index, np.uint8)
-
-    data = Source("extremes", "", {"image": Extremes(2)}, fingerprint="x")
-    image = take(pipeline(data, batch=2), 1)[0]
-    assert sorted(image[:, 0, 0, 0].tolist()) == [-1.0, 1.0]
 
 
 def test_epochs_show_every_image_once_and_batches_straddle_them():
@@ -180,73 +57,6 @@ def test_the_same_bytes_from_anywhere_with_any_workers_ranks_and_batch(config):
     assert not torch.equal(torch.cat(take(pipeline(data, seed=4, **config), 12)), reference)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
-def test_other_ways_to_start_workers(method):
-    code = (
-        "import multiprocessing, torch, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_pipeline import pipeline, source, take\n"
-        "if __name__ == '__main__':\n"
-        f"    multiprocessing.set_start_method('{method}')\n"
-        "    for gib in (1, 0):\n"
-        "        expected = take(pipeline(flip=True, cache_gib=gib), 6)\n"
-        "        found = take(pipeline(flip=True, cache_gib=gib, workers=1), 6)\n"
-        "        print(all(map(torch.equal, expected, found)))\n"
-    )
-    done = run_script(code)
-    assert done.stdout.split() == ["True", "True"], done.stderr
-
-
-def run_script(code: str, **options: object) -> subprocess.CompletedProcess[str]:
-    folder = Path(os.environ["GANCLI_HOME"])
-    script = folder / "script.py"
-    script.write_text(code)
-    return subprocess.run(
-        [sys.executable, str(script), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        **options,
-    )
-
-
-def test_flip_mirrors_about_half_of_the_images():
-    plain, flipped = torch.cat(take(pipeline(), 30)), torch.cat(take(pipeline(flip=True), 30))
-    mirrored = (plain != flipped).flatten(1).any(dim=1)
-    assert torch.equal(flipped[mirrored], plain[mirrored].flip(3))
-    assert torch.equal(flipped[~mirrored], plain[~mirrored])
-    assert 190 < int(mirrored.sum()) < 290
-    # The choice belongs to the position, not to the image.
-    again = mirrored[[i for i, number in enumerate(numbers(plain)) if number == 7]]
-    assert again.any()
-    assert not again.all()
-
-
-def test_grey_images_are_mirrored_too():
-    shape = {"image": (1, 8, 8)}
-    plain, flipped = take(pipeline(shapes=shape), 1)[0], take(pipeline(shapes=shape, flip=True), 1)[0]
-    mirrored = (plain != flipped).flatten(1).any(dim=1)
-    assert plain.shape == (16, 1, 8, 8)
-    assert torch.equal(flipped[mirrored], plain[mirrored].flip(3))
-    assert 0 < int(mirrored.sum()) < 16
-
-
-def test_random_crops_reach_every_place():
-    class Ramp(Numbered):
-        def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-            y, x = np.mgrid[:10, :12]
-            return np.stack([y, x, y * 0], axis=-1).astype(np.uint8)
-
-    data = Source("ramp", "", {"image": Ramp(40)}, fingerprint="ramp")
-    images = torch.cat(take(pipeline(data, crop="random", load_size=10), 40))
-    corners = ((images[:, :2, 0, 0] + 1) * 127.5).round().int()
-    found = {tuple(corner) for corner in corners.tolist()}
-    assert found == {(top, left) for top in range(3) for left in range(5)}
-    step = ((images[:, 1, 0, 7] - images[:, 1, 0, 0]) * 127.5).round()
-    assert (step == 7).all()
-
-
 def test_bad_images_are_left_out_with_their_labels():
     pipe = pipeline(source(20, labels=True, bad=(0, 7, 19)), batch=17)
     assert pipe.length == 17
@@ -257,17 +67,6 @@ def test_bad_images_are_left_out_with_their_labels():
     assert batch.labels.tolist() == [number % 7 for number in numbers(batch.image)]
     with pytest.raises(GancliError, match=r"numbered\[0\] cannot be read"):
         pipeline(source(20, bad=(0,)), on_bad_image="error")
-
-
-def two_domains(paired: bool, **bad: tuple[int, ...]) -> Source:
-    domains = {
-        "left": Numbered(12, bad=bad.get("left", ())),
-        "right": Numbered(12 if paired else 9, bad=bad.get("right", ())),
-    }
-    return Source("two", "", domains, paired=paired, fingerprint=f"two {paired} {bad}")
-
-
-TWO = {"A": (3, 8, 8), "B": (3, 8, 8)}
 
 
 def test_pairs_stay_together_and_lose_both_halves():
@@ -306,24 +105,6 @@ def test_pairs_are_drawn_apart_for_who_needs_none():
     assert pipeline(two_domains(False), TWO, paired=True).length == 12
 
 
-class Places(Numbered):
-    """Images in which every pixel says where it is: y and x, in 128ths of the image, and which image."""
-
-    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        height, width = self.size[index] if isinstance(self.size, list) else self.size
-        y, x = np.mgrid[:height, :width]
-        pixels = np.stack([(y + 0.5) / height * 128, (x + 0.5) / width * 128, y * 0 + index], axis=-1)
-        return pixels.astype(np.uint8)
-
-
-def places(sizes: list[tuple[int, int]], others: list[tuple[int, int]]) -> Source:
-    domains = {"left": Places(len(sizes), sizes), "right": Places(len(others), others)}
-    return Source("places", "", domains, paired=True, fingerprint=f"places {sizes} {others}")
-
-
-WIDE = [(32, 48)] * 12
-
-
 @pytest.mark.parametrize("crop", ["center", "random"])
 @pytest.mark.parametrize("load_size", [20, 32])
 @pytest.mark.parametrize("resize", ["cover", "stretch"])
@@ -355,8 +136,8 @@ def test_pairs_of_other_proportions_are_named_and_left_out():
             assert "it is 32 x 32 px, but its partner numbered[3] 48 x 32" in pipe.bad[0][1]
             assert "data.resize=stretch" in pipe.bad[0][1]
     # The first side comes from its file, so that nobody knows the sizes of its images.
-    for side in pipe._dataset._domains.values():
-        last = side._decoded.path
+    for side in pipe._gatherers.values():
+        last = side._reduced[1].path
     last.unlink()
     assert pipeline(data, TWO, crop="random", load_size=10, cache_gib=0).bad == pipe.bad
     assert pipeline(data, TWO, resize="stretch", load_size=10, crop="random").bad == []
@@ -380,26 +161,8 @@ def test_a_broken_partner_is_named_once():
     assert pipe.length == 5
 
 
-def test_any_number_of_channels(tmp_path):
-    rng = np.random.default_rng(0)
-    arrays = {"A": rng.integers(0, 256, (8, 12, 16, 6), np.uint8), "B": rng.integers(0, 256, (8, 12, 16), np.uint8)}
-    np.savez(tmp_path / "sat2map.npz", **arrays)
-    data = open_source(str(tmp_path / "sat2map.npz"))
-    shapes = {"A": (6, 8, 8), "B": (2, 8, 8)}
-    pipe = pipeline(data, shapes, batch=8, crop="random", flip=True)
-    assert pipe.domains == ("sat", "map")
-    images = next(pipe.batches(0, CPU)).images
-    assert [tuple(image.shape) for image in images.values()] == [(8, 6, 8, 8), (8, 2, 8, 8)]
-    assert (images["B"][:, 1] == 1).all()
-    with pytest.raises(GancliError, match=r"sat2map\.npz:A\[0\]: it has 6 channels and not 3"):
-        pipeline(data, {"A": (3, 8, 8), "B": (1, 8, 8)})
-
-
-# -- fixed images -----------------------------------------------------------------------------------------------------
-
-
 def fixed(data: Source, n: int, shapes: dict | None = None, paired: bool = True, **options: object) -> Batch:
-    return fixed_batch(data, shapes or TWO, DataConfig(**options), n, paired=paired)
+    return fixed_batch(data, inputs(shapes or TWO, paired), DataConfig(**options), n)
 
 
 def test_fixed_images_are_the_first_ones_undisturbed():
@@ -476,7 +239,7 @@ def test_attributes_as_labels():
 
 
 def test_what_cannot_be_served():
-    with pytest.raises(GancliError, match="2 sets of images, but 1 are needed"):
+    with pytest.raises(GancliError, match="holds 2 domains, but 1 is needed"):
         pipeline(two_domains(False))
     with pytest.raises(GancliError, match="a batch of 15 cannot be shared by 2") as caught:
         pipeline(batch=15, world=2)
@@ -491,15 +254,15 @@ def test_what_cannot_be_served():
 @pytest.mark.parametrize("config", [{}, {"resize": "stretch", "load_size": 40, "crop": "random"}])
 def test_the_expected_bytes_are_those_that_are_kept(config):
     data, shapes = two_domains(True), dict.fromkeys(("A", "B"), (3, 32, 32))
-    one = sum(decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)])) // 2
-    pipe = Pipeline(data, shapes, DataConfig(**config), portions=[Portion(0, 2)], seed=0)
-    assert [domain._decoded.nbytes for domain in pipe._dataset._domains.values()] == [one, one]
-    assert decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)]) == (2 * one, 0)
-    assert decoded_bytes(data, shapes, DataConfig(cache_gib=1.5 * one / 2**30, **config), [Portion(0, 16)]) == (
+    one = sum(decoded_bytes(data, inputs(shapes), DataConfig(**config), [Portion(0, 16)])) // 2
+    pipe = Pipeline(data, inputs(shapes), DataConfig(**config), portions=[Portion(0, 2)], seed=0)
+    assert [domain._reduced[1].nbytes for domain in pipe._gatherers.values()] == [one, one]
+    assert decoded_bytes(data, inputs(shapes), DataConfig(**config), [Portion(0, 16)]) == (2 * one, 0)
+    assert decoded_bytes(data, inputs(shapes), DataConfig(cache_gib=1.5 * one / 2**30, **config), [Portion(0, 16)]) == (
         one,
         one,
     )
-    assert decoded_bytes(data, shapes, DataConfig(**config), [Portion(0, 16)], world=2) == (0, 2 * one)
+    assert decoded_bytes(data, inputs(shapes), DataConfig(**config), [Portion(0, 16)], world=2) == (0, 2 * one)
 
 
 def test_progress_counts_all_domains():
@@ -514,13 +277,6 @@ def test_ranks_share_one_cache_file(gancli_home):
     assert len(list((gancli_home / "cache").glob("*.pixels"))) == 1
 
 
-def test_loading_leaves_the_runs_random_numbers_alone():
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    take(pipeline(workers=1), 2)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_built_in_shapes_are_drawn_at_the_size_wanted():
     from gancli.data.shapes import draw, factors
 
@@ -528,119 +284,6 @@ def test_built_in_shapes_are_drawn_at_the_size_wanted():
     image = take(pipeline(open_source("shapes"), {"image": (3, 16, 16)}, batch=8), 1)[0]
     pixels = ((image + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
     assert all((drawn == one).flatten(1).all(dim=1).any() for one in pixels)
-
-
-# -- worker processes -------------------------------------------------------------------------------------------------
-
-
-def workers_of(batches: Batches) -> list[multiprocessing.process.BaseProcess]:
-    return batches._raw._workers
-
-
-def test_a_killed_worker_is_an_error_and_not_a_hang():
-    batches = pipeline(workers=2).batches(0, CPU)
-    next(batches)
-    victims = workers_of(batches)
-    started = time.monotonic()
-    os.kill(victims[0].pid, signal.SIGKILL)
-    time.sleep(0.2)  # nothing is raised here, in the midst of other work
-    with pytest.raises(RunError, match="a loader process died") as caught:
-        list(itertools.islice(batches, 50))
-    assert time.monotonic() - started < 30
-    assert "--workers 0" in caught.value.hint
-    for victim in victims:
-        victim.join(5)
-        assert not victim.is_alive()
-    assert list(batches) == []
-
-
-def test_workers_ignore_what_only_the_parent_acts_on():
-    batches = pipeline(workers=2).batches(0, CPU)
-    next(batches)
-    workers = workers_of(batches)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        for worker in workers:
-            os.kill(worker.pid, number)
-    time.sleep(0.3)
-    assert all(worker.is_alive() for worker in workers)
-    assert len(next(batches)) == 16
-    batches.close()
-    for worker in workers:
-        worker.join(5)
-        assert not worker.is_alive()
-
-
-def test_workers_end_with_batches_that_nobody_closed():
-    batches = pipeline(workers=1).batches(0, CPU)
-    next(batches)
-    (worker,) = workers_of(batches)
-    del batches
-    worker.join(5)
-    assert not worker.is_alive()
-
-
-def test_signal_handlers_of_the_parent_are_left_alone():
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
-    before = [signal.getsignal(number) for number in kinds], signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    take(pipeline(workers=1), 1)
-    assert before == ([signal.getsignal(number) for number in kinds], signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-
-def test_ctrl_c_at_the_whole_group_reaches_only_the_parent():
-    code = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_pipeline import CPU, pipeline\n"
-        "batches = pipeline(workers=2).batches(0, CPU)\n"
-        "try:\n"
-        "    os.killpg(0, signal.SIGINT)\n"
-        "    while True: next(batches)\n"
-        "except KeyboardInterrupt:\n"
-        "    print(len(next(batches)), 'after Ctrl-C')\n"
-    )
-    done = run_script(code, start_new_session=True)
-    assert done.stdout == "16 after Ctrl-C\n"
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("end", ["", "sys.exit(3)"])
-def test_leaving_without_close_does_not_hang(end):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_pipeline import CPU, pipeline\n"
-        "batches = pipeline(workers=2).batches(0, CPU)\n"
-        "next(batches)\n" + end
-    )
-    started = time.monotonic()
-    done = run_script(code)
-    assert time.monotonic() - started < 30
-    assert done.returncode == {"": 0, "sys.exit(3)": 3}[end]
-
-
-@pytest.mark.parametrize("slow", ["", pytest.param("in (1,)", marks=pytest.mark.slow), "in (0, 1)"])
-def test_workers_end_when_the_parent_is_killed(slow):
-    """Also those that are so slow that they have not begun to work when it happens."""
-    code = (
-        "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from gancli.data import pipeline as module\n"
-        "from test_pipeline import CPU, pipeline, workers_of\n"
-    )
-    if slow:
-        code += (
-            "begin = module._begin_worker\n"
-            f"module._begin_worker = lambda worker: (time.sleep(1 if worker {slow} else 0), begin(worker))\n"
-        )
-    code += (
-        "batches = pipeline(workers=2).batches(0, CPU)\n"
-        f"{'' if '0' in slow else 'next(batches)'}\n"
-        "print(*[worker.pid for worker in workers_of(batches)], flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    # communicate() returns only when the workers, which hold the pipe, have ended.
-    started = time.monotonic()
-    done = run_script(code)
-    assert done.returncode == -signal.SIGKILL
-    assert len(done.stdout.split()) == 2
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.gpu

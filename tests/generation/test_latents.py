@@ -1,7 +1,8 @@
-"""Points and their images, files of latents and styles, classes and layers as users write them."""
+"""Points by seed or from a file, truncation, and their images."""
 
 from __future__ import annotations
 
+from math import erf
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,64 @@ import pytest
 import torch
 
 from gancli.architectures.base import LatentModel, StyleModel
+from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
-from gancli.cli.classes import class_labels, parse_classes
-from gancli.cli.layers import NAMED, named_layers, parse_layers
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, latents_of_seeds, read_latents
+from gancli.generation.latents import Points, Renderer, images_at_a_time, make_renderer, mixed, read_latents
+from gancli.generation.writers import to_pixels
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> DCGAN:
+    torch.manual_seed(0)
+    dcgan = DCGAN(DCGAN.Config(resolution=32, generator_width=8, latent_dim=16))
+    dcgan.train()
+    with torch.no_grad():  # running statistics of a network that has seen something
+        for _ in range(50):
+            dcgan.decode(torch.randn(32, 16))
+    return dcgan.eval()
+
+
+def test_a_seed_always_gives_the_same_latent(model: DCGAN) -> None:
+    alone = model.latents_of_seeds([7])
+    among = model.latents_of_seeds([3, 7, 1])
+    assert torch.equal(alone[0], among[1])
+    assert not torch.equal(among[0], among[1])
+    assert torch.equal(alone[0], torch.randn(1, 16, generator=torch.Generator().manual_seed(7))[0])
+
+
+def test_a_seed_gives_the_same_image_in_any_batch_to_one_grey_level(model: DCGAN) -> None:
+    points = Points(model.latents_of_seeds(range(20)), range(20))
+    pixels = [
+        to_pixels(torch.cat(list(Renderer(model, CPU, batch).images(points)))).astype(int) for batch in (1, 7, 20)
+    ]
+    assert pixels[0].std() > 1
+    assert abs(pixels[0] - pixels[1]).max() <= 1
+    assert abs(pixels[0] - pixels[2]).max() <= 1
+
+
+def test_truncation_draws_again_and_keeps_what_lies_within(model: DCGAN) -> None:
+    free, cut = model.latents_of_seeds(range(50)), model.latents_of_seeds(range(50), 0.5)
+    inside = free.abs() <= 0.5
+    assert torch.equal(free[inside], cut[inside])
+    assert cut.abs().max() <= 0.5
+    # Redrawn, not clamped: the values spread over the interval as a truncated normal does (std 0.2839 for t = 0.5).
+    assert cut.std().item() == pytest.approx(0.2839, rel=0.05)
+
+
+@pytest.mark.parametrize("level", [3.0, 1.0, 0.3, 1e-9])
+def test_truncated_latents_are_spread_as_drawing_again_would(model: DCGAN, level: float) -> None:
+    z = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
+    cut = model.resample(z, level, torch.Generator().manual_seed(1)).double()
+    assert cut.abs().max() <= torch.tensor(level)  # both as float32 can say it
+    assert cut.std() > level / 5
+    # The distribution of a truncated normal, at the quartiles of the interval.
+    for part in (-0.5, 0.0, 0.5):
+        below, whole = erf(part * level / 2**0.5), erf(level / 2**0.5)
+        assert (cut < part * level).double().mean().item() == pytest.approx((below + whole) / (2 * whole), abs=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +93,7 @@ def other_model() -> ProGAN:
 
 def some_points(model: LatentModel, count: int = 5) -> Points:
     labels = torch.eye(2)[torch.arange(count) % 2] if model.classes else None
-    return Points(latents_of_seeds(model, range(count)), range(count), labels)
+    return Points(model.latents_of_seeds(range(count)), range(count), labels)
 
 
 def images(renderer: Renderer, points: Points) -> torch.Tensor:
@@ -59,17 +110,17 @@ def test_points_become_images_through_the_model(style_model: StyleGAN, other_mod
         w = style_model.map(points.values, points.labels)
         half = style_model.synthesize(style_model.truncate(w, 0.5, 3), "none")
     assert (half - expected).abs().mean() > 0.01
-    renderer = Renderer(style_model, CPU, 2, psi=0.5, cutoff=3, noise="none")
+    renderer = Renderer(style_model, CPU, 2, truncation=0.5, cutoff=3, noise="none")
     torch.testing.assert_close(images(renderer, points), half, atol=1e-5, rtol=0)
     styles = renderer.styles(points)
     assert styles.values.shape == (5, style_model.layers, 8)
     assert (styles.space, styles.labels) == ("w", None)
     torch.testing.assert_close(images(renderer, styles), half, atol=1e-5, rtol=0)  # not truncated again
-    alike = Renderer(style_model, CPU, 2, psi=0.5).styles(points)
+    alike = Renderer(style_model, CPU, 2, truncation=0.5).styles(points)
     torch.testing.assert_close(alike.values, style_model.mean_w + 0.5 * (w - style_model.mean_w))
 
 
-def test_random_noise_goes_by_the_seed_in_any_company(style_model: StyleGAN) -> None:
+def test_random_noise_depends_on_the_seed_alone(style_model: StyleGAN) -> None:
     points = some_points(style_model)
     random, const = (images(Renderer(style_model, CPU, 2, noise=kind), points) for kind in ("random", "const"))
     assert (random - const).abs().mean() > 0.01
@@ -81,7 +132,7 @@ def test_random_noise_goes_by_the_seed_in_any_company(style_model: StyleGAN) -> 
 def test_a_file_of_points_says_itself_what_it_holds(tmp_path: Path, style_model: StyleGAN, other_model: ProGAN) -> None:
     def read(model: LatentModel, shape: tuple[int, ...], space: str | None = None) -> str:
         np.save(tmp_path / "x.npy", np.ones(shape))
-        values, held = read_latents(tmp_path / "x.npy", model, space)  # type: ignore[arg-type]
+        values, held = read_latents(tmp_path / "x.npy", Renderer(model, CPU).shapes, space)  # type: ignore[arg-type]
         assert values.shape == shape
         assert values.dtype == torch.float32
         return held
@@ -108,72 +159,69 @@ def test_latents_and_styles_of_one_shape_are_latents_unless_said_otherwise(tmp_p
     config = StyleGAN.Config(resolution=8, latent_dim=8, style_dim=8, mapping_layers=1, width=16)
     model: StyleModel = StyleGAN(config)
     np.save(tmp_path / "x.npy", np.ones((2, 8), np.float32))
-    assert read_latents(tmp_path / "x.npy", model)[1] == "z"
-    assert read_latents(tmp_path / "x.npy", model, "w")[1] == "w"
+    assert read_latents(tmp_path / "x.npy", Renderer(model, CPU).shapes)[1] == "z"
+    assert read_latents(tmp_path / "x.npy", Renderer(model, CPU).shapes, "w")[1] == "w"
 
 
-NAMES = ["cat", "dog", "tench, Tinca tinca", "7", "0"]
+def test_points_get_classes() -> None:
+    points = Points(torch.arange(6.0).view(3, 2), [4, 5, 6])
+    one, each = points.with_classes([1], 3), points.with_classes([2, 0, 1], 3)
+    assert one.labels is not None
+    assert each.labels is not None
+    assert one.labels.argmax(1).tolist() == [1, 1, 1]
+    assert each.labels.tolist() == torch.eye(3)[[2, 0, 1]].tolist()
+    assert torch.equal(each.values, points.values)
+    several = points[1:2].with_classes([2, 0], 3)
+    assert (several.values.tolist(), list(several.seeds)) == ([[2, 3], [2, 3]], [5, 5])
+    assert several.labels is not None
+    assert several.labels.argmax(1).tolist() == [2, 0]
+    with pytest.raises(GancliError, match="2 classes given for 3 images"):
+        points.with_classes([0, 1], 3)
+    twice = each.repeated(2)
+    assert list(twice.seeds) == [4, 4, 5, 5, 6, 6]
+    assert twice.values[:, 0].tolist() == [0, 0, 2, 2, 4, 4]
+    assert twice.labels is not None
+    assert twice.labels.argmax(1).tolist() == [2, 2, 0, 0, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("cat", [0]),
-        ("dog,cat, dog", [1, 0, 1]),
-        ("tench, Tinca tinca", [2]),
-        ("1,2", [1, 2]),
-        ("7", [3]),  # a name before a number
-        ("0", [4]),
-    ],
-)
-def test_classes(text: str, numbers: list[int]) -> None:
-    assert parse_classes(text, NAMES) == numbers
+def test_another_level_of_truncation_is_what_drawing_with_it_gives(style_model: StyleGAN, other_model: ProGAN) -> None:
+    points = some_points(other_model)
+    expected = Renderer(other_model, CPU, truncation=0.4).draw(range(5))
+    assert torch.equal(Renderer(other_model, CPU, truncation=2.0).truncated(points, 0.4).values, expected.values)
+    assert not torch.equal(points.values, expected.values)
+    points = some_points(style_model)
+    expected = Renderer(style_model, CPU, truncation=-0.4).styles(points)
+    renderer = Renderer(style_model, CPU, truncation=2.0)
+    assert torch.equal(renderer.truncated(points, -0.4).values, expected.values)
+    assert torch.equal(renderer.draw(range(5)).values, points.values)  # psi does not change latents
 
 
-@pytest.mark.parametrize(("text", "hint"), [("dgo", "did you mean 'dog'?"), ("", "classes are"), ("5", "5 classes")])
-def test_what_is_no_class(text: str, hint: str) -> None:
-    with pytest.raises(GancliError) as caught:
-        parse_classes(text, NAMES)
-    assert hint in caught.value.hint
+def test_mixed_styles_have_layers_of_rows_and_columns() -> None:
+    rows, columns = torch.rand(2, 4, 3), torch.rand(5, 4, 3)
+    styles = mixed(rows, columns, [0, 2])
+    assert styles.shape == (2, 5, 4, 3)
+    for row in range(2):
+        for column in range(5):
+            assert torch.equal(styles[row, column, [0, 2]], columns[column, [0, 2]])
+            assert torch.equal(styles[row, column, [1, 3]], rows[row, [1, 3]])
 
 
-def test_labels_of_classes_are_parts_of_file_names_and_differ() -> None:
-    assert class_labels(["cat", "big cow", "a/b", "Äpfel"]) == ["cat", "big_cow", "a_b", "Äpfel"]
-    for names in (["a b", "a_b"], ["A", "a"], ["", "x"], ["x" * 50 + "1", "x" * 50 + "2"]):
-        assert class_labels(names) == ["class0", "class1"]
-
-
-@pytest.mark.parametrize(
-    ("resolution", "sizes"),
-    [
-        (4, [1, 1, 0]),
-        (8, [2, 1, 1]),
-        (16, [2, 2, 2]),
-        (32, [4, 2, 2]),
-        (64, [4, 4, 2]),  # from here on as in the paper
-        (128, [4, 4, 4]),
-        (1024, [4, 4, 10]),
-    ],
-)
-def test_coarse_middle_and_fine(resolution: int, sizes: list[int]) -> None:
-    count = 2 * (resolution.bit_length() - 2)
-    parts = [named_layers(name, count) for name in NAMED]
-    assert [len(part) for part in parts] == sizes
-    assert [layer for part in parts for layer in part] == list(range(count))
-
-
-@pytest.mark.parametrize(
-    ("text", "layers"),
-    [("coarse", [0, 1, 2, 3]), ("0-6", [*range(7)]), ("8,0-3", [0, 1, 2, 3, 8]), ("fine,0", [0, *range(8, 18)])],
-)
-def test_layers(text: str, layers: list[int]) -> None:
-    assert parse_layers(text, 18) == layers
-
-
-@pytest.mark.parametrize("text", ["", "rough", "0-", "-1", "3-1", "18", "0-18", "1.5"])
-def test_what_are_no_layers(text: str) -> None:
-    with pytest.raises(GancliError) as caught:
-        parse_layers(text, 18)
-    assert "layer" in caught.value.message
-    with pytest.raises(GancliError, match="2 layers"):
-        parse_layers("fine", 2)
+def test_options_are_checked_by_what_the_model_has(style_model: StyleGAN, other_model: ProGAN) -> None:
+    renderer = make_renderer(style_model, CPU, truncation=-1.0, cutoff=2, noise="random")
+    assert (renderer.batch, renderer.truncation, renderer.cutoff, renderer.noise) == (64, -1.0, 2, "random")
+    assert list(renderer.shapes) == ["z", "w"]
+    assert make_renderer(other_model, CPU, batch=3).batch == 3
+    assert list(make_renderer(other_model, CPU).shapes) == ["z"]
+    large = ProGAN(ProGAN.Config(resolution=1024, latent_dim=2, width=8, max_width=2))
+    assert images_at_a_time(large) == 4
+    for model, options, said in (
+        (other_model, {"noise": "const"}, "--noise const: ProGAN has no styles"),
+        (other_model, {"truncation": 0.0}, "--trunc 0: must be greater than 0"),
+        (style_model, {"truncation": float("nan")}, "--trunc nan: must be between"),
+        (style_model, {"truncation": 1.0, "cutoff": 7}, "--cutoff 7: this model has 6 layers"),
+        (style_model, {"cutoff": 2}, "--cutoff 2 limits truncation, but there is no --trunc"),
+        (style_model, {"batch": 0}, "--batch 0"),
+    ):
+        with pytest.raises(GancliError) as caught:
+            make_renderer(model, CPU, prefix="--", **options)  # type: ignore[arg-type]
+        assert said in caught.value.message

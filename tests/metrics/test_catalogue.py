@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from reports import evaluate, flat
 
+from gancli import registry
 from gancli.cli.app import run
 from gancli.errors import GancliError
 from gancli.metrics import catalogue
 
-CODE = """
-import numpy as np
-from gancli.metrics.base import Metric
-
-class Brightness(Metric):
-    name = "brightness"
-    title = "mean grey level"
-    better = "higher"
-    needs_real = False
-
-    def __init__(self, task):
-        self.levels = []
-
-    def see_made(self, part, pair):
-        self.levels += part.pixels.mean(axis=(1, 2, 3)).tolist()
-
-    def values(self, task, extractor):
-        return {"brightness": float(np.mean(self.levels))}
-
-class Other:
-    name = "other"
-"""
+DOCS = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+(EXAMPLE,) = re.findall("^```python\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Installs a package with the module ``bright`` and entry points of the group ``gancli.metrics``."""
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installs packages with entry points for metrics; the module ``my_metrics`` is that of docs/evaluation.md."""
     site = tmp_path / "site"
     site.mkdir()
-    (site / "bright.py").write_text(CODE)
+    (site / "my_metrics.py").write_text(f"{EXAMPLE}\nclass Other:\n    name = 'other'\n")
     monkeypatch.syspath_prepend(site)
 
     def add(package: str, **points: str) -> None:
@@ -49,13 +32,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
         lines = [f"{name.replace('_', '-')} = {value}\n" for name, value in points.items()]
-        (info / "entry_points.txt").write_text(f"[{catalogue.GROUP}]\n{''.join(lines)}")
-        catalogue._third_party.cache_clear()
+        (info / "entry_points.txt").write_text(f"[gancli.metrics]\n{''.join(lines)}")
+        registry.plugins.cache_clear()
 
-    monkeypatch.setattr(catalogue, "_third_party", catalogue._third_party)
-    catalogue._third_party.cache_clear()
     yield add
-    catalogue._third_party.cache_clear()
+    registry.plugins.cache_clear()
+    sys.modules.pop("my_metrics", None)
 
 
 def test_every_built_in_metric_is_found_by_its_own_name() -> None:
@@ -71,8 +53,9 @@ def test_every_built_in_metric_is_found_by_its_own_name() -> None:
 def test_a_packages_metric_is_measured_named_in_errors_and_in_the_help(
     here: Path, install: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert "brightness" in evaluate(capfd, "made", "--metrics", "brightness", code=2)["err"]
-    install("bright-metrics", brightness="bright:Brightness")
+    assert "no metric 'brightness'" in evaluate(capfd, "made", "--metrics", "brightness", code=2)["err"]
+    assert '[project.entry-points."gancli.metrics"]\nbrightness = "my_metrics:Brightness"\n' in DOCS
+    install("my-metrics", brightness="my_metrics:Brightness")
     found = evaluate(capfd, "made", "--metrics", "brightness,is", "--features", "tiny.pt")
     dark = evaluate(capfd, "real", "--metrics", "brightness")
     assert 110 < flat(found)["brightness"] < 145
@@ -87,31 +70,32 @@ def test_a_packages_metric_is_measured_named_in_errors_and_in_the_help(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("bright_missing:Metric", "the metric 'other' of bright-metrics cannot be imported: No module named"),
-        ("bright:Missing", "the metric 'other' of bright-metrics cannot be imported: module 'bright' has no attribute"),
-        ("bright:Other", "bright:Other, the metric 'other' of bright-metrics, is not a subclass of"),
-        ("bright:Brightness", "is not a subclass of gancli.metrics.base.Metric whose name is 'other'"),
+        ("no_module:Metric", "the metric 'other' of my-metrics cannot be imported: No module named"),
+        (
+            "my_metrics:Missing",
+            "the metric 'other' of my-metrics cannot be imported: module 'my_metrics' has no attribute",
+        ),
+        ("my_metrics:Other", "my_metrics:Other, the metric 'other' of my-metrics, is not a subclass of"),
+        ("my_metrics:Brightness", "is not a subclass of gancli.metrics.base.Metric whose name is 'other'"),
     ],
 )
 def test_a_broken_package_is_named_only_when_its_metric_is_used(
     install: Callable[..., None], value: str, message: str
 ) -> None:
-    install("bright-metrics", other=value)
+    install("my-metrics", other=value)
     assert catalogue.chosen_metrics("swd").keys() == {"swd"}
     with pytest.raises(GancliError) as caught:
         catalogue.chosen_metrics("swd,other")
     assert message in caught.value.message
     assert caught.value.message.startswith("--metrics swd,other: ")
-    assert caught.value.hint == "update or uninstall bright-metrics"
+    assert caught.value.hint == "update or uninstall my-metrics"
 
 
-def test_a_name_that_two_packages_claim_is_refused(install: Callable[..., None]) -> None:
-    install("bright-metrics", swd="bright:Brightness", brightness="bright:Brightness")
-    with pytest.raises(GancliError, match="gancli and bright-metrics both define a metric 'swd'") as caught:
+def test_the_name_of_a_built_in_metric_is_refused(install: Callable[..., None]) -> None:
+    install("my-metrics", swd="my_metrics:Brightness", brightness="my_metrics:Brightness")
+    with pytest.raises(GancliError, match="my-metrics adds a metric 'swd', but that is") as caught:
         catalogue.load_metric("swd")
-    assert "uninstall bright-metrics" in caught.value.hint
+    assert "uninstall my-metrics" in caught.value.hint
+    assert catalogue.load_metric("fid").name == "fid"
     assert catalogue.load_metric("brightness").name == "brightness"
     assert catalogue.metric_names().count("swd") == 1
-    install("another", brightness="bright:Brightness")
-    with pytest.raises(GancliError, match="another and bright-metrics both define a metric 'brightness'"):
-        catalogue.load_metric("brightness")

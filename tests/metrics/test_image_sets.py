@@ -1,4 +1,4 @@
-"""Sets of images: which are drawn, and that a translator's images are those of ``translate``."""
+"""Sets of images: which images are drawn. Those of models are in test_comparison.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gancli data, models and import, as users type them."""
+"""gancli data, as users type it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gancli.cli.app import run
@@ -102,9 +101,9 @@ def test_data_side_by_side(here: Path, photos: Path, capfd: pytest.CaptureFixtur
             "broken 1",
             f"{source}/train/single.png: it is 40 x 40 px, not two images side by side",
         ]
-        assert lines[at - 2 : at] == ["broken 1", f"{source}/train/text.png: this is no image of a known format"]
+        assert lines[at - 2 : at] == ["broken 1", f"{source}/train/text.png: not an image, or an unknown format"]
         assert "test part yes (--split test shows it)" in lines
-        assert "cyclegan: it needs 2 sets of images" in "".join(lines)
+        assert "cyclegan: it needs two domains" in "".join(lines)
         (pix2pix,) = (line for line in lines if line.startswith("architecture pix2pix"))
         assert pix2pix.endswith(
             "can train on it, read as train: pairs side by side, A left and B right: edges 26, cats 26"
@@ -168,72 +167,53 @@ def test_data_that_are_none(here: Path, source: str, said: str, capfd: pytest.Ca
     assert said in capfd.readouterr().err
 
 
-def test_models_are_listed_and_shown(here: Path, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["models"]) == 0
-    assert "no models in" in capfd.readouterr().err
-    (here / "runs/horses").mkdir(parents=True)
-    shutil.copy(model, here / "runs/horses/model.safetensors")
-    (here / "runs/broken").mkdir()
-    (here / "runs/broken/model.safetensors").write_text("nothing")
-    assert run(["models"]) == 0
-    out, err = capfd.readouterr()
-    assert "horses" in out
-    assert "32 px, RGB" in out
-    assert "warning: runs/broken/model.safetensors is not a model file" in err
-    assert run(["models", "--json"]) == 0
-    (listed,) = json.loads(capfd.readouterr().out)
-    assert (listed["name"], listed["images"]) == ("horses", {"image": {"channels": 3, "height": 32, "width": 32}})
-    assert run(["models", "horses", "--json"]) == 0
-    shown = json.loads(capfd.readouterr().out)
-    assert (shown["architecture"], shown["step"], shown["config"]["model"]["resolution"]) == ("dcgan", 4, 32)
-    assert run(["models", "horses"]) == 0
-    assert "architecture: dcgan" in capfd.readouterr().out
+def test_data_of_points(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    np.savez("gauss.npz", x=np.array([[0.5, -1], [2, 0]]), y=[0, 1])
+    assert run(["data", "gauss.npz"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert "points 2, 2 numbers each, from -1 to 2" in lines
+    assert "classes 2: 0, 1" in lines
+    assert "architecture dcgan: it needs images, but gauss.npz holds points (an npz file)" in lines
 
 
-def official(path: Path) -> None:
-    """A 32 px generator in the layout of pytorch/examples."""
-    state = {}
-    for index, (inner, outer) in enumerate(((6, 16), (16, 8), (8, 4), (4, 3))):
-        state[f"main.{3 * index}.weight"] = torch.randn(inner, outer, 4, 4) * 0.1
-        if index < 3:
-            for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
-                state[f"main.{3 * index + 1}.{name}"] = torch.full((outer,), float(value))
-    torch.save(state, path)
-
-
-def test_import_then_sample_by_name(here: Path, gancli_home: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    official(here / "netG_epoch_24.pth")
-    assert run(["import", "dcgan", "netG_epoch_24.pth"]) == 0
-    written = gancli_home / "models/netG_epoch_24.safetensors"
-    assert capfd.readouterr().out == f"{written}\n"
-    assert run(["import", "dcgan", "netG_epoch_24.pth"]) == 2
-    assert "exists already" in capfd.readouterr().err
-    assert run(["import", "dcgan", "netG_epoch_24.pth", "--name", "faces"]) == 0
-    assert run(["sample", "faces", "-n", "2", "-o", "two.npy"]) == 0
-    assert np.load("two.npy").shape == (2, 3, 32, 32)
-    assert run(["import", "dcgan", "netG_epoch_24.pth", "-o", "here.safetensors"]) == 0
-    assert (here / "here.safetensors").read_bytes() == written.read_bytes()
+def test_data_writes_what_the_networks_see(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", str(photos), "-o", "seen.png", "-n", "6"]) == 0
+    assert capfd.readouterr().out == "seen.png\n"
+    with Image.open("seen.png") as image:  # 3 x 2 images of 40 px, 2 px apart
+        assert image.size == (3 * 42 - 2, 2 * 42 - 2)
+        first = image.crop((0, 0, 40, 40))
+    with Image.open(photos / "0.png") as image:
+        assert first.tobytes() == image.tobytes()
+    assert run(["data", "shapes:pairs", "--split", "test", "-n", "4", "--resolution", "16", "-o", "seen.webp"]) == 0
+    assert capfd.readouterr().err == "columns in turn: outline, filled\n"
+    with Image.open("seen.webp") as image:
+        assert image.size == (2 * 18 - 2, 4 * 18 - 2)
+    assert run(["data", "shapes:classes", "-n", "12", "--resolution", "8", "-o", "seen.npy"]) == 0
+    assert capfd.readouterr().err == "rows: circle, square, triangle, diamond, cross, star\n"
+    assert np.load("seen.npy").shape == (12, 3, 8, 8)
+    assert run(["data", "shapes:pairs", "-n", "2", "-o", "seen/"]) == 0
+    assert capfd.readouterr().out.split() == [
+        f"seen/{name}.png" for name in ("0-outline", "0-filled", "1-outline", "1-filled")
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["dcgan", "missing.pth"], "missing.pth"),
-        (["dcgan", "text.pth"], "text.pth is not a PyTorch checkpoint"),
-        (["dcgann", "g.pth"], "dcgann"),
-        (["dcgan", "g.pth", "--name", "../x"], "'../x'"),
-        (["dcgan", "g.pth", "--name", "x", "-o", "x.safetensors"], "--name and -o"),
-        (["dcgan", "g.pth", "-o", "x.pth"], "-o x.safetensors"),
+        (["-n", "3"], "-n needs -o"),
+        (["--resolution", "32"], "--resolution needs -o"),
+        (["-o", "seen.png", "-n", "0"], "-n 0: must be at least 1"),
+        (["-o", "seen.png", "--resolution", "3"], "--resolution 3: must be between 4 and 2048"),
+        (["-o", "seen.png", "--json"], "leave one of them out"),
+        (["-o", "seen.mp4"], ".mp4 files cannot be written"),
+        (["--split", "half"], "choose train, test or all"),
     ],
 )
-def test_import_of_what_cannot_be(
+def test_data_options_that_fit_nothing(
     here: Path, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    official(here / "g.pth")
-    (here / "text.pth").write_text("no checkpoint")
-    assert run(["import", *arguments]) == 2
+    assert run(["data", "shapes", *arguments]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("error: ")
     assert said in err
-    assert sorted(p.name for p in here.iterdir()) == ["g.pth", "text.pth"]
+    assert list(here.iterdir()) == []

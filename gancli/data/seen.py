@@ -1,0 +1,114 @@
+"""Real images as the networks see them, arranged for the eye: what ``gancli data -o`` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancli.data.images import Chosen
+from gancli.data.pipeline import fixed_batch
+from gancli.data.source import BadImage, PointCloud, Source
+from gancli.domains import Domain, Inputs
+from gancli.errors import GancliError
+from gancli.schema import DataConfig
+
+SIDE = 64
+"""Side in pixels of images that are not square or too large to be shown whole."""
+LARGEST_SIDE = 256
+TRIED = 4
+"""Images that are tried for each one that is shown; some may be broken."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images for a grid, row by row.
+
+    Attributes:
+        images: float32 [N, C, H, W] in [-1, 1], C <= 4.
+        names: of each image, without a suffix; None: a black one that fills a row.
+        columns: of the grid.
+        order: the order of rows or columns, in words; may be empty.
+    """
+
+    images: Tensor
+    names: list[str | None]
+    columns: int
+    order: str
+
+
+def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
+    """Returns the first images of a source, resized and cropped in the middle as ``DataConfig`` does by default.
+
+    Several domains are side by side; with classes, each has a row of its own.
+
+    Args:
+        source: from ``open_source``.
+        n: most images of each domain, at least 1; of more classes than that, only the first ``n`` are shown.
+        resolution: height and width; by default those of the first image if it is square and at most
+            ``LARGEST_SIDE``, else ``SIDE``.
+
+    Raises:
+        GancliError: it holds points, or no image can be read.
+    """
+    if any(isinstance(images, PointCloud) for images in source.domains.values()):
+        raise GancliError(f"{source.location} holds points, which are no picture", f"gancli data {source.location}")
+    side = resolution or _own_side(source)
+    shapes = {name: (source.channels.get(name, 3), side, side) for name in source.domains}
+    inputs = Inputs({name: Domain(shape) for name, shape in shapes.items()}, paired=source.paired)
+    if source.labels is not None and source.labels.ndim == 1:
+        return _by_class(source, inputs, n)
+    found = fixed_batch(source, inputs, DataConfig(), n)
+    count, domains = len(found), len(source.domains)
+    images = torch.stack([_shown(found.images[name]) for name in source.domains], dim=1).flatten(0, 1)
+    names: list[str | None] = [f"{index}-{name}" for index in range(count) for name in source.domains]
+    if domains == 1:
+        return Seen(images, [str(index) for index in range(count)], math.ceil(math.sqrt(count)), "")
+    order = f"columns in turn: {', '.join(source.domains)}"
+    return Seen(images, names, domains * max(1, round(math.sqrt(count / domains))), order)
+
+
+def _by_class(source: Source, inputs: Inputs, n: int) -> Seen:
+    each = max(1, n // len(source.classes))
+    found = list(_classes(source, inputs, each, n))
+    # A class with fewer images than the others leaves the rest of its row black.
+    rows = [F.pad(images, (0, 0, 0, 0, 0, 0, 0, each - len(images)), value=-1) for _, images in found]
+    names = [
+        f"{title.replace('/', '-')}-{place}" if place < len(images) else None
+        for title, images in found
+        for place in range(each)
+    ]
+    columns = each if each > 1 else math.ceil(math.sqrt(len(found)))
+    order = f"{'rows' if each > 1 else 'row by row'}: {', '.join(title for title, _ in found)}"
+    return Seen(torch.cat(rows), names, columns, order)
+
+
+def _classes(source: Source, inputs: Inputs, each: int, n: int) -> Iterator[tuple[str, Tensor]]:
+    """Yields the names and first images of at most ``n`` classes that have any."""
+    ((name, images),) = source.domains.items()
+    shown = 0
+    for number, title in enumerate(source.classes):
+        indices = np.flatnonzero(source.labels == number)[: TRIED * each].tolist()
+        if indices and shown < n:
+            one = replace(source, domains={name: Chosen(images, indices)}, labels=None, classes=())
+            yield title, _shown(fixed_batch(one, inputs, DataConfig(), each).images[name])
+            shown += 1
+
+
+def _own_side(source: Source) -> int:
+    name, images = next(iter(source.domains.items()))
+    try:
+        height, width = images.read(0, source.channels.get(name, 3)).shape[:2]
+    except BadImage:
+        return SIDE
+    return height if height == width <= LARGEST_SIDE else SIDE
+
+
+def _shown(images: Tensor) -> Tensor:
+    """Returns the first three channels of images that have more than a picture."""
+    return images if images.shape[1] <= 4 else images[:, :3]
