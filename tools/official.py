@@ -151,7 +151,8 @@ def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namesp
         steps = settings.steps or game.steps
         official = adapter.play(settings.checkout, game, steps, **more, **game.official)
         rows += compare(case, game, official, golden.play(game, steps))
-        cases[case] = {"steps": steps, "numbers": {name: golden.summary(tensor) for name, tensor in official.items()}}
+        numbers = {name: golden.summary(tensor) for name, tensor in official.items()}
+        cases[case] = {"steps": steps, "settings": dict(game.official), "numbers": numbers}
     above, largest = sum(row.fails for row in rows), max(rows, key=lambda row: row.deviation)
     within = f"{above} of {len(rows)} numbers are above" if above else f"all {len(rows)} numbers are within"
     print(f"\n{within} their tolerance; largest relative deviation: {largest.deviation:.1e} ({largest.name})")
