@@ -90,6 +90,14 @@ def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str,
     }
 
 
+def laid_out(value: Any, levels: int) -> str:
+    """Returns JSON with a line for each item of the outer objects, down to some level."""
+    if not levels or not isinstance(value, dict):
+        return json.dumps(value)
+    items = (f"{json.dumps(key)}: {laid_out(item, levels - 1)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + "\n}"
+
+
 def shown(value: Tensor) -> str:
     """Returns a number, or the root mean square of several."""
     return f"{value.item():.8g}" if value.ndim == 0 else f"rms {value.square().mean().sqrt().item():.8g}"
@@ -137,8 +145,7 @@ def compare_networks(adapter: Any, settings: argparse.Namespace) -> int:
         print(f"  {name:<42} {largest:>10.1e}{' too much' if fails else ''}")
         above += fails
     if settings.write:
-        rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(record)}" for name, record in (recorded | found).items())
-        adapter.RECORDED.write_text(f"{{\n{rows}\n}}\n")
+        adapter.RECORDED.write_text(laid_out(recorded | found, 1) + "\n")
         print(f"wrote {adapter.RECORDED}")
     return 1 if above else 0
 
@@ -158,7 +165,7 @@ def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namesp
     print(f"\n{within} their tolerance; largest relative deviation: {largest.deviation:.1e} ({largest.name})")
     if settings.write:
         path = GOLDEN / f"{settings.architecture}.json"
-        path.write_text(json.dumps({"official": known, "cases": cases}, indent=1) + "\n")
+        path.write_text(laid_out({"official": known, "cases": cases}, 4) + "\n")
         print(f"wrote {path}")
     return 1 if above else 0
 
