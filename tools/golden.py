@@ -181,7 +181,7 @@ class Game:
 
     def images(self, step: int) -> dict[str, Tensor]:
         """Returns the real images of a step, counted from 0, as large as the networks have grown."""
-        side = self.model.stage.resolution
+        side = self.model.resolution
         return {
             domain: wave(self.batch, *shape, phase=100 + 10 * step + index)[:, :, :side, :side]
             for index, (domain, shape) in enumerate(self.shapes.items())
@@ -206,7 +206,7 @@ def play(game: Game, steps: int) -> Numbers:
     with Draws().in_place_of_torch() as draws:
         for step in range(steps):
             draws.begin(step)
-            update.begin(step, step * game.batch, 0.0, model.stage)
+            update.begin(step, step * game.batch, 0.0, model.resolution)
             model.training_step(iter([Batch(game.images(step), game.labels)]), update)
             for loss, value in update.meter.read().items():
                 numbers[f"step {step + 1}: {loss}"] = torch.tensor(value, dtype=torch.float64)
@@ -271,7 +271,7 @@ def pix2pix() -> dict[str, Game]:
     )
 
     def outputs(game: Game) -> Numbers:
-        return {"translation": game.model.generator(game.images(0)[game.model.source])}
+        return {"translation": game.model.generator(game.images(0)[game.model.way.source])}
 
     games = {}
     for name, config in {"U-Net": unet, "ResNet, BtoA": resnet}.items():

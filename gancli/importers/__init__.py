@@ -186,14 +186,11 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
     from gancli.architectures.base import Translator
     from gancli.data.files import domain_names
 
-    if len(own) != 2:
-        if config.data.domains is not None:
-            raise GancliError(
-                f"data.domains names two domains, but a {config.architecture} has {len(own) if len(own) > 1 else 'one'}"
-            )
-        return own
-    if config.data.domains is not None:
-        return config.data.domains
+    given = config.data.domains
+    if given is not None and len(given) != len(own):
+        raise GancliError(f"data.domains has {len(given)} names, but {config.architecture} takes {len(own)}")
+    if given is not None or len(own) != 2:
+        return given or own
     titled = domain_names([title])
     if titled == ("A", "B") or not isinstance(model, Translator):
         return titled
