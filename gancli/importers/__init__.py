@@ -186,14 +186,13 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
     from gancli.architectures.base import Translator
     from gancli.data.files import domain_names
 
-    if len(own) != 2:
-        if config.data.domains is not None:
-            raise GancliError(
-                f"data.domains names two domains, but a {config.architecture} has {len(own) if len(own) > 1 else 'one'}"
-            )
-        return own
-    if config.data.domains is not None:
-        return config.data.domains
+    chosen = config.data.domains
+    if chosen is not None and len(chosen) != len(own):
+        count = "one" if len(own) == 1 else len(own)
+        hint = "leave --domains out" if len(own) == 1 else f"--domains {','.join(own)}"
+        raise GancliError(f"--domains names {len(chosen)} domains, but a {config.architecture} has {count}", hint)
+    if chosen is not None or len(own) != 2:
+        return chosen or own
     titled = domain_names([title])
     if titled == ("A", "B") or not isinstance(model, Translator):
         return titled
