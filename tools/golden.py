@@ -1,9 +1,9 @@
-"""Weights, images and draws from formulas, and what gancli makes of them in a few training steps.
+"""Weights, images and random draws from formulas, and a few of gancli's training steps with them.
 
-``tools/official.py`` gives the same to the official code and writes its numbers to ``tests/golden``;
-``pytest tests/architectures`` compares gancli's with them. Nothing is random, so the same values can be made anywhere.
+``tools/official.py`` gives the same to the official code and writes what that computes to ``tests/golden``;
+``pytest tests/architectures`` compares gancli's numbers with those. Nothing is random, so anyone gets the same numbers.
 
-Everything is in double precision. In single precision some weights have a gradient of zero up to rounding (a bias
+Everything is in double precision. In single precision, some gradients are nothing but rounding errors (those of a bias
 before an instance norm, for instance), and Adam turns a gradient of any size into a whole step.
 """
 
@@ -189,8 +189,9 @@ class Game:
 
 
 def parameters(model: torch.nn.Module, network: str) -> Tensor:
-    """Returns all parameters of a network as one vector."""
-    return torch.cat([parameter.detach().flatten() for parameter in model.get_submodule(network).parameters()])
+    """Returns all parameters of a network as one vector, in the order of their names."""
+    named = sorted(model.get_submodule(network).named_parameters())
+    return torch.cat([parameter.detach().flatten() for _, parameter in named])
 
 
 def play(game: Game, steps: int) -> Numbers:
@@ -253,7 +254,7 @@ def cyclegan() -> dict[str, Game]:
 
 
 def pix2pix() -> dict[str, Game]:
-    """pix2pix as published, with a narrow U-Net for 128 px and dropout; then the other way it can be set up."""
+    """pix2pix as published with a narrow U-Net, and with every other choice: ResNet, instance norm, BtoA, lsgan."""
     unet = Pix2Pix.Config(resolution=128, generator_width=4, discriminator_width=4)
     resnet = Pix2Pix.Config(
         resolution=32,
@@ -277,7 +278,8 @@ def pix2pix() -> dict[str, Game]:
         model = Pix2Pix(config)
         fill(model)
         shapes = {domain: (config.channels_of(domain), config.resolution, config.resolution) for domain in ("A", "B")}
-        games[name] = Game(model, shapes, outputs, tolerance=BEFORE_NORM)
+        tolerance = BEFORE_NORM if config.norm == "instance" else 1e-9
+        games[name] = Game(model, shapes, outputs, tolerance=tolerance)
     return games
 
 
@@ -295,7 +297,7 @@ def ugatit() -> dict[str, Game]:
         fill(model)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
-                if key.endswith("rho"):  # so near to 1 that some are clipped, by less than a step
+                if key.endswith("rho"):  # so close to 1 that a step takes some above it, where they are clipped
                     parameter.copy_(1 - 1e-4 * (parameter - 1).abs())
         settle(model)
         return Game(model, dict.fromkeys("AB", (3, 96, 96)), outputs, **settings)
@@ -303,7 +305,7 @@ def ugatit() -> dict[str, Game]:
     return {
         "full": game(False, tolerance=1e-6, official={"order": "new"}),
         "light": game(True, tolerance=1e-6, official={"order": "new"}),
-        # Ours are half a power iteration ahead. Where D's gradients are small, Adam makes much of the difference.
+        # gancli's are half a power iteration ahead. Adam amplifies the difference where D's gradients are small.
         "full, power iterations as in 2019": game(False, tolerance=0.1, loss_tolerance=2e-6),
     }
 
@@ -352,7 +354,7 @@ def progan() -> dict[str, Game]:
         config = ProGAN.Config(resolution=16, latent_dim=12, classes=classes, width=64, max_width=16)
         return growing(ProGAN(config), stage, classes, **settings)
 
-    return epsilons(game)
+    return variants(game)
 
 
 def stylegan() -> dict[str, Game]:
@@ -372,16 +374,20 @@ def stylegan() -> dict[str, Game]:
         )
         return growing(StyleGAN(config), stage, classes, watched=("mapping.mean",), **settings)
 
-    return epsilons(game)
+    return variants(game)
 
 
-def epsilons(game: Callable[..., Game]) -> dict[str, Game]:
-    """With classes and without, and once with Adam as TensorFlow has it: its epsilon is added before the correction."""
+def variants(game: Callable[..., Game]) -> dict[str, Game]:
+    """Games with classes and without, at two stages; and one with TensorFlow's Adam.
+
+    That adds epsilon before the correction of the bias, torch after it. In the others the official optimizer is given
+    an epsilon that has the same effect as torch's.
+    """
     return {
         "3 classes, 16 px, alpha 0.6": game("16 px, alpha 0.6", 3, official={"epsilon": "torch"}),
         "no classes, 8 px, alpha 0.3": game("8 px, alpha 0.3", 0, official={"epsilon": "torch"}),
         "3 classes, 16 px, TensorFlow's Adam": game(
-            # A weight whose gradient is as small as epsilon moves by another part of a step.
+            # A weight with a gradient near epsilon moves by a different part of a step.
             "16 px, alpha 0.6",
             3,
             tolerance=1,

@@ -1,10 +1,10 @@
 """Plays training steps of the official code and of gancli side by side: ``python tools/official.py ARCH PATH``.
 
-PATH is a checkout of the official repository, which you need to have; gancli keeps no official code. Both sides get the
-same weights, images and draws from formulas (``tools/golden.py``), in double precision on the CPU. For each loss, some
-outputs, and how far each network's weights have moved after each step, it prints the official value beside gancli's (of
-several, the root mean square) and the largest deviation: of any element, and relative to the largest official element.
-The exit status is 1 where a relative deviation is above its tolerance.
+PATH is your git clone of the official repository; gancli keeps no official code. Both sides get the same weights,
+images and random draws from formulas (``tools/golden.py``), in double precision on the CPU. A row is printed for some
+outputs and, after each step, for each loss and for how far the weights of each network have moved: the official value,
+gancli's (of tensors, the root mean square), the largest difference of any element, and the same relative to the largest
+official element. The exit status is 1 if a relative deviation is above its tolerance.
 
     python tools/official.py dcgan ~/examples                                  # pytorch/examples
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix           # junyanz/pytorch-CycleGAN-and-pix2pix
@@ -14,6 +14,13 @@ The exit status is 1 where a relative deviation is above its tolerance.
     python tools/official.py stylegan ~/stylegan --tensorflow tf/bin/python    # NVlabs/stylegan
 
 With ``--write`` the official numbers replace those in ``tests/golden``, which ``pytest`` compares gancli's with.
+
+``--networks`` plays no steps. It compares what official networks compute with the numbers in ``tests/importers``, which
+the importers' tests are about (``--write`` replaces them):
+
+    python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix --networks
+    python tools/official.py ugatit ~/UGATIT-pytorch --networks
+    python tools/official.py stylegan ~/style-based-gan-pytorch --networks     # rosinality/style-based-gan-pytorch
 """
 
 from __future__ import annotations
@@ -23,10 +30,10 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import golden
 import torch
@@ -36,7 +43,7 @@ from torch import Tensor
 from gancli.errors import GancliError
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
-ADAPTERS = {
+STEPS = {
     "cyclegan": "junyanz",
     "dcgan": "pytorch_examples",
     "pix2pix": "junyanz",
@@ -44,7 +51,11 @@ ADAPTERS = {
     "stylegan": "nvlabs",
     "ugatit": "znxlwm",
 }
-"""The module of ``adapters`` by architecture."""
+"""The adapter that plays an architecture's steps."""
+NETWORKS = {"cyclegan": "junyanz", "pix2pix": "junyanz", "stylegan": "rosinality", "ugatit": "znxlwm"}
+"""The adapter whose networks the importer's tests of an architecture have numbers of."""
+NETWORK_TOLERANCE = 1e-5
+"""Largest difference of an output, which is of the order of 1 and in single precision."""
 
 
 def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str, Any]:
@@ -79,63 +90,118 @@ def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str,
     }
 
 
+def laid_out(value: Any, levels: int) -> str:
+    """Returns JSON with a line for each item of the outer objects, down to some level."""
+    if not levels or not isinstance(value, dict):
+        return json.dumps(value)
+    items = (f"{json.dumps(key)}: {laid_out(item, levels - 1)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + "\n}"
+
+
 def shown(value: Tensor) -> str:
     """Returns a number, or the root mean square of several."""
     return f"{value.item():.8g}" if value.ndim == 0 else f"rms {value.square().mean().sqrt().item():.8g}"
 
 
-def compare(
-    case: str, official: Numbers, ours: Numbers, tolerance: Callable[[str, Tensor], float]
-) -> tuple[float, int]:
-    """Prints a row for each number; returns the largest relative deviation and how many are above their tolerance."""
+class Row(NamedTuple):
+    """How far gancli is from one official number: its name, the relative deviation, and whether that is too much."""
+
+    name: str
+    deviation: float
+    fails: bool
+
+
+def compare(case: str, game: golden.Game, official: Numbers, ours: Numbers) -> list[Row]:
+    """Prints and returns a row for each number."""
     print(f"\n{case:<44} {'official':>18} {'gancli':>18} {'deviation':>10} {'relative':>10}")
-    largest, above = 0.0, 0
+    rows = []
     for name, theirs in official.items():
         difference = (theirs - ours[name]).abs().max().item()
         relative = difference / (theirs.abs().max().item() or 1.0)
-        fails = not relative <= tolerance(name, theirs)  # a nan does
+        row = Row(f"{case}, {name}", relative, not relative <= game.tolerance_of(name, theirs))  # a nan fails
         values = f"{shown(theirs):>18} {shown(ours[name]):>18}"
-        print(f"  {name:<42} {values} {difference:>10.1e} {relative:>10.1e}{' too much' if fails else ''}")
-        largest, above = max(largest, relative), above + fails
-    return largest, above
+        print(f"  {name:<42} {values} {difference:>10.1e} {relative:>10.1e}{' too much' if row.fails else ''}")
+        rows.append(row)
+    return rows
 
 
-def main(architecture: str, checkout: Path, python: str, steps: int | None, write: bool) -> int:
-    """Plays, compares and prints; returns the exit status."""
-    adapter = importlib.import_module(f"adapters.{ADAPTERS[architecture]}")
-    known = origin(checkout, adapter.REPOSITORY, adapter.FILES)
-    settings = {}
-    if architecture in ("progan", "stylegan"):
-        known["tensorflow"] = adapter.version(python)
-        settings["python"] = python
-    versions = ", ".join(f"{name} {known[name]}" for name in ("torch", "tensorflow") if name in known)
-    print(f"{known['repository']}, commit {known['commit'][:10]} of {known['committed']}; {versions}")
-    results = []
-    cases = {}
-    for case, game in golden.GAMES[architecture]().items():
-        played = steps or game.steps
-        official = adapter.play(checkout, game, played, **settings, **game.official)
-        results.append(compare(case, official, golden.play(game, played), game.tolerance_of))
-        cases[case] = {"steps": played, "numbers": {name: golden.summary(tensor) for name, tensor in official.items()}}
-    largest, above = max(relative for relative, _ in results), sum(count for _, count in results)
-    print(f"\nlargest relative deviation: {largest:.1e}; above their tolerance: {above}")
-    if write:
-        path = GOLDEN / f"{architecture}.json"
-        path.write_text(json.dumps({"official": known, "cases": cases}, indent=1) + "\n")
+def numbers_in(record: Any, path: str = "") -> dict[str, float]:
+    """Returns every number in a JSON value, by its path."""
+    if isinstance(record, (int, float)):
+        return {path: record}
+    items = record.items() if isinstance(record, dict) else enumerate(record)
+    return {where: number for key, value in items for where, number in numbers_in(value, f"{path}/{key}").items()}
+
+
+def compare_networks(adapter: Any, settings: argparse.Namespace) -> int:
+    """Compares what official networks compute with the recorded numbers; returns the exit status."""
+    recorded, found = json.loads(adapter.RECORDED.read_text()), adapter.networks(settings.checkout)
+    above = 0
+    print(f"{'network':<44} {'deviation':>10}")
+    for name, record in found.items():
+        new, old = numbers_in(record), numbers_in(recorded.get(name, {}))
+        largest = max(abs(new[key] - old[key]) for key in new) if new.keys() == old.keys() else inf
+        fails = not largest <= NETWORK_TOLERANCE
+        print(f"  {name:<42} {largest:>10.1e}{' too much' if fails else ''}")
+        above += fails
+    if settings.write:
+        adapter.RECORDED.write_text(laid_out(recorded | found, 1) + "\n")
+        print(f"wrote {adapter.RECORDED}")
+    return 1 if above else 0
+
+
+def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namespace) -> int:
+    """Compares steps of both sides; returns the exit status."""
+    more = {"python": settings.tensorflow} if "tensorflow" in known else {}
+    rows, cases = [], {}
+    for case, game in golden.GAMES[settings.architecture]().items():
+        steps = settings.steps or game.steps
+        official = adapter.play(settings.checkout, game, steps, **more, **game.official)
+        rows += compare(case, game, official, golden.play(game, steps))
+        numbers = {name: golden.summary(tensor) for name, tensor in official.items()}
+        cases[case] = {"steps": steps, "settings": dict(game.official), "numbers": numbers}
+    above, largest = sum(row.fails for row in rows), max(rows, key=lambda row: row.deviation)
+    within = f"{above} of {len(rows)} numbers are above" if above else f"all {len(rows)} numbers are within"
+    print(f"\n{within} their tolerance; largest relative deviation: {largest.deviation:.1e} ({largest.name})")
+    if settings.write:
+        path = GOLDEN / f"{settings.architecture}.json"
+        path.write_text(laid_out({"official": known, "cases": cases}, 4) + "\n")
         print(f"wrote {path}")
     return 1 if above else 0
 
 
+def main(settings: argparse.Namespace) -> int:
+    """Checks what is given, and compares; returns the exit status.
+
+    Raises:
+        GancliError: PATH is no unchanged checkout of the official repository, or its code cannot be run.
+    """
+    modules = NETWORKS if settings.networks else STEPS
+    if settings.architecture not in modules:
+        raise GancliError(
+            f"--networks: none of {settings.architecture} are recorded", f"choose from {', '.join(NETWORKS)}"
+        )
+    adapter = importlib.import_module(f"adapters.{modules[settings.architecture]}")
+    known = origin(settings.checkout, adapter.REPOSITORY, adapter.FILES)
+    if not settings.networks and hasattr(adapter, "version"):
+        known["tensorflow"] = adapter.version(settings.tensorflow)
+    versions = ", ".join(f"{name} {known[name]}" for name in ("torch", "tensorflow") if name in known)
+    print(f"{known['repository']}, commit {known['commit'][:10]} of {known['committed']}; {versions}")
+    if settings.networks:
+        return compare_networks(adapter, settings)
+    return compare_steps(adapter, known, settings)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("architecture", metavar="ARCH", choices=ADAPTERS, help=", ".join(ADAPTERS))
+    parser.add_argument("architecture", metavar="ARCH", choices=STEPS, help=", ".join(STEPS))
     parser.add_argument("checkout", metavar="PATH", type=Path, help="checkout of the official repository")
-    parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, and 5 of CycleGAN")
-    parser.add_argument("--write", action="store_true", help="keep the official numbers in tests/golden")
-    options = parser.parse_args()
+    parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")
+    parser.add_argument("--networks", action="store_true", help="compare networks that gancli imports instead of steps")
+    parser.add_argument("--write", action="store_true", help="keep the official numbers in tests/")
     try:
-        status = main(options.architecture, options.checkout, options.tensorflow, options.steps, options.write)
+        status = main(parser.parse_args())
     except GancliError as error:
         print(f"error: {error}", *([f"hint: {error.hint}"] if error.hint else []), sep="\n", file=sys.stderr)
         status = error.exit_code

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import official
+import checkpoints as official
 import pytest
 import torch
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import official
+import checkpoints as official
 import pytest
 import torch
 from torch import Tensor

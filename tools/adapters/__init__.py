@@ -1,9 +1,10 @@
 """How each official repository is made to play a game: one module for each, and what they share.
 
-A module has
+A module has, of the last two one or both,
 
 - ``REPOSITORY``, its name on GitHub, and ``FILES``, the files that are run, relative to a checkout;
-- ``play(checkout, game, steps, **game.official) -> Numbers``: the official code's numbers, by gancli's names of them.
+- ``play(checkout, game, steps, **game.official) -> Numbers``: the official code's numbers, by gancli's names of them;
+- ``networks(checkout)``: what its networks compute, by name, for the importers' tests, which have it in ``RECORDED``.
 
 The official code runs as it is: an adapter only builds its options, stands in for its data loader, and reads its
 variables. No code of it is kept here.
@@ -29,12 +30,12 @@ from gancli.importers.reading import to_theirs
 
 
 @contextlib.contextmanager
-def driving(checkout: Path, arguments: Sequence[str] = ()) -> Iterator[Path]:
-    """Lets the modules of a checkout be imported and run in double precision; yields an empty working directory.
+def driving(checkout: Path, arguments: Sequence[str] = (), kind: torch.dtype = torch.float64) -> Iterator[Path]:
+    """Lets the modules of a checkout be imported and run, by default in double precision.
 
-    What they print is thrown away, and warnings of what is deprecated by now.
+    Yields an empty folder, which is the working directory meanwhile. Printed text and warnings are dropped.
     """
-    home, kind = Path.cwd(), torch.get_default_dtype()
+    home, before = Path.cwd(), torch.get_default_dtype()
     with (
         tempfile.TemporaryDirectory() as scratch,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
@@ -45,11 +46,11 @@ def driving(checkout: Path, arguments: Sequence[str] = ()) -> Iterator[Path]:
     ):
         warnings.simplefilter("ignore")
         os.chdir(scratch)
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(kind)
         try:
             yield Path(scratch)
         finally:
-            torch.set_default_dtype(kind)
+            torch.set_default_dtype(before)
             os.chdir(home)
 
 
@@ -82,12 +83,12 @@ class Translation:
         return {key: tensor.detach().clone() for key, tensor in state.items()}
 
     def moved(self, network: str, state: Mapping[str, Tensor]) -> Tensor:
-        """Returns how far the parameters in an official state dict are from ours, as one vector in our order."""
+        """Returns how far the parameters in an official state dict are from ours, as one vector by name."""
         module = self.model.get_submodule(network)
         counterparts = self.importer.counterparts(module)
         return torch.cat(
             [
                 (counterparts[key].to_ours(state[counterparts[key].key].detach()) - parameter).detach().flatten()
-                for key, parameter in module.named_parameters()
+                for key, parameter in sorted(module.named_parameters())
             ]
         )

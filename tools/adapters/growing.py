@@ -149,7 +149,9 @@ def play(
             numbers[f"step {step + 1}: {ours}"] = sum(found[f"{step}/{name}"] for name in theirs.split())
         now = {ours: name.to_ours(found[f"{step}/{name.player}/{name.variable}"]) for ours, name in names.items()}
         for network, module in model.named_children():
-            moved = [now[f"{network}.{key}"] - before[f"{network}.{key}"] for key, _ in module.named_parameters()]
+            moved = [
+                now[f"{network}.{key}"] - before[f"{network}.{key}"] for key, _ in sorted(module.named_parameters())
+            ]
             numbers[f"step {step + 1}: {network} moved"] = torch.cat([tensor.flatten() for tensor in moved])
         numbers |= {f"step {step + 1}: {buffer}": now[buffer] for buffer in game.watched}
     return numbers

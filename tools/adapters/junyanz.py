@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from checkpoints import GOLDEN, record
 from golden import Draws, Game, Numbers
 from torch import Tensor
 
@@ -30,6 +31,7 @@ FILES = (
     "options/train_options.py",
     "util/image_pool.py",
 )
+RECORDED = GOLDEN
 MODELS = {"cyclegan": "cycle_gan", "pix2pix": "pix2pix"}
 LOSSES = {
     "cyclegan": {
@@ -114,3 +116,28 @@ def _draw_alike(pool: Any, draws: Draws, nth: int) -> None:
             return query(images)
 
     pool.query = queried
+
+
+def networks(checkout: Path) -> dict[str, Any]:
+    """Returns what the networks compute; of a copy whose ResNet interpolates, what that does."""
+    with driving(checkout, kind=torch.float32):
+        module = importlib.import_module("models.networks")
+    found: dict[str, Any] = {}
+    for name in ("instance", "batch"):
+        norm = module.get_norm_layer(name)
+        if "nn.Upsample(" in (checkout / "models/networks.py").read_text(encoding="utf-8"):
+            found[f"resnet-bilinear-{name}"] = record(module.ResnetGenerator(3, 3, 2, norm, False, 1), 3, 16)
+            continue
+        made = {
+            "resnet": (module.ResnetGenerator(3, 2, 3, norm, False, 2), 3, 16),
+            "resnet-back": (module.ResnetGenerator(2, 3, 3, norm, False, 2), 2, 16),
+            "resnet-dropout": (module.ResnetGenerator(3, 3, 2, norm, True, 1), 3, 16),
+            "unet": (module.UnetGenerator(2, 3, 6, 2, norm, True), 2, 64),
+            "patchgan": (module.NLayerDiscriminator(5, 2, 3, norm), 5, 32),
+            "patchgan-a": (module.NLayerDiscriminator(3, 3, 3, norm), 3, 32),
+            "patchgan-b": (module.NLayerDiscriminator(2, 3, 3, norm), 2, 32),
+            "patchgan-286": (module.NLayerDiscriminator(3, 2, 5, norm), 3, 128),
+            "pixelgan": (module.PixelDiscriminator(3, 3, norm), 3, 16),
+        }
+        found |= {f"{title}-{name}": record(*network) for title, network in made.items()}
+    return found

@@ -18,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from checkpoints import GOLDEN, record
 from golden import Draws, Game, Numbers
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +29,7 @@ from gancli.importers.znxlwm import NETWORKS
 
 REPOSITORY = "znxlwm/UGATIT-pytorch"
 FILES = ("UGATIT.py", "dataset.py", "networks.py", "utils.py")
+RECORDED = GOLDEN
 
 ADVERSARIAL = "{0}_loss_G{1} {0}_cam_loss_G{1} {0}_loss_L{1} {0}_cam_loss_L{1}"
 LOSSES = {
@@ -143,3 +145,15 @@ def _options(config: Any, steps: int) -> Namespace:
         benchmark_flag=False,
         resume=False,
     )
+
+
+def networks(checkout: Path) -> dict[str, Any]:
+    """Returns what the networks compute."""
+    with driving(checkout, kind=torch.float32):
+        module = importlib.import_module("networks")
+    return {
+        "ugatit-full": record(module.ResnetGenerator(3, 3, 2, 2, 96, False), 3, 96),
+        "ugatit-light": record(module.ResnetGenerator(3, 3, 3, 1, 96, True), 3, 96),
+        "ugatit-global": record(module.Discriminator(3, 2, 7), 3, 128),
+        "ugatit-local": record(module.Discriminator(3, 2, 5), 3, 96),
+    }
