@@ -177,7 +177,7 @@ class DataConfig(Section):
     source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
     domains: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_names)] | None = Field(
         None,
-        description="names or order of the domains, such as [horse, zebra]; by default the data's folders give them",
+        description="names or order of the domains, such as [horse, zebra]; by default from the data's folders",
     )
     split: Literal["train", "test", "all"] = Field(
         "train", description="part of the data set to use; ignored if it has no parts"

@@ -186,11 +186,13 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
     from gancli.architectures.base import Translator
     from gancli.data.files import domain_names
 
-    given = config.data.domains
-    if given is not None and len(given) != len(own):
-        raise GancliError(f"data.domains has {len(given)} names, but {config.architecture} takes {len(own)}")
-    if given is not None or len(own) != 2:
-        return given or own
+    chosen = config.data.domains
+    if chosen is not None and len(chosen) != len(own):
+        count = "one" if len(own) == 1 else len(own)
+        hint = "leave --domains out" if len(own) == 1 else f"--domains {','.join(own)}"
+        raise GancliError(f"--domains names {len(chosen)} domains, but a {config.architecture} has {count}", hint)
+    if chosen is not None or len(own) != 2:
+        return chosen or own
     titled = domain_names([title])
     if titled == ("A", "B") or not isinstance(model, Translator):
         return titled

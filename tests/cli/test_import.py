@@ -28,7 +28,7 @@ def test_import_then_sample_by_name(here: Path, gancli_home: Path, capfd: pytest
     written = gancli_home / "models/netG_epoch_24.safetensors"
     assert capfd.readouterr().out == f"{written}\n"
     assert run(["import", "dcgan", "netG_epoch_24.pth"]) == 2
-    assert "exists already" in capfd.readouterr().err
+    assert "already exists" in capfd.readouterr().err
     assert run(["import", "dcgan", "netG_epoch_24.pth", "--name", "faces"]) == 0
     assert run(["sample", "faces", "-n", "2", "-o", "two.npy"]) == 0
     assert np.load("two.npy").shape == (2, 3, 32, 32)

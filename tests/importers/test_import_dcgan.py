@@ -170,5 +170,5 @@ def test_other_things_that_are_no_checkpoints(tmp_path: Path) -> None:
 
 def test_names_of_domains_have_no_place_here(tmp_path: Path) -> None:
     torch.save(official_state(), tmp_path / "netG.pth")
-    with pytest.raises(GancliError, match="two domains, but a dcgan has one"):
+    with pytest.raises(GancliError, match="--domains names 2 domains, but a dcgan has one"):
         import_checkpoint("dcgan", [tmp_path / "netG.pth"], sets=["data.domains=[a, b]"])

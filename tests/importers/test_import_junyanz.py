@@ -301,7 +301,7 @@ def test_the_command(
         (["cyclegan", "cut.pth"], "cut.pth is not a PyTorch checkpoint, or only a part of one"),
         (["cyclegan", "empty"], "the folder empty holds no checkpoint"),
         (["cyclegan", "good.pth", "--domains", "horse"], "--domains ['horse']: must have at least 2 values"),
-        (["cyclegan", "good.pth", "--domains", "a,b,c"], "data.domains has 3 names, but cyclegan takes 2"),
+        (["cyclegan", "good.pth", "--domains", "a,b,c"], "--domains names 3 domains, but a cyclegan has 2"),
         (["cyclegan", "good.pth", "--domains", "a, a"], "must be different names"),
         (["cyclegan", "good.pth", "--set", "model.upsamplin=nearest"], "did you mean 'upsampling' (resnet: "),
         (["cyclegan"], "FILE"),
