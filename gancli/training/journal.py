@@ -70,7 +70,7 @@ class Journal:
     ) -> None:
         """Writes a sample grid, and the losses that were measured beside it."""
         self.run.samples.mkdir(exist_ok=True)
-        path = self.run.sample_path(step)
+        path = self.run.samples / f"{step:08d}.png"
         replace_file(path, encode(lay_out(preview)))
         if measured:
             self.run.append_log({"step": step, **measured})

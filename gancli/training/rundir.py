@@ -21,7 +21,7 @@ from gancli.schema import RunConfig
 CONFIG = "config.yaml"
 RUNS = Path("runs")
 LONGEST_NAME = 200
-"""Bytes; file systems take 255, and files aside have names that are a little longer."""
+"""Bytes; file systems take 255, and temporary files have slightly longer names."""
 
 
 class RunDirectory:
@@ -76,8 +76,10 @@ class RunDirectory:
         if taken:
             is_run = (path / CONFIG).is_file()
             raise GancliError(
-                f"{path} exists already",
-                f"gancli resume {shlex.quote(str(path))}" if is_run else "choose another --name or --out",
+                f"{path} already exists",
+                f"continue it with `gancli resume {shlex.quote(str(path))}`, or choose another --name"
+                if is_run
+                else "choose another --name or --out",
             )
 
     @classmethod
@@ -126,13 +128,13 @@ class RunDirectory:
             self._lock = None
 
     def save_config(self, config: RunConfig) -> None:
-        """Writes ``config.yaml`` anew where the configuration has changed."""
+        """Rewrites ``config.yaml`` if the configuration has changed."""
         content = configuration.to_yaml(config).encode()
         if self.config.read_bytes() != content:
             replace_file(self.config, content)
 
     def cut_log(self, step: int) -> None:
-        """Removes the lines of ``log.jsonl`` after ``step``: a run that goes on from there will write them again."""
+        """Removes the lines of ``log.jsonl`` after ``step``: a run that continues from there writes them again."""
         if not self.log.exists():
             return
         kept = []
@@ -153,10 +155,6 @@ class RunDirectory:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def sample_path(self, step: int) -> Path:
-        """Returns the path of the sample grid after ``step``."""
-        return self.samples / f"{step:08d}.png"
-
 
 def _umask() -> int:
     mask = os.umask(0)
@@ -165,7 +163,7 @@ def _umask() -> int:
 
 
 def default_run_path(preset: str) -> Path:
-    """Returns ``runs/<preset>``, or ``runs/<preset>-2`` and so on where that exists."""
+    """Returns ``runs/<preset>``, or ``runs/<preset>-2`` and so on if that exists."""
     taken = {path.name for path in RUNS.iterdir()} if RUNS.is_dir() else set()
     number = 1
     while (name := preset if number == 1 else f"{preset}-{number}") in taken:
@@ -177,7 +175,7 @@ def check_name(name: str) -> str:
     """Returns ``name`` if it can name a run or a model.
 
     Raises:
-        GancliError: it is no plain file name.
+        GancliError: it is not a plain file name.
     """
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise GancliError(f"{name!r} cannot be the name of a run or model", "use letters, digits and - _ . +")

@@ -52,7 +52,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
 
     Args:
         config: the run's.
-        begins: the run has no checkpoint, so it begins with the weights of ``train.init_from`` where that is set.
+        begins: the run has no checkpoint, so it begins with the weights of ``train.init_from`` if that is set.
 
     Raises:
         GancliError: the device is not there, ``init_from`` does not fit, or the data cannot be opened or do not suit.
@@ -87,7 +87,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
-        warn(f"{len(pipeline.bad)} images cannot be used and are left out:{shown}{more}")
+        warn(f"leaving out {len(pipeline.bad)} images that cannot be used:{shown}{more}")
     evaluator = None
     if config.train.evaluate is not None and leader:
         from gancli.training.measuring import make_evaluator
@@ -103,7 +103,7 @@ def open_training_source(config: RunConfig) -> Source:
         GancliError: there is no source, it cannot be opened, or it does not suit the architecture.
     """
     if config.data.source is None:
-        raise GancliError("there are no data to train on", "--data shapes, or --data FOLDER with your images")
+        raise GancliError("no training data given", "--data shapes, or --data FOLDER with your images")
     inputs = load_architecture(config.architecture).inputs(config.model)
     source = open_source(config.data.source, config.data.split, inputs=inputs, domains=config.data.domains)
     reason = check(source, inputs)
@@ -154,7 +154,7 @@ def _check_train(architecture: Architecture, train: TrainConfig) -> None:
 
 
 def run_session(session: Session, run: RunDirectory) -> Outcome:
-    """Trains in a run directory, from its newest good checkpoint where it has one.
+    """Trains in a run directory, from its newest good checkpoint if it has one.
 
     Raises:
         GancliError: another process has the run, or its checkpoints do not fit the configuration.
@@ -168,42 +168,27 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         if session.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
-        trainer = Trainer(
-            session.architecture, session.config, session.pipeline, session.device, session.watched, session.evaluator
-        )
+        architecture, pipeline, train = session.architecture, session.pipeline, session.config.train
+        trainer = Trainer(architecture, session.config, pipeline, session.device, session.watched, session.evaluator)
         restore(trainer, run, leader=leader)
-        train, progress = session.config.train, trainer.progress
+        progress = trainer.progress
         if train.steps is not None and train.steps < progress.step:
             raise GancliError(f"{run.path} already has {progress.step:,} steps, so it cannot end after {train.steps:,}")
-        most = max(train.batches()) * session.architecture.draws
+        most = max(train.batches()) * architecture.draws
         if train.kimg is not None and train.kimg * 1000 + most <= progress.images_shown:
-            shown = progress.images_shown / 1000
-            raise GancliError(f"{run.path} has already shown {shown:g} kimg, so it cannot end after {train.kimg:g}")
+            kimg = progress.images_shown / 1000
+            raise GancliError(f"{run.path} has already shown {kimg:g} kimg, so it cannot end after {train.kimg:g}")
         if leader:
             run.save_config(session.config)
         if trainer.fraction() >= 1:
             if leader:
-                longer = (
-                    f"--steps {2 * progress.step}" if train.kimg is None else f"--set train.kimg={2 * train.kimg:g}"
-                )
+                longer = f"--set train.kimg={2 * train.kimg:g}" if train.kimg else f"--steps {2 * progress.step}"
                 note(f"{run.path} is finished; make it longer: gancli resume {quoted} {longer}")
             return Outcome(progress.step, None)
-        with (
-            TrainingDisplay(
-                title=run.path.name,
-                total_steps=estimated_steps(
-                    train,
-                    session.pipeline.length,
-                    portions(session.architecture, train),
-                    session.architecture.draws,
-                    progress.step,
-                    progress.images_shown,
-                ),
-                start_step=progress.step,
-            )
-            if leader
-            else nullcontext() as display
-        ):
+        drawn, done = portions(architecture, train), (progress.step, progress.images_shown)
+        total = estimated_steps(train, pipeline.length, drawn, architecture.draws, *done)
+        shown = TrainingDisplay(run.path.name, total, progress.step) if leader else nullcontext()
+        with shown as display:
             outcome = trainer.fit(run, display)
     finally:
         distributed.stop()
@@ -215,7 +200,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
 
 
 def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
-    """Puts the trainer where the run's newest good checkpoint stands; damaged ones are named and set aside.
+    """Brings the trainer to the run's newest good checkpoint; damaged ones are named and set aside.
 
     Only the ``leader`` of several processes changes anything in the directory.
 
@@ -232,21 +217,21 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {damage}")
     if damaged and not files:
         raise GancliError(
-            "\n".join(damaged) + "\nthere is no other to go on from",
-            f"a new run can begin with the weights of this one: gancli train --config {shlex.quote(str(run.config))} "
+            "\n".join(damaged) + "\nthere is no other checkpoint to continue from",
+            f"start a new run with the weights of this one: gancli train --config {shlex.quote(str(run.config))} "
             f"--init-from {shlex.quote(str(run.model))}",
         )
     if files:
         images = trainer.load(files)
         if leader:
             for text in damaged:
-                warn(f"{text}; the run goes on from step {trainer.progress.step}")
+                warn(f"{text}; continuing from step {trainer.progress.step}")
             if images != trainer.pipeline.length:
                 warn(
                     f"the data have changed: {trainer.pipeline.length:,} images now, {images:,} before; "
-                    "the run goes on, but not as it would have"
+                    "the run continues, but not as it would have"
                 )
-    distributed.barrier()  # everybody has read before anything is moved
+    distributed.barrier()  # all processes have read before anything is moved
     if leader:
         checkpoint.clean(run.checkpoints)
         checkpoint.clean(run.path)
@@ -266,15 +251,14 @@ def _initialise(architecture: Architecture, path: Path) -> None:
     if wrong:
         raise GancliError(
             f"the weights of {path} ({info.architecture}) do not fit this model:\n{wrong}",
-            "the model sections must agree; `gancli models NAME` shows that of the file",
+            "the model sections must agree; `gancli models NAME` shows the file's",
         )
     architecture.load_state_dict(tensors, strict=False)
     missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
-        warn(f"{path} holds no {' and '.join(missing)}: it starts with fresh weights")
+        warn(f"{path} has no {' and '.join(missing)}: starting with fresh weights")
     # Networks that grow larger than those of the file, for instance.
-    fresh = [
-        name for name in architecture.state_dict() if name not in tensors and name.partition(".")[0] in info.networks
-    ]
+    lacking = (name for name in architecture.state_dict() if name not in tensors)
+    fresh = [name for name in lacking if name.partition(".")[0] in info.networks]
     if fresh:
-        warn(f"{path} lacks {len(fresh)} tensors of its networks, such as {fresh[0]}: these start with fresh weights")
+        warn(f"{path} lacks {len(fresh)} tensors of its networks, such as {fresh[0]}: starting them with fresh weights")

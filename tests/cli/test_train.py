@@ -68,7 +68,7 @@ def test_names_count_up_and_are_never_overwritten(here: Path, photos: Path, capf
     assert capfd.readouterr().out == "runs/dcgan-shapes\nruns/dcgan-shapes-2\n"
     before = (here / "runs/dcgan-shapes/model.safetensors").read_bytes()
     assert train(*short, "--name", "dcgan-shapes") == 2
-    assert "exists already" in capfd.readouterr().err
+    assert "already exists" in capfd.readouterr().err
     assert (here / "runs/dcgan-shapes/model.safetensors").read_bytes() == before
 
 
@@ -131,7 +131,7 @@ def test_init_from_a_smaller_model_says_which_weights_are_fresh(
     assert run([*small, "--resolution", "16", "--init-from", "small", "--name", "large"]) == 0
     err = capfd.readouterr().err
     assert "lacks" in err
-    assert "such as generator.blocks.2.up.weight: these start with fresh weights" in err
+    assert "such as generator.blocks.2.up.weight: starting them with fresh weights" in err
     warm, given = (load_tensors(here / f"runs/{name}/model.safetensors") for name in ("large", "small"))
     assert all(warm[key].allclose(given[key], atol=1e-20) for key in given if key.startswith("generator."))
     assert run(["models"]) == 0
@@ -274,7 +274,7 @@ def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, cap
         (["train", "dcgan", "--data", "shapes", "--name", "a", "--out", "b"], "--name and --out"),
         (["train", "dcgan", "--data", "shapes", "--set", "train.turns.X.every=2"], "X"),
         (["train", "dcgan", "--data", "shapes", "--init-from", "nothing"], "'nothing'"),
-        (["train", "dcgan", "--data", "shapes", "--out", "a.txt"], "a.txt exists already"),
+        (["train", "dcgan", "--data", "shapes", "--out", "a.txt"], "a.txt already exists"),
         (["train", "dcgan", "--data", "shapes", "--steps", "1", "--epochs", "2"], "here is steps and epochs"),
         (["train", "dcgan", "--data", "shapes", "--stepz", "1"], "--stepz"),
         (["resume", "nothing"], "'nothing'"),
