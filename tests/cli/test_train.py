@@ -232,7 +232,7 @@ def test_the_way_to_go_on_with_a_run_can_be_typed(here: Path, capfd: pytest.Capt
     (here / "my run").mkdir()
     (here / "my run/config.yaml").write_text("")
     assert train("--data", "shapes", "--out", "my run") == 2
-    assert "hint: gancli resume 'my run'\n" in capfd.readouterr().err
+    assert "`gancli resume 'my run'`" in capfd.readouterr().err
 
 
 def test_bad_images_are_named_and_left_out_or_stop(here: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
