@@ -14,11 +14,10 @@ from torch.overrides import TorchFunctionMode
 class SharedStatistics(TorchFunctionMode):
     """Inside this context, tiles of an image are normalised like the whole image.
 
-    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling depend on all of an
-    image. In a tile they would see only a part, such as a piece of sky, amplify it to noise, and give every tile a tone
-    of its own. So the first forward pass, over patches from all parts of the image, measures their statistics together,
-    as if they were one image, and all later passes use them. The network is then a convolution, and overlapping tiles
-    agree.
+    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling depend on a whole image.
+    In a tile they would see only a part, such as a piece of sky, amplify it to noise, and give every tile its own tone.
+    So the first forward pass, over patches from all parts of the image, measures the statistics of all of them
+    together, and later passes use these. The network is then a convolution, and overlapping tiles agree.
 
     Enter it anew for every forward pass. No gradients.
     """
@@ -35,8 +34,9 @@ class SharedStatistics(TorchFunctionMode):
         return self
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shared = self._SHARED.get(func)
-        return func(*args, **(kwargs or {})) if shared is None else shared(self, func, *args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = self._SHARED[func](self, *args, **kwargs) if func in self._SHARED else None
+        return func(*args, **kwargs) if result is None else result
 
     def _value(self, measure: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         # A network makes the same calls in the same order every time.
@@ -56,20 +56,15 @@ class SharedStatistics(TorchFunctionMode):
         mean, variance = self._value(measure)
         return torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, False)
 
+    # These return None if they depend on no statistics of the image.
+
     def _group_norm(
-        self,
-        func: Any,
-        input: Tensor,
-        num_groups: int,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
+        self, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
     ) -> Tensor:
         return self._normalise(input, num_groups, weight, bias, eps)
 
     def _instance_norm(
         self,
-        func: Any,
         input: Tensor,
         running_mean: Tensor | None = None,
         running_var: Tensor | None = None,
@@ -78,14 +73,11 @@ class SharedStatistics(TorchFunctionMode):
         use_input_stats: bool = True,
         momentum: float = 0.1,
         eps: float = 1e-5,
-    ) -> Any:
-        if not use_input_stats:
-            return func(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-        return self._normalise(input, input.shape[1], weight, bias, eps)
+    ) -> Tensor | None:
+        return self._normalise(input, input.shape[1], weight, bias, eps) if use_input_stats else None
 
     def _batch_norm(
         self,
-        func: Any,
         input: Tensor,
         running_mean: Tensor | None,
         running_var: Tensor | None,
@@ -94,20 +86,18 @@ class SharedStatistics(TorchFunctionMode):
         training: bool = False,
         momentum: float = 0.1,
         eps: float = 1e-5,
-    ) -> Any:
-        if not training:
-            return func(input, running_mean, running_var, weight, bias, training, momentum, eps)
-        return self._normalise(input, input.shape[1], weight, bias, eps)
+    ) -> Tensor | None:
+        return self._normalise(input, input.shape[1], weight, bias, eps) if training else None
 
-    def _average_pool(self, func: Any, input: Tensor, output_size: Any) -> Any:
+    def _average_pool(self, input: Tensor, output_size: Any) -> Tensor | None:
         if output_size not in (1, (1, 1)):
-            return func(input, output_size)
+            return None
         (value,) = self._value(lambda: (input.mean((0, 2, 3), keepdim=True),))
         return value.expand(len(input), -1, -1, -1)
 
-    def _maximum_pool(self, func: Any, input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    def _maximum_pool(self, input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor | None:
         if output_size not in (1, (1, 1)) or return_indices:
-            return func(input, output_size, return_indices)
+            return None
         (value,) = self._value(lambda: (input.amax((0, 2, 3), keepdim=True),))
         return value.expand(len(input), -1, -1, -1)
 

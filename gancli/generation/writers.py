@@ -52,7 +52,7 @@ def columns_for(count: int) -> int:
 
 
 def grid_size(count: int, columns: int, height: int, width: int, gap: int = 2) -> tuple[int, int]:
-    """Returns the height and width of the result of ``grid``, which is no wider than the images need."""
+    """Returns the height and width of ``grid``'s result; no wider than the images need."""
     return math.ceil(count / columns) * (height + gap) - gap, min(columns, count) * (width + gap) - gap
 
 
@@ -70,10 +70,8 @@ def check_size(kind: str, height: int, width: int) -> None:
     """Raises ``GancliError`` if a picture is larger than its format can hold."""
     largest = LARGEST_SIDE.get(kind, height + width)
     if max(height, width) > largest:
-        raise GancliError(
-            f"the picture would be {width}x{height}, but a {kind} has at most {largest} pixels on a side",
-            "ask for fewer images, or write them into a directory",
-        )
+        size = f"the picture would be {width}x{height}, but a {kind} has at most {largest} pixels on a side"
+        raise GancliError(size, "ask for fewer images, or write them into a directory")
 
 
 def picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -127,14 +125,9 @@ def write_npy(file: BinaryIO, parts: Iterable[Tensor], count: int) -> None:
 
 
 def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blends a heat map and an image, half of each.
+    """Blends the ``HEAT_COLORS`` of a heat map [H, W], stretched over all of them, half and half with pixels [H, W, 3].
 
-    Args:
-        heat: [H, W]; its smallest value becomes dark blue, its largest light yellow (``HEAT_COLORS``).
-        pixels: the image [H, W, 3].
-
-    Returns:
-        uint8 [H, W, 3].
+    Returns uint8 [H, W, 3].
     """
     low, high = heat.min(), heat.max()
     levels = np.rint((heat - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
