@@ -272,6 +272,8 @@ def make_renderer(
 def images_at_a_time(model: LatentModel) -> int:
     """Returns a batch size that is fast and fits into memory, by the size of the model's images."""
     (domain,) = model.inputs(model.config).domains.values()
+    if domain.kind == "points":
+        return PIXELS_AT_A_TIME  # one scatter plot shows them all
     return max(1, min(MOST_AT_A_TIME, PIXELS_AT_A_TIME // prod(domain.shape[-2:])))
 
 

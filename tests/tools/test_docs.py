@@ -89,7 +89,9 @@ def test_pages_are_written_checked_and_left_alone(
     assert capsys.readouterr().out == "docs/page.md\n"
     written = page.read_text()
     assert "old\n" not in written
-    assert re.findall(r"^(?:Before|After) [\w-]+\.$", written, re.MULTILINE) == re.findall("^[BA].*$", PAGE, re.MULTILINE)
+    assert re.findall(r"^(?:Before|After) [\w-]+\.$", written, re.MULTILINE) == re.findall(
+        "^[BA].*$", PAGE, re.MULTILINE
+    )
 
     assert docs(tree, monkeypatch, "--check") is None
     assert docs(tree, monkeypatch) is None
