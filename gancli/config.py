@@ -348,14 +348,12 @@ def _problem(detail: ErrorDetails, node: Node, prefix: KeyPath, known: Sequence[
         return Problem(found.origin, path, f"must have more than {count} value{'' if count == 1 else 's'}")
     if kind == "extra_forbidden":
         return _unknown_key(found, path, known)
-    if kind == "value_error" and isinstance(found.value, dict):
-        # Of the keys that do not fit together, the one that was written last is wrong.
-        text = str(context["error"])
-        named = set(re.findall(r"\w+", text))
-        origins = [inner.origin for key, inner in found.value.items() if key in named]
-        return Problem(max(origins, key=lambda origin: origin.order, default=found.origin), path, text)
     if kind == "value_error":
-        return Problem(found.origin, path, str(context["error"]))
+        # Of keys that do not fit together, the one that was written last is wrong.
+        text = str(context["error"])
+        inside = found.value.items() if isinstance(found.value, dict) else ()
+        origins = [inner.origin for key, inner in inside if key in re.findall(r"\w+", text)]
+        return Problem(max(origins, key=lambda origin: origin.order, default=found.origin), path, text)
 
     near = ""
     if kind == "too_short":
