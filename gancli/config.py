@@ -66,7 +66,7 @@ def resolve(
     if config_file is not None:
         layers.append([from_file(config_file, str(config_file), FILE, problems)])
     if not layers:
-        raise GancliError("neither a preset nor a configuration is given", "type `gancli presets` to list the presets")
+        raise GancliError("no preset given", "give a preset (`gancli presets` lists them) or --config FILE")
     _check_architectures(preset, layers, problems)
     layers.append(_read_command_line(sets, flags or {}, problems))
     section = _model_section(reduce(_merge, chain(*layers), _NOTHING), problems)
