@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gancli.schema import RunConfig
 
 FORMAT = 2
-"""Format 1, until version 0.1, described images only: ``images`` with channels, height and width by domain."""
+"""Format 1, of version 0.1, described images only: ``images`` with channels, height and width by domain."""
 SUFFIX = ".safetensors"
 IN_RUN = f"model{SUFFIX}"
 LARGEST_HEADER = 100 * 2**20
