@@ -63,7 +63,7 @@ def open_model(
     if space not in (None, *get_args(Space)):
         raise GancliError(f"--space {space}: unknown", f"known are: {', '.join(get_args(Space))}")
     chosen = choose_device(device)
-    model, info = load_model(path, chosen)
+    model, info = load_model(path, chosen, whole=False)
     if not isinstance(model, LatentModel):
         raise wrong_model(name, model, info, "makes no images from latents")
     renderer = make_renderer(model, chosen, batch=batch, truncation=trunc, cutoff=cutoff, noise=noise, prefix="--")

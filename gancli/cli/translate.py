@@ -113,7 +113,7 @@ def translate(
     if precision not in AUTOCAST:
         raise GancliError(f"--precision {precision}: unknown", f"known are: {', '.join(AUTOCAST)}")
     chosen = choose_device(device)
-    translator, info = load_model(path, chosen)
+    translator, info = load_model(path, chosen, whole=False)
     if not isinstance(translator, Translator):
         raise wrong_model(model, translator, info, "translates no images")
     way = way_towards(translator, info, model, to)
