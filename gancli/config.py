@@ -66,7 +66,7 @@ def resolve(
     if config_file is not None:
         layers.append([from_file(config_file, str(config_file), FILE, problems)])
     if not layers:
-        raise GancliError("neither a preset nor a configuration is given", "type `gancli presets` to list the presets")
+        raise GancliError("no preset given", "give a preset (`gancli presets` lists them) or --config FILE")
     _check_architectures(preset, layers, problems)
     layers.append(_read_command_line(sets, flags or {}, problems))
     section = _model_section(reduce(_merge, chain(*layers), _NOTHING), problems)
@@ -348,14 +348,12 @@ def _problem(detail: ErrorDetails, node: Node, prefix: KeyPath, known: Sequence[
         return Problem(found.origin, path, f"must have more than {count} value{'' if count == 1 else 's'}")
     if kind == "extra_forbidden":
         return _unknown_key(found, path, known)
-    if kind == "value_error" and isinstance(found.value, dict):
-        # Of the keys that do not fit together, the one that was written last is wrong.
-        text = str(context["error"])
-        named = set(re.findall(r"\w+", text))
-        origins = [inner.origin for key, inner in found.value.items() if key in named]
-        return Problem(max(origins, key=lambda origin: origin.order, default=found.origin), path, text)
     if kind == "value_error":
-        return Problem(found.origin, path, str(context["error"]))
+        # Of keys that do not fit together, the one that was written last is wrong.
+        text = str(context["error"])
+        inside = found.value.items() if isinstance(found.value, dict) else ()
+        origins = [inner.origin for key, inner in inside if key in re.findall(r"\w+", text)]
+        return Problem(max(origins, key=lambda origin: origin.order, default=found.origin), path, text)
 
     near = ""
     if kind == "too_short":

@@ -265,5 +265,5 @@ def _pictures(renderer: Renderer, points: Points | Paths, as_arrays: bool) -> li
 def load(model: str | PathLike[str], device: str = "auto") -> Model:
     """Loads a trained model; see ``gancli.load``."""
     chosen = choose_device(device)
-    network, info = load_model(find_model(str(model)), chosen)
+    network, info = load_model(find_model(str(model)), chosen, whole=False)
     return Model(str(model), network, info, chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gancli.schema import RunConfig
 
 FORMAT = 2
-"""Format 1, until version 0.1, described images only: ``images`` with channels, height and width by domain."""
+"""Format 1, of version 0.1, described images only: ``images`` with channels, height and width by domain."""
 SUFFIX = ".safetensors"
 IN_RUN = f"model{SUFFIX}"
 LARGEST_HEADER = 100 * 2**20
@@ -165,23 +165,29 @@ def _from_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "inputs": inputs, "format": FORMAT}
 
 
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Reads all tensors of a model file.
+def load_tensors(path: Path, networks: Collection[str] | None = None) -> dict[str, Tensor]:
+    """Reads the tensors of a model file, or of some of its networks.
 
     Raises:
         GancliError: the file is damaged.
     """
     import safetensors
-    import safetensors.torch
 
     try:
-        return safetensors.torch.load_file(path, device=str(device))
+        with safetensors.safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if networks is None or name.partition(".")[0] in networks]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}
     except (OSError, safetensors.SafetensorError) as error:
         raise GancliError(f"{path} is damaged: {error}", "train or import the model again") from error
 
 
-def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInfo]:
+def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple[Architecture, ModelInfo]:
     """Builds a model from its file alone, in evaluation mode on ``device``, without the networks it does not hold.
+
+    Args:
+        path: the model file.
+        device: where the networks will compute.
+        whole: False: leave out what sampling does not use, such as discriminators.
 
     Raises:
         GancliError: the file is no model file, is damaged, or its weights do not fit its configuration.
@@ -195,12 +201,14 @@ def load_model(path: Path, device: torch.device) -> tuple[Architecture, ModelInf
     info = read_info(path)
     kind, config = load_architecture(info.architecture), validate_model(info.architecture, info.config["model"])
 
+    networks = [name for name in info.networks if whole or name in kind.averaged]
+
     def build() -> Architecture:
         model = kind(config)
-        for name in [name for name, _ in model.named_children() if name not in info.networks]:
+        for name in [name for name, _ in model.named_children() if name not in networks]:
             delattr(model, name)
         try:
-            model.load_state_dict(load_tensors(path), assign=True)
+            model.load_state_dict(load_tensors(path, networks), assign=True)
         except RuntimeError as error:
             raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
         return model

@@ -121,7 +121,8 @@ def test_a_configuration_needs_no_preset() -> None:
 
 def test_nothing_given() -> None:
     error = failure(preset=None)
-    assert error.message == "neither a preset nor a configuration is given"
+    assert error.message == "no preset given"
+    assert "--config FILE" in error.hint
     assert "gancli presets" in error.hint
 
 

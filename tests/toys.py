@@ -263,7 +263,7 @@ class Layouts(StyledTranslator):
         drawn = self.draw_styles(len(watched), way, torch.Generator().manual_seed(0)).to(ids.device)
         return [
             {
-                "input": ids[:, None] / (self.config.label_classes - 1) * 2 - 1,
+                "input": ids,
                 "its style": self.translate(ids, way, style=self.encoder(photo)),
                 "a style": self.translate(ids, way, style=drawn),
                 "truth": photo,

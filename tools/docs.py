@@ -10,10 +10,12 @@ import argparse
 import contextlib
 import difflib
 import importlib.util
+import inspect
 import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -212,6 +214,18 @@ def architectures() -> str:
     return _table(("architecture", "paper", "networks, with their parameters", "trains on"), rows)
 
 
+def training_steps() -> str:
+    """The training step of every architecture as it stands in its file, the oldest paper first."""
+    kinds = [registry.load_architecture(name) for name in _built_in()]
+    kinds.sort(key=lambda kind: re.search(r"arXiv (\d{4}\.\d+)", kind.title).group(1))  # type: ignore[union-attr]
+    sections = []
+    for kind in kinds:
+        first, year = re.match(r"(\w+).*? (\d{4}),", kind.title).groups()  # type: ignore[union-attr]
+        source = textwrap.dedent(inspect.getsource(kind.training_step))
+        sections.append(f"## {kind.__name__} ({first} et al. {year})\n\n```python\n{source}```\n")
+    return "\n".join(sections)
+
+
 def _data(inputs: Inputs) -> str:
     """Returns what a model is trained on, in words."""
     kinds = {domain.kind for domain in inputs.domains.values()}
@@ -273,6 +287,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "configuration": configuration,
     "architectures": architectures,
+    "training-steps": training_steps,
     "presets": presets,
     "metrics": metrics,
 }

@@ -201,8 +201,8 @@ class Architecture(nn.Module, ABC):
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
         """Returns what is worth watching: groups of columns of the sample grid, by their titles.
 
-        In a group every tensor is [M, C, H, W] in [-1, 1] with a C of its own; row i of the grid shows image i of each.
-        A group with one column is laid out as a grid of its own.
+        In a group every tensor is [M, C, H, W] in [-1, 1] with a C of its own, or a mask, int64 [M, H, W]; row i of the
+        grid shows image i of each. A group with one column becomes a grid of its own, or with points [M, D] a plot.
 
         Args:
             watched: some real data, the same at every call; no more items than a training step draws.

@@ -20,6 +20,7 @@ import typer
 from gancli import console, registry
 from gancli.cli.options import Json
 from gancli.errors import FAILED
+from gancli.home import home
 from gancli.version import __version__
 
 MIB, GIB = 2**20, 2**30
@@ -27,7 +28,7 @@ MIB, GIB = 2**20, 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """One row: what was looked at, how it is, what was found, and what to do about it."""
+    """One row of the table; ``hint`` says what to do."""
 
     name: str
     state: Literal["ok", "warning", "problem"]
@@ -45,11 +46,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in found], indent=2))
     else:
-        rows = [(check.state, check.name, check.found, check.hint) for check in found]
-        if any(check.hint for check in found):
-            console.table(("state", "what", "found", "what to do"), rows)
-        else:
-            console.table(("state", "what", "found"), [row[:3] for row in rows])
+        width = 4 if any(check.hint for check in found) else 3
+        rows = [(check.state, check.name, check.found, check.hint)[:width] for check in found]
+        console.table(("state", "what", "found", "what to do")[:width], rows)
     if any(check.state == "problem" for check in found):
         raise typer.Exit(FAILED)
 
@@ -66,13 +65,16 @@ def _checks() -> Iterator[Check]:
         for name, look in (("devices", _devices), ("torch.compile", _compilation)):
             yield from _guarded(name, look, torch)
     yield _tensorboard()
-    from gancli.home import home
-
     yield _place("model directory", home())
     yield _place("working directory", Path.cwd())
     yield from _memory()
     yield from _shared_memory()
     yield from _terminal()
+
+
+def _judged(name: str, found: str, hint: str) -> Check:
+    """Returns a warning if there is a hint."""
+    return Check(name, "warning" if hint else "ok", found, hint)
 
 
 def _guarded(name: str, look: Callable[[Any], Iterator[Check]], torch: Any) -> Iterator[Check]:

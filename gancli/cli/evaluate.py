@@ -210,7 +210,7 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
     from gancli.schema import DataConfig
 
     path = _find(wanted.model)
-    model, info = load_model(path, request.device)
+    model, info = load_model(path, request.device, whole=False)
     way = None
     if isinstance(model, Translator):
         if wanted.trunc is not None or wanted.cutoff is not None:

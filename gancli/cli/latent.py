@@ -62,7 +62,7 @@ def open_model(
     from gancli.generation.latents import class_names, make_renderer
 
     chosen = choose_device(device)
-    model, info = load_model(path, chosen)
+    model, info = load_model(path, chosen, whole=False)
     if not isinstance(model, LatentModel):
         raise wrong_model(name, model, info, "makes no images from latents")
     renderer = make_renderer(

@@ -93,9 +93,9 @@ def write_images(
         else:
             parts: list[NDArray[np.uint8]] = []
             for part in counted():
-                if not parts:  # before the others are made for nothing
-                    check_size(target.format, *grid_size(len(names), columns, *part.shape[2:]))
                 parts.append(to_pixels(part))
+                if len(parts) == 1 and len(parts[0]) == len(part):  # before the others are made for nothing
+                    check_size(target.format, *grid_size(len(names), columns, *parts[0].shape[1:3]))
             pixels = np.concatenate(parts)
             with output_file(target) as output:
                 output.write(encode(grid(pixels, columns), target.format))

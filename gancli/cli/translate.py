@@ -99,7 +99,7 @@ def translate(
 
     check_known("--precision", precision, AUTOCAST)
     chosen = choose_device(device)
-    translator, info = load_model(path, chosen)
+    translator, info = load_model(path, chosen, whole=False)
     if not isinstance(translator, Translator):
         raise options.wrong_model(model, translator, info, "translates no images")
     way = way_towards(translator, info, model, to)

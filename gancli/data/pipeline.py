@@ -64,7 +64,7 @@ def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> B
         n: items of each domain; fewer if a domain has fewer.
 
     Returns:
-        Items of the inputs' kinds and shapes on the CPU, as many of each domain; no labels.
+        Items of the inputs' kinds and shapes on the CPU, as many of each domain, with the labels of the first one's.
 
     Raises:
         GancliError: no image, or no pair, can be read.
@@ -74,25 +74,27 @@ def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> B
     gatherers = _gatherers(source, inputs, whole, paired)
     sizes = dict(zip(gatherers, map(len, source.domains.values()), strict=True))
     found: dict[str, list[NDArray[Any]]] = {}
+    places: list[int] = []
     for group in [list(gatherers)] if paired else [[name] for name in gatherers]:
 
         def decode(index: int, group: list[str] = group) -> list[NDArray[Any]]:
             return [gatherers[name].read(index) for name in group]
 
         results = in_threads(decode, min(sizes[name] for name in group))
-        good = list(itertools.islice((items for items in results if not isinstance(items, BadImage)), n))
+        readable = ((place, items) for place, items in enumerate(results) if not isinstance(items, BadImage))
+        chosen = list(itertools.islice(readable, n))
         results.close()
+        good, places = [items for _, items in chosen], places or [place for place, _ in chosen]
         if not good:
             what = "pair" if len(group) > 1 else "image"
             raise GancliError(f"no {what} of {source.location} can be read", f"gancli data {source.location}")
         found.update(zip(group, map(list, zip(*good, strict=True)), strict=True))
     count = min(map(len, found.values()))
-    return Batch(
-        {
-            name: gatherers[name].finish(torch.from_numpy(np.stack(items[:count])), CPU, torch.contiguous_format)
-            for name, items in found.items()
-        }
-    )
+    data = {
+        name: gatherers[name].finish(torch.from_numpy(np.stack(items[:count])), CPU, torch.contiguous_format)
+        for name, items in found.items()
+    }
+    return Batch(data, None if source.labels is None else torch.from_numpy(source.labels[places[:count]]))
 
 
 def _memory_limit(config: DataConfig, world: int) -> int:

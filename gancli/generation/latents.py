@@ -251,6 +251,8 @@ def make_renderer(
     if batch is None:
         (domain,) = model.inputs(model.config).domains.values()
         batch = max(1, min(MOST_AT_A_TIME, PIXELS_AT_A_TIME // prod(domain.shape[-2:])))
+        if domain.kind == "points":  # one scatter plot shows them all
+            batch = PIXELS_AT_A_TIME
     renderer = Renderer(model, device, batch, truncation, cutoff, cast("NoiseKind", noise or "const"))
     if truncation is not None:
         renderer.check_level(truncation, f"{prefix}trunc")

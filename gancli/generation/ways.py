@@ -27,9 +27,13 @@ def way_towards(model: Translator, info: ModelInfo, name: str, to: str | None) -
             ways to one target. None: the model's default, its last way.
 
     Raises:
-        GancliError: the model has no such domain or no way to it, or several.
+        GancliError: the model has no such domain or no way to it, or several; or it needs more than an image.
     """
-    names, ways = names_of(model, info), model.ways()
+    names, ways, inputs = names_of(model, info), model.ways(), model.inputs(model.config)
+    if inputs.labels != "none":
+        raise GancliError(f"{name} translates into {inputs.labels}, which cannot be chosen here yet", "use Python")
+    if any(inputs.domains[way.source].kind != "image" for way in ways):
+        raise GancliError(f"{name} translates label maps, which cannot be read here yet", "use Python")
     if to is None:
         return ways[-1]
     spelled = {f"{names[way.source]}:{names[way.target]}": way for way in ways}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -124,39 +123,24 @@ def random_batch(inputs: Inputs, n: int) -> Batch:
 
 
 class _Kept:
-    """Counts the bytes of all tensors that autograd holds at one time."""
+    """Counts the bytes of all tensors that autograd holds at one time: each from its first use until it comes back."""
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         self.weights = {_storage(tensor) for tensor in weights}  # they are there anyway
-        self.holders: Counter[Any] = Counter()
+        self.held: dict[Any, int] = {}
         self.now = self.peak = 0
 
-    def pack(self, tensor: Tensor) -> _Held:
+    def pack(self, tensor: Tensor) -> Tensor:
         storage = _storage(tensor)
-        if storage not in self.weights:
-            size = tensor.untyped_storage().nbytes()
-            self.now += size if not self.holders[storage] else 0
-            self.holders[storage] += 1
+        if storage not in self.weights and storage not in self.held:
+            self.held[storage] = tensor.untyped_storage().nbytes()
+            self.now += self.held[storage]
             self.peak = max(self.peak, self.now)
-        return _Held(self, tensor)
+        return tensor
 
-    def unpack(self, held: _Held) -> Tensor:
-        return held.tensor
-
-    def release(self, tensor: Tensor) -> None:
-        storage = _storage(tensor)
-        if storage not in self.weights:
-            self.holders[storage] -= 1
-            self.now -= tensor.untyped_storage().nbytes() if not self.holders[storage] else 0
-
-
-class _Held:
-    def __init__(self, kept: _Kept, tensor: Tensor) -> None:
-        self.kept = kept
-        self.tensor = tensor
-
-    def __del__(self) -> None:
-        self.kept.release(self.tensor)
+    def unpack(self, tensor: Tensor) -> Tensor:
+        self.now -= self.held.pop(_storage(tensor), 0)
+        return tensor
 
 
 def _storage(tensor: Tensor) -> Any:

@@ -264,7 +264,7 @@ class Trainer:
         most = at_resolution(self.train.batch, self.architecture.resolution)
         parts = [self.architecture.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / most))]
         return [
-            {title: torch.cat([part[index][title].float().cpu() for part in parts]) for title in group}
+            {title: torch.cat([part[index][title].cpu() for part in parts]) for title in group}
             for index, group in enumerate(parts[0])
         ]
 

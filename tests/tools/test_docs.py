@@ -22,7 +22,7 @@ from gancli.schema import AdamConfig, RMSpropConfig, SGDConfig
 ROOT = Path(__file__).parents[2]
 PAGE = "".join(
     f"Before {name}.\n\n<!-- generated: {name} -->\nold\n<!-- end -->\n\nAfter {name}.\n"
-    for name in ("commands", "configuration", "architectures", "presets", "metrics")
+    for name in ("commands", "configuration", "architectures", "training-steps", "presets", "metrics")
 )
 
 
@@ -89,7 +89,9 @@ def test_pages_are_written_checked_and_left_alone(
     assert capsys.readouterr().out == "docs/page.md\n"
     written = page.read_text()
     assert "old\n" not in written
-    assert re.findall(r"^(?:Before|After) \w+\.$", written, re.MULTILINE) == re.findall("^[BA].*$", PAGE, re.MULTILINE)
+    assert re.findall(r"^(?:Before|After) [\w-]+\.$", written, re.MULTILINE) == re.findall(
+        "^[BA].*$", PAGE, re.MULTILINE
+    )
 
     assert docs(tree, monkeypatch, "--check") is None
     assert docs(tree, monkeypatch) is None
@@ -210,6 +212,14 @@ def test_types_and_ranges_in_words(tree: Path) -> None:
     assert table["model.optimizers.*.betas"][:3] == ["list of 2 numbers", "≥ 0, < 1", "`[0.5, 0.999]`"]
     assert table["model.optimizers.*.eps"][2] == "`1e-8`"
     assert table["architecture"][2] == "required"
+
+
+def test_every_training_step_stands_on_one_page_the_oldest_first() -> None:
+    sections = part("training-steps").split("## ")[1:]
+    names = [section.split(" ")[0] for section in sections]
+    assert names == ["DCGAN", "Pix2Pix", "CycleGAN", "ProGAN", "StyleGAN", "UGATIT"]
+    assert len(names) == len(registry.architecture_names())
+    assert all("\n    update(" in section and "next(data)" in section for section in sections)
 
 
 def test_architectures_and_presets(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
