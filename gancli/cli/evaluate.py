@@ -81,9 +81,7 @@ def evaluate(
     classifier: Annotated[
         str | None, Option(metavar="NAME", help="For accuracy and separability; named like --features.")
     ] = None,
-    stats: Annotated[
-        Path | None, Option(metavar="FILE.npz", help="Statistics that replace the real images.")
-    ] = None,
+    stats: Annotated[Path | None, Option(metavar="FILE.npz", help="Statistics that replace the real images.")] = None,
     save_stats: Annotated[
         Path | None, Option(metavar="FILE.npz", help="Write the statistics of the real images.")
     ] = None,

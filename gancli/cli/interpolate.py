@@ -139,9 +139,7 @@ def interpolate(
                 write_film(out, shown, target.format, fps or FPS, streamed=target.kind == "stream")
 
 
-def _frames(
-    images: Iterable[Tensor], cells: int, columns: int, bar: console.Progress
-) -> Iterator[NDArray[np.uint8]]:
+def _frames(images: Iterable[Tensor], cells: int, columns: int, bar: console.Progress) -> Iterator[NDArray[np.uint8]]:
     """Yields frames uint8 [H, W, C], each of the next ``cells`` images."""
     import numpy as np
 

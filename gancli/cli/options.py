@@ -49,9 +49,7 @@ Model = Annotated[
     str, Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model)
 ]
 Seeds = Annotated[str | None, Option(metavar="LIST", help="Seeds: numbers and ranges, as 0,1,4-6.")]
-Seed = Annotated[
-    int | None, Option(metavar="N", help="Seed of what is drawn at random; with -n, of the first image.")
-]
+Seed = Annotated[int | None, Option(metavar="N", help="Seed of what is drawn at random; with -n, of the first image.")]
 Class = Annotated[
     str | None,
     Option("--class", metavar="NAME", help="Class by name or number, or one for each image, separated by commas."),
@@ -66,9 +64,7 @@ Trunc = Annotated[
 Cutoff = Annotated[int | None, Option(metavar="N", help="Truncate the first N layers only (style models).")]
 Noise = Annotated[
     str | None,
-    Option(
-        metavar="const|random|none", help="Noise of style models; random depends on the seed.  [default: const]"
-    ),
+    Option(metavar="const|random|none", help="Noise of style models; random depends on the seed.  [default: const]"),
 ]
 Latents = Annotated[
     Path | None,

@@ -56,10 +56,15 @@ class SharedStatistics(TorchFunctionMode):
         mean, variance = self._value(measure)
         return torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, False)
 
-    # These return None if they depend on no statistics of the image.
+    # Each returns None if its result does not depend on a whole image.
 
     def _group_norm(
-        self, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+        self,
+        input: Tensor,
+        num_groups: int,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
     ) -> Tensor:
         return self._normalise(input, num_groups, weight, bias, eps)
 

@@ -104,8 +104,14 @@ def check_size(kind: str, height: int, width: int) -> None:
         raise GancliError(size, "ask for fewer images, or write them into a directory")
 
 
-def picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Returns one uint8 image [H, W, C], with C from 1 to 4, as a Pillow image."""
+def picture(pixels: NDArray[np.uint8], hint: str) -> Image.Image:
+    """Returns one uint8 image [H, W, C] as a Pillow image.
+
+    Raises:
+        GancliError: there are more than 4 channels; the hint says what to do.
+    """
+    if pixels.shape[2] > 4:
+        raise GancliError(f"the images have {pixels.shape[2]} channels, which no picture can hold", hint)
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
@@ -117,11 +123,8 @@ def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
     Raises:
         GancliError: the format cannot hold so many channels or pixels.
     """
-    height, width, channels = pixels.shape
-    check_size(kind, height, width)
-    if channels > 4:
-        raise GancliError(f"the images have {channels} channels, which no {kind} file can hold", "--format npy")
-    image = picture(pixels)
+    check_size(kind, *pixels.shape[:2])
+    image = picture(pixels, "--format npy")
     buffer = io.BytesIO()
     match kind:
         case "jpg":

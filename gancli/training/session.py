@@ -194,8 +194,8 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         distributed.stop()
         run.unlock()
     if outcome.signal is not None and leader:
-        name = signal.Signals(outcome.signal).name
-        note(f"{name}: stopped after step {outcome.step}; go on with: gancli resume {quoted}")
+        by = "Ctrl-C" if outcome.signal == signal.SIGINT else signal.Signals(outcome.signal).name
+        note(f"Stopped by {by} after step {outcome.step}. Continue with: gancli resume {quoted}")
     return outcome
 
 

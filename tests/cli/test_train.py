@@ -141,9 +141,9 @@ def test_init_from_a_smaller_model_says_which_weights_are_fresh(
 def test_a_dry_run_names_the_batches_that_occur(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["--dry-run", "--set", "train.batch={4: 8, 8: 16, 32: 4}"]
     assert run([*SMALL_PROGAN, *words, "--steps", "1"]) == 0
-    assert "1 steps of 8 images" in capfd.readouterr().out
+    assert "1 step, batch size 8," in capfd.readouterr().out
     assert run([*SMALL_PROGAN, *words, "--kimg", "7"]) == 0
-    assert "steps of 8 to 16 images" in capfd.readouterr().out
+    assert "batch size 8 to 16," in capfd.readouterr().out
 
 
 def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +154,7 @@ def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.
         "2,765,568",
         "6,342,272",
         "20,160 images",
-        "2,520 steps of 16 images, 2 epochs",
+        "2,520 steps, batch size 16, 2 epochs",
         "at least 236 MiB in RAM",
     ):
         assert said in out

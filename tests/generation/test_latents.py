@@ -14,7 +14,7 @@ from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, find_classes, make_renderer, mixed, read_latents
+from gancli.generation.latents import Points, Renderer, make_renderer, mixed, read_latents
 from gancli.generation.writers import to_pixels
 
 CPU = torch.device("cpu")
