@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -173,9 +174,7 @@ class Model:
         way = way_towards(self.network, self.info, self.name, to)
         channels = self.network.inputs(self.network.config).domains[way.source].shape[0]
         translation = Translation(self.network, way, self.device, batch=batch, seed=seed, tile=tile, floats=as_arrays)
-
-        def read(image: ImageLike) -> Picture:
-            return picture_of(image, channels, size)
+        read = partial(picture_of, channels=channels, size=size)
 
         def write(image: ImageLike, given: Picture, translated: Translated) -> Any:
             return translated.images[0] if as_arrays else picture(output_pixels(given, translated), "as_arrays=True")

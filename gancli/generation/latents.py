@@ -77,10 +77,8 @@ class Points:
         if len(classes) == 1:
             classes = [*classes] * len(points)
         if len(classes) != len(points):
-            raise GancliError(
-                f"{len(classes)} classes given for {len(points)} images",
-                "give one class for all images, one for each, or several for a single seed",
-            )
+            hint = "give one class for all images, one for each, or several for a single seed"
+            raise GancliError(f"{len(classes)} classes given for {len(points)} images", hint)
         return replace(points, labels=torch.eye(count)[list(classes)])
 
 
@@ -156,7 +154,7 @@ class Renderer:
 
     @property
     def shapes(self) -> dict[Space, list[tuple[int, ...]]]:
-        """The spaces that points can be in, and the shapes that a point can have there; the last is best to walk in."""
+        """The shapes that a point can have, by space; paths go best through the last space."""
         shapes: dict[Space, list[tuple[int, ...]]] = {"z": [tuple(self.model.latents(1, torch.Generator()).shape[1:])]}
         if self.styled is not None:
             w = tuple(self.styled.mean_w.shape)
@@ -173,10 +171,8 @@ class Renderer:
         if not abs(level) <= FARTHEST:  # catches NaN, too
             raise GancliError(f"{option} {level:g}: must be between {-FARTHEST:,} and {FARTHEST:,}")
         if self.styled is None and level <= 0:
-            raise GancliError(
-                f"{option} {level:g}: must be greater than 0, since latent values beyond +-T are redrawn",
-                f"{option} 0.5; smaller values mean less variety",
-            )
+            text = f"{option} {level:g}: must be greater than 0, since latent values beyond +-T are redrawn"
+            raise GancliError(text, f"{option} 0.5; smaller values mean less variety")
 
     def truncated(self, points: Points, level: float) -> Points:
         """Returns points from ``draw``, with labels or without, as they are at another level of truncation."""
@@ -265,10 +261,8 @@ def make_renderer(
         layers = renderer.styled.layers
         raise GancliError(f"{prefix}cutoff {cutoff}: this model has {layers} layers", f"1 to {layers}")
     if cutoff is not None and truncation is None:
-        raise GancliError(
-            f"{prefix}cutoff {cutoff} limits truncation, but there is no {prefix}trunc",
-            f"add {prefix}trunc, for instance 0.7",
-        )
+        text = f"{prefix}cutoff {cutoff} limits truncation, but there is no {prefix}trunc"
+        raise GancliError(text, f"add {prefix}trunc, for instance 0.7")
     return renderer
 
 

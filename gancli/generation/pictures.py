@@ -58,7 +58,6 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
         BadImage: this is not an image, or does not suit this network.
     """
     if not data.startswith(NPY_MAGIC):
-        _check_channels(channels)
         return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4), channels, alpha), size)
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
@@ -79,7 +78,6 @@ def picture_of(image: Image.Image | NDArray[Any], channels: int, size: int | Non
     """
     if not isinstance(image, Image.Image) and image.dtype != np.uint8:
         return _resized(Picture(_checked(image, channels)), size)
-    _check_channels(channels)
     try:
         if not isinstance(image, Image.Image):
             image = Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
@@ -90,13 +88,10 @@ def picture_of(image: Image.Image | NDArray[Any], channels: int, size: int | Non
     return _resized(_from_pixels(pixels, channels, keep_alpha=True), size)
 
 
-def _check_channels(channels: int) -> None:
-    if channels > 4:
-        raise BadImage(f"this model's images have {channels} channels, which only float arrays (.npy) can hold")
-
-
 def _from_pixels(pixels: Pixels, channels: int, keep_alpha: bool) -> Picture:
     """Makes a picture of grey and alpha, uint8 [H, W, 2], or RGB and alpha, [H, W, 4]."""
+    if channels > 4:
+        raise BadImage(f"this model's images have {channels} channels, which only float arrays (.npy) can hold")
     alpha = pixels[:, :, 3] if channels in (1, 3) and (pixels[:, :, 3] < 255).any() else None
     if alpha is not None or channels == 1:
         shown = Image.fromarray(pixels)
