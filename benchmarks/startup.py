@@ -1,4 +1,9 @@
-"""How long does help take: ``python benchmarks/startup.py``; and does any help page import torch."""
+"""How long do help pages take, and the first image: ``python benchmarks/startup.py``; does any help page import torch.
+
+    python benchmarks/startup.py --first sample dcgan-shapes -n 16 -o grid.png
+
+measures a whole command in processes of its own, ``import torch`` and the rest apart.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +36,40 @@ def heavy_imports(arguments: list[str]) -> list[str]:
     return [name for name in HEAVY if name in imported]
 
 
+FIRST = """
+import sys, time
+begun = time.perf_counter()
+import torch
+after_torch = time.perf_counter()
+from gancli.cli.app import run
+assert run(sys.argv[1:]) == 0
+print(after_torch - begun, time.perf_counter() - after_torch, "torch._dynamo" in sys.modules, file=sys.stderr)
+"""
+
+
+def first_image(arguments: list[str], rounds: int) -> None:
+    """Prints how long a command takes, from the import of torch and from after it."""
+    found = []
+    for _ in range(rounds):
+        done = subprocess.run([sys.executable, "-c", FIRST, *arguments], check=True, capture_output=True, text=True)
+        found.append(done.stderr.splitlines()[-1].split())
+    torch_s, rest_s = (sorted(float(each[place]) for each in found) for place in (0, 1))
+    compiler = "imported" if found[0][2] == "True" else "not imported"
+    print(
+        f"import torch {torch_s[0]:.2f} to {torch_s[-1]:.2f} s, then {rest_s[0]:.2f} to {rest_s[-1]:.2f} s, "
+        f"median {statistics.median(rest_s):.2f} s; torch's compiler is {compiler}"
+    )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--first", nargs=argparse.REMAINDER, metavar="COMMAND", help="words of a gancli command")
+    given = parser.parse_args()
+    rounds = given.rounds
+    if given.first:
+        first_image(given.first, rounds)
+        return
     commands = [[], *([command.name or ""] for command in app.registered_commands)]
     print(f"{'ms':24} {'best':>6} {'median':>7} {'processor':>10}   heavy imports")
     any_torch = False

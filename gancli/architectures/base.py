@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.domains import Domain, Inputs
-from gancli.nn.norm import settle_spectral_norms
+from gancli.nn.norm import spectral_norms
 from gancli.nn.stage import Stage
 from gancli.schema import AidsConfig, ModelConfig, OptimizerConfig
 
@@ -195,7 +195,8 @@ class Architecture(nn.Module, ABC):
         What it changes is a function of the weights alone and is undone afterwards, so a resumed run stays exact.
         """
         for name in self.averaged:
-            settle_spectral_norms(self.get_submodule(name))
+            for norm, weight in spectral_norms(self.get_submodule(name)):
+                norm.settle(weight)
 
     @abstractmethod
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:

@@ -85,9 +85,3 @@ def spectral_norms(network: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:
         for norm in parametrized
         if isinstance(norm, SpectralNorm)
     ]
-
-
-def settle_spectral_norms(network: nn.Module) -> None:
-    """Lets the spectral norms of a network follow weights that were not reached step by step, such as averages."""
-    for norm, weight in spectral_norms(network):
-        norm.settle(weight)

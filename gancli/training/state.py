@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture
-from gancli.domains import Inputs
 from gancli.errors import GancliError
 from gancli.schema import RunConfig
 from gancli.training import distributed
@@ -25,14 +24,6 @@ OPTIMIZERS = "optimizers.safetensors"
 REST = "rest.safetensors"  # what the model file lacks: weights behind averages, buffers outside of the networks
 REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process but the first
 UNSETTLED = "unsettled/"  # in REST: what a buffer of the model file was before it was settled
-
-
-class Part(Protocol):
-    """Something that changes: its values are plain JSON under keys of its own."""
-
-    def state(self) -> dict[str, Any]: ...
-
-    def load(self, values: Mapping[str, Any]) -> None: ...
 
 
 @dataclass
@@ -87,7 +78,8 @@ class RunState:
         self.config, self.architecture, self.classes = config, architecture, classes
         self.update, self.averaging, self.progress = update, averaging, progress
         self.networks = network_names(architecture)
-        self.parts: list[Part] = [progress, update, averaging]
+        self.parts = (progress, update, averaging)
+        """Each has ``state()``, plain JSON under keys of its own, and takes it back with ``load``."""
 
     def files(self) -> dict[str, bytes]:
         """Returns the content of a checkpoint, by file name: everything that ``load`` needs."""
@@ -147,7 +139,7 @@ class RunState:
         return modelfile.describe(
             self.config.architecture,
             self.config,
-            inputs=renamed(inputs, progress.domains),
+            inputs=replace(inputs, domains=dict(zip(progress.domains, inputs.domains.values(), strict=True))),
             networks=self.networks,
             classes=self.classes,
             step=progress.step,
@@ -155,12 +147,6 @@ class RunState:
             training=progress.last_losses,
             grown_to=None if stage is None else stage.resolution,
         )
-
-
-def renamed(inputs: Inputs, names: list[str]) -> Inputs:
-    """Returns inputs whose domains have the user's names, in the same order."""
-    domains = dict(zip(names, inputs.domains.values(), strict=True))
-    return Inputs(domains, inputs.paired, inputs.labels, inputs.classes)
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.schema import LearningRate, OptimizerConfig, TrainConfig, TurnConfig, at_resolution
+from gancli.schema import LearningRate, TrainConfig, TurnConfig, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
 from gancli.training.schedules import lr_factor
@@ -52,18 +52,6 @@ RULES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
-FUSED = ("adam", "sgd")
-"""Those with one kernel for all weights on a CPU and on CUDA, which with a scaler needs no host sync."""
-
-
-def make_optimizer(
-    rule: OptimizerConfig, parameters: Iterable[nn.Parameter], resolution: int, device: torch.device
-) -> torch.optim.Optimizer:
-    """Returns torch's optimizer of a rule, whose keys are its options."""
-    options = rule.model_dump(exclude={"kind", "lr"})
-    if rule.kind in FUSED:
-        options["fused"] = device.type in ("cpu", "cuda")
-    return RULES[rule.kind](parameters, lr=at_resolution(rule.lr, resolution), **options)
 
 
 def make_players(architecture: Architecture, config: TrainConfig, device: torch.device) -> dict[str, Player]:
@@ -76,12 +64,16 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             for net in optim.nets
             for key, parameter in architecture.get_submodule(net).named_parameters()
         }
+        rule = optim.rule
+        options = {**rule.model_dump(exclude={"kind"}), "lr": at_resolution(rule.lr, architecture.resolution)}
+        if rule.kind in ("adam", "sgd"):  # RMSprop has no kernel for all weights, which spares a scaler the host sync
+            options["fused"] = device.type in ("cpu", "cuda")
         players[name] = Player(
             networks=[architecture.get_submodule(net) for net in optim.nets],
             parameters=parameters,
-            optimizer=make_optimizer(optim.rule, parameters.values(), architecture.resolution, device),
+            optimizer=RULES[rule.kind](parameters.values(), **options),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
-            lr=optim.rule.lr,
+            lr=rule.lr,
             turn=config.turns.get(name, TurnConfig()),
         )
     return players

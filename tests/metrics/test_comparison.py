@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_and_three import SIDE, Negative, NegativeOfThree
 from tiny import folder
-from translators import SIDE, Negative, NegativeOfThree
 
 from gancli.architectures.base import Way
 from gancli.data.opening import open_source
