@@ -293,15 +293,15 @@ def test_killed_before_the_first_checkpoint(gancli: Gancli) -> None:
     same(Path("runs/whole"), Path("runs/cut"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, code: int) -> None:
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)])
+def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, name: str, code: int) -> None:
     stopped = process(*train("run", "--workers", "1", steps=100_000))
     root = Path("runs/run")
     wait_for((root / "log.jsonl").exists, stopped)
     stopped.send_signal(number)
     out, err = finish(stopped, code)
     assert out == "runs/run\n"
-    assert "gancli resume runs/run" in err
+    assert re.search(rf"^Stopped by {name} after step \d+\. Continue with: gancli resume runs/run$", err, re.MULTILINE)
     assert "Traceback" not in err
     (newest,) = sorted(int(path.name) for path in (root / "checkpoints").iterdir())[-1:]
     assert newest >= log(root)[-1]["step"]
