@@ -7,6 +7,7 @@ torch is imported already.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
