@@ -191,7 +191,7 @@ def test_a_growing_run_cannot_be_shortened_or_get_other_networks(capfd: pytest.C
     assert run(["train", "stylegan-shapes", "--data", "photos", *words]) == 0
     before = Path("runs/run/config.yaml").read_bytes()
     for change, said in (
-        ("model.resolution=64", "the checkpoint does not fit the configuration of the run"),
+        ("model.resolution=64", "does not fit the networks of this configuration: model.resolution was 32, now 64"),
         ("train.kimg=0.03", "has already shown 0.128 kimg, so it cannot end after 0.03"),
     ):
         capfd.readouterr()
