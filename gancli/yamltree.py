@@ -237,7 +237,7 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
     Raises:
         GancliError: there is nothing to go on with.
     """
-    label = shown(label)
+    label = printable(label)
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
