@@ -182,8 +182,7 @@ def _upper_layer(layer: nn.Module, index: int) -> dict[str, Counterpart]:
     """Returns the counterparts of the first layer of a block, but for its epilogue."""
     ours, theirs = f"layers.{2 * index}", f"generator.progression.{index}.conv1"
     if isinstance(layer, stylegan.Constant):
-        bias = layer.bias[:, None, None]  # 0 if it was imported
-        return {f"{ours}.constant": Counterpart(f"{theirs}.input", to_theirs=lambda constant: constant + bias)}
+        return {f"{ours}.constant": Counterpart(f"{theirs}.input")}  # for its bias, see files
     if index >= FUSED:
         # A transposed convolution lays a kernel down mirrored.
         return {
@@ -242,6 +241,9 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
         widths = widths_by_depth(4 * 2 ** (BLOCKS - 1), config.width, config.max_width)[1:]
         synthesis = stylegan.Synthesis(config.style_dim, widths, config.channels, EPS, bias_before_blur=True)
     state = {**to_theirs(synthesis, counterparts(synthesis)), **networks["mapping"], **networks["synthesis"]}
+    # The constant and its bias, which is 0 if the model was imported.
+    first = "generator.progression.0.conv1.input"
+    state[first] = state[first] + model.get_parameter("synthesis.layers.0.bias")[:, None, None]
     line = torch.tensor([1.0, 2.0, 1.0]) / 4
     for block, width in enumerate(widths[1:], 1):
         blur = f"generator.progression.{block}.conv1.{1 if block >= FUSED else 2}"
