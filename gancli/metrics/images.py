@@ -192,7 +192,8 @@ class TranslatedImages:
         return len(self.inputs)
 
     def parts(self, size: int) -> Iterator[Part]:
-        for part in self.inputs.parts(size):
+        # Features, too, are extracted from the images of a noisy model one by one.
+        for part in self.inputs.parts(1 if self.translation.model.noisy else size):
             (translated,) = self.translation([part.pixels.transpose(0, 3, 1, 2)])
             yield Part(part.places, translated.images)
 
