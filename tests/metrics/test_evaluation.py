@@ -118,8 +118,6 @@ def test_a_set_is_no_distance_from_itself_and_far_from_another(here: Path, capfd
 def test_a_file_that_cannot_be_written_costs_no_result(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gancli import files
-
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -127,7 +125,7 @@ def test_a_file_that_cannot_be_written_costs_no_result(
     assert run([*words, "-o", "/dev/null"]) == 0
     assert not Path("/dev/null").is_file()
     expected = json.loads(capfd.readouterr().out)
-    monkeypatch.setattr(files, "replace_file", full)
+    monkeypatch.setattr("gancli.cli.evaluate.replace_file", full)
     assert run([*words, "-o", "report.json"]) == 1
     out, err = capfd.readouterr()
     assert json.loads(out) == expected
