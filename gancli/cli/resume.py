@@ -35,8 +35,8 @@ def resume(
     from gancli.training.session import prepare, run_session
 
     directory = RunDirectory.find(run)
-    config = configuration.load(
-        directory.config,
+    config = configuration.resolve(
+        config_file=directory.config,
         sets=sets or (),
         flags={
             "train.steps": (steps, "--steps"),
