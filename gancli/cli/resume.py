@@ -26,7 +26,7 @@ def resume(
 
     On a CPU and without changes, the result is the same to the byte as if the run had never stopped.
     """
-    from gancli.config import load
+    from gancli.config import resolve
     from gancli.training import checkpoint
     from gancli.training.rundir import RunDirectory
     from gancli.training.session import prepare
@@ -39,5 +39,5 @@ def resume(
         "train.workers": (workers, "--workers"),
         "train.keep": (keep, "--keep"),
     }
-    config = load(directory.config, sets=sets or (), flags=flags)
+    config = resolve(config_file=directory.config, sets=sets or (), flags=flags)
     train_in(directory, prepare(config, begins=not checkpoint.steps(directory.checkpoints)))

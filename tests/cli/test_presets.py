@@ -40,7 +40,7 @@ def test_a_broken_preset_hides_no_other(
     monkeypatch.setattr(registry, "preset_paths", lambda: paths)
     assert run(["presets"]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith(f"warning: {tmp_path}/dcgan-bad.yaml:1: no valid YAML")
+    assert err.startswith(f"warning: {tmp_path}/dcgan-bad.yaml:1: not valid YAML")
     assert "dcgan-shapes" in out
     assert "dcgan-bad" not in out
 

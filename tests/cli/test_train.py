@@ -54,7 +54,7 @@ def test_a_run_directory_holds_what_it_should(here: Path, photos: Path, capfd: p
     assert (info.step, info.images_shown, info.networks) == (6, 48, ["generator", "discriminator"])
     assert info.training == {key: records[-1][key] for key in ("D", "G", "D(x)", "D(G(z))")}
     assert any((root / "tensorboard").iterdir())
-    assert configuration.load(root / "config.yaml").data.source == str(photos)
+    assert configuration.resolve(config_file=root / "config.yaml").data.source == str(photos)
 
 
 def test_a_model_file_knows_the_classes_it_was_trained_on(here: Path) -> None:
@@ -224,7 +224,7 @@ def test_resume_takes_what_depends_on_the_machine(here: Path, photos: Path, capf
     capfd.readouterr()
     machine = ["--device", "cpu", "--workers", "1", "--precision", "bf16", "--keep", "5"]
     assert run(["resume", "my.run", "--steps", "2", *machine]) == 0
-    now = configuration.load(path).train
+    now = configuration.resolve(config_file=path).train
     assert (now.steps, now.device, now.workers, now.precision, now.keep) == (2, "cpu", 1, "bf16", 5)
 
 
@@ -308,7 +308,7 @@ def test_resume_refuses_another_model_and_changes_nothing(
     assert "does not fit" in capfd.readouterr().err
     assert (here / "runs/run/config.yaml").read_bytes() == config
     assert run(["resume", "run", "--steps", "3", "--set", "train.log_every=1"]) == 0
-    assert configuration.load(here / "runs/run/config.yaml").train.steps == 3
+    assert configuration.resolve(config_file=here / "runs/run/config.yaml").train.steps == 3
     assert [json.loads(line)["step"] for line in (here / "runs/run/log.jsonl").read_text().splitlines()] == [2, 3]
 
 
