@@ -21,6 +21,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,7 +50,6 @@ class Decoded:
         sizes: int32 [n, 2], height and width of each.
         channels: of every image.
         bad: name and reason of each image that was left out.
-        path: the memory-mapped file; None if the pixels are in memory.
     """
 
     def __init__(
@@ -60,20 +60,21 @@ class Decoded:
         channels: int,
         bad: list[tuple[str, str]],
     ) -> None:
-        self.indices, self.sizes, self.channels, self.bad = indices, sizes, channels, bad
-        self.path = pixels if isinstance(pixels, Path) else None
-        self._tensor = pixels if isinstance(pixels, torch.Tensor) else None
-        lengths = sizes[:, 0].astype(np.int64) * sizes[:, 1] * channels
-        self._ends = np.cumsum(lengths)
+        self._pixels, self.indices, self.sizes, self.channels, self.bad = pixels, indices, sizes, channels, bad
+        self._ends = np.cumsum(sizes[:, 0].astype(np.int64) * sizes[:, 1] * channels)
         self._open()
 
     def _open(self) -> None:
         self._flat: NDArray[np.uint8]
-        if self._tensor is not None:
-            self._flat = self._tensor.numpy()
+        if isinstance(self._pixels, torch.Tensor):
+            self._flat = self._pixels.numpy()
         else:
-            assert self.path is not None
-            self._flat = np.memmap(self.path, np.uint8, "r", shape=(int(self._ends[-1]),))
+            self._flat = np.memmap(self._pixels, np.uint8, "r", shape=(self.nbytes,))
+
+    @property
+    def path(self) -> Path | None:
+        """The memory-mapped file; None if the pixels are in memory."""
+        return self._pixels if isinstance(self._pixels, Path) else None
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process attaches to the shared memory, or maps the file itself.
@@ -106,72 +107,77 @@ class Decoded:
         return self._flat[start:end].reshape(height, width, self.channels)
 
 
-def decode_all(
-    images: Images,
-    prepare: Preparation,
-    key: str,
-    *,
-    limit: int,
-    shared: bool,
-    stop_at_bad: bool,
-    progress: Progress | None = None,
-) -> Decoded:
-    """Decodes a list of images, or finds them in the cache file of an earlier run.
+@dataclass
+class Cache:
+    """Decodes the images of a run.
 
-    Args:
-        images: one domain of a source.
-        prepare: applied to each image.
-        key: changes whenever the images may have changed.
-        limit: bytes up to which the pixels stay in memory; 0 always uses the file.
-        shared: put the pixels into shared memory, for worker processes.
+    Attributes:
+        left: bytes of pixels that may still stay in memory; 0 always uses a file.
+        shared: pixels in memory are put into shared memory, for worker processes.
         stop_at_bad: a bad image is an error; otherwise it is left out.
-        progress: called now and then with the number of finished images and of all images.
-
-    Raises:
-        GancliError: a bad image if that is an error, no good image at all, or no place for the file.
-        RunError: the disk is full.
     """
-    name = hashlib.blake2b(
-        json.dumps([MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]).encode(), digest_size=16
-    ).hexdigest()
-    folder = home() / "cache"
-    path = folder / f"{name}.pixels"
-    if shared:
-        limit = min(limit, _shared_memory_left())
-    decoded = _load(path, name, prepare.channels)
-    bad: list[tuple[str, str]] = []
-    if decoded is None:
+
+    left: int
+    shared: bool
+    stop_at_bad: bool
+
+    def decode(self, images: Images, prepare: Preparation, key: str, progress: Progress | None = None) -> Decoded:
+        """Decodes a list of images, or finds them in the cache file of an earlier run.
+
+        Args:
+            images: one domain of a source.
+            prepare: applied to each image.
+            key: changes whenever the images may have changed.
+            progress: called now and then with the number of finished images and of all images.
+
+        Raises:
+            GancliError: a bad image if that is an error, no good image at all, or no place for the file.
+            RunError: the disk is full.
+        """
+        settings = [MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]
+        name = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+        path = home() / "cache" / f"{name}.pixels"
+        limit = min(self.left, _shared_memory_left()) if self.shared else self.left
         with _Store(path, name, limit, len(images)) as store:
-            if prepare.least_bytes * len(images) > limit:
+            decoded = _load(path, name, prepare.channels)
+            if decoded is None and prepare.least_bytes * len(images) > limit:
                 store.open_file()
                 # Another process, such as another rank of this run, may have written it meanwhile.
                 decoded = _load(path, name, prepare.channels)
             if decoded is None:
+                bad = self._fill(store, images, prepare, progress)
+                decoded = store.finish(prepare.channels, bad, self.shared)
+        self._judge(decoded.bad)
+        if decoded.path is None:
+            self.left -= decoded.nbytes
+        return decoded
 
-                def decode(index: int) -> Pixels:
-                    return prepare(images.read(index, prepare.channels, prepare.side))
+    def _fill(
+        self, store: _Store, images: Images, prepare: Preparation, progress: Progress | None
+    ) -> list[tuple[str, str]]:
+        """Decodes all images into the store; returns the bad ones."""
+        bad: list[tuple[str, str]] = []
 
-                for done, result in enumerate(in_threads(decode, len(images)), start=1):
-                    if isinstance(result, BadImage):
-                        bad.append((images.name(done - 1), str(result)))
-                        if stop_at_bad:
-                            break
-                    else:
-                        store.add(done - 1, result)
-                    if progress is not None and (done % CHUNK == 0 or done == len(images)):
-                        progress(done, len(images))
-                if store.indices and not (stop_at_bad and bad):
-                    decoded = store.finish(prepare.channels, bad, shared)
-    if decoded is not None:
-        bad = decoded.bad
-    if stop_at_bad and bad:
-        raise GancliError(
-            f"{bad[0][0]} cannot be read: {bad[0][1]}", "`--set data.on_bad_image=skip` leaves such images out"
-        )
-    if decoded is None:
-        first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
-        raise GancliError(f"none of the {len(images):,} images can be read{first}")
-    return decoded
+        def decode(index: int) -> Pixels:
+            return prepare(images.read(index, prepare.channels, prepare.side))
+
+        for done, result in enumerate(in_threads(decode, len(images)), start=1):
+            if isinstance(result, BadImage):
+                bad.append((images.name(done - 1), str(result)))
+                self._judge(bad)
+            else:
+                store.add(done - 1, result)
+            if progress is not None and (done % CHUNK == 0 or done == len(images)):
+                progress(done, len(images))
+        if not store.indices:
+            first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
+            raise GancliError(f"none of the {len(images):,} images can be read{first}")
+        return bad
+
+    def _judge(self, bad: list[tuple[str, str]]) -> None:
+        if self.stop_at_bad and bad:
+            hint = "`--set data.on_bad_image=skip` leaves such images out"
+            raise GancliError(f"{bad[0][0]} cannot be read: {bad[0][1]}", hint)
 
 
 def _shared_memory_left() -> int:

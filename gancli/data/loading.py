@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gancli.architectures.base import Batch
-from gancli.data.sampler import Piece, Portion, portion_at
+from gancli.data.sampler import Piece
 from gancli.errors import RunError
 
 PREFETCH = 4
@@ -44,28 +44,20 @@ class Batches:
         dataset: gathers the raw batch of a ``Piece``, in the worker processes.
         pieces: this rank's, endlessly.
         finish: makes a batch of a raw one, in this process.
-        start: position of the first batch.
-        portions: of the run.
         workers: number of processes; 0 gathers in this one.
         pinned: raw batches are moved into page-locked memory, from which a GPU copies faster.
-
-    Attributes:
-        images_shown: real images before the next batch, over all ranks and since the beginning of the run.
     """
 
     def __init__(
         self,
         dataset: Dataset[Raw],
-        pieces: Iterable[Piece],
+        pieces: Iterator[Piece],
         finish: Callable[[Raw], Batch],
         *,
-        start: int,
-        portions: Sequence[Portion],
         workers: int,
         pinned: bool,
     ) -> None:
-        self.images_shown = start
-        self._portions, self._finish = portions, finish
+        self._finish = finish
         loader = DataLoader(
             dataset,
             batch_sampler=pieces,  # type: ignore[arg-type]
@@ -105,7 +97,6 @@ class Batches:
                 f"a loader process died: {reason}",
                 "often memory or shared memory ran out; --workers 0 does without such processes",
             ) from error
-        self.images_shown += portion_at(self._portions, self.images_shown).batch
         return self._finish(raw)
 
     def close(self) -> None:

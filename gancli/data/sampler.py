@@ -122,23 +122,12 @@ class Piece(NamedTuple):
     reduction: int
 
 
-class Pieces:
-    """One rank's part of every batch, endlessly.
-
-    Args:
-        start: position of the first batch.
-        portions: of the run.
-        rank, world: which of how many processes.
-    """
-
-    def __init__(self, start: int, portions: Sequence[Portion], rank: int, world: int) -> None:
-        self._start, self._portions, self._rank, self._world = start, portions, rank, world
-
-    def __iter__(self) -> Iterator[Piece]:
-        position = self._start
-        while True:
-            _, batch, reduction = portion_at(self._portions, position)
-            size = batch // self._world
-            first = position + self._rank * size
-            yield Piece(range(first, first + size), reduction)
-            position += batch
+def pieces_from(start: int, portions: Sequence[Portion], rank: int, world: int) -> Iterator[Piece]:
+    """Yields one rank's part of every batch from position ``start`` on, endlessly."""
+    position = start
+    while True:
+        _, batch, reduction = portion_at(portions, position)
+        size = batch // world
+        first = position + rank * size
+        yield Piece(range(first, first + size), reduction)
+        position += batch

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancli.data.images import Chosen
 from gancli.data.pipeline import fixed_batch
 from gancli.data.source import BadImage, PointCloud, Source
 from gancli.domains import Domain, Inputs
@@ -75,29 +73,19 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
 
 def _by_class(source: Source, inputs: Inputs, n: int) -> Seen:
     each = max(1, n // len(source.classes))
-    found = list(_classes(source, inputs, each, n))
-    # A class with fewer images than the others leaves the rest of its row black.
-    rows = [F.pad(images, (0, 0, 0, 0, 0, 0, 0, each - len(images)), value=-1) for _, images in found]
-    names = [
-        f"{title.replace('/', '-')}-{place}" if place < len(images) else None
-        for title, images in found
-        for place in range(each)
-    ]
-    columns = each if each > 1 else math.ceil(math.sqrt(len(found)))
-    order = f"{'rows' if each > 1 else 'row by row'}: {', '.join(title for title, _ in found)}"
-    return Seen(torch.cat(rows), names, columns, order)
-
-
-def _classes(source: Source, inputs: Inputs, each: int, n: int) -> Iterator[tuple[str, Tensor]]:
-    """Yields the names and first images of at most ``n`` classes that have any."""
-    ((name, images),) = source.domains.items()
-    shown = 0
+    rows: list[Tensor] = []
+    titles: list[str] = []
+    names: list[str | None] = []
     for number, title in enumerate(source.classes):
         indices = np.flatnonzero(source.labels == number)[: TRIED * each].tolist()
-        if indices and shown < n:
-            one = replace(source, domains={name: Chosen(images, indices)}, labels=None, classes=())
-            yield title, _shown(fixed_batch(one, inputs, DataConfig(), each).images[name])
-            shown += 1
+        if indices and len(rows) < n:
+            images = _shown(fixed_batch(source, inputs, DataConfig(), each, indices).image)
+            # A class with fewer images than the others leaves the rest of its row black.
+            rows.append(F.pad(images, (0, 0, 0, 0, 0, 0, 0, each - len(images)), value=-1))
+            names += [f"{title.replace('/', '-')}-{i}" if i < len(images) else None for i in range(each)]
+            titles.append(title)
+    columns = each if each > 1 else math.ceil(math.sqrt(len(rows)))
+    return Seen(torch.cat(rows), names, columns, f"{'rows' if each > 1 else 'row by row'}: {', '.join(titles)}")
 
 
 def _own_side(source: Source) -> int:
