@@ -370,7 +370,7 @@ def test_a_problem_of_a_set(text: str, problem: str) -> None:
 )
 def test_a_set_that_is_no_yaml(value: str) -> None:
     (problem,) = problems(f"data.source={value}")
-    assert ": the value is no valid YAML: " in problem
+    assert ": the value is not valid YAML: " in problem
     assert problem.isprintable()
 
 
@@ -426,20 +426,20 @@ def test_an_unknown_or_missing_architecture() -> None:
         ("# nothing\n", "my.yaml is empty"),
         ("---\n", "my.yaml is empty"),
         ("null", "my.yaml is empty"),
-        ("- a", "my.yaml is no configuration: it holds a list instead of keys"),
-        ("dcgan", "my.yaml is no configuration: it holds a single value instead of keys"),
-        (b"\x89PNG\r\n", "my.yaml is no configuration: it is not UTF-8 text"),
-        ("train: {}".encode("utf-16"), "my.yaml is no configuration: it is not UTF-8 text"),
-        (b" " * 300_000, "my.yaml is no configuration: it is larger than 256 KiB"),
-        ("a: 1\nb: \0", "my.yaml:2: no valid YAML: the character U+0000 cannot stand in a text"),
-        ("train:\n\tbatch: 3", "my.yaml:2: no valid YAML: a tab stands where spaces are needed"),
-        ("a: 1\nb: c: d", "my.yaml:2: no valid YAML: a colon cannot stand here; put text with a colon in quotes"),
-        ("a: &x 1\nb: *x", "my.yaml:2: no valid YAML: an alias (*name) cannot be used, write the value out"),
+        ("- a", "my.yaml is not a configuration: it holds a list instead of keys"),
+        ("dcgan", "my.yaml is not a configuration: it holds a single value instead of keys"),
+        (b"\x89PNG\r\n", "my.yaml is not a configuration: it is not UTF-8 text"),
+        ("train: {}".encode("utf-16"), "my.yaml is not a configuration: it is not UTF-8 text"),
+        (b" " * 300_000, "my.yaml is not a configuration: it is larger than 256 KiB"),
+        ("a: 1\nb: \0", "my.yaml:2: not valid YAML: the character U+0000 cannot stand in a text"),
+        ("train:\n\tbatch: 3", "my.yaml:2: not valid YAML: a tab stands where spaces are needed"),
+        ("a: 1\nb: c: d", "my.yaml:2: not valid YAML: a colon cannot stand here; put text with a colon in quotes"),
+        ("a: &x 1\nb: *x", "my.yaml:2: not valid YAML: an alias (*name) cannot be used, write the value out"),
         (
             "a: 1\n---\nb: 2",
-            "my.yaml:2: no valid YAML: expected a single document in the stream, but found another document",
+            "my.yaml:2: not valid YAML: expected a single document in the stream, but found another document",
         ),
-        ("a: " + "[" * 3000, "my.yaml: no valid YAML: it is nested too deeply"),
+        ("a: " + "[" * 3000, "my.yaml: not valid YAML: it is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_configuration(content: str | bytes, message: str) -> None:
@@ -460,16 +460,16 @@ def test_a_byte_order_mark_and_windows_lines() -> None:
 def test_a_file_that_cannot_be_read(name: str, reason: str) -> None:
     Path("here").mkdir()
     with pytest.raises(GancliError, match=f"cannot be read: {reason}"):
-        config.load(Path(name))
+        config.resolve(config_file=Path(name))
 
 
 def test_a_missing_file() -> None:
     write("", "mine.yaml")
-    with pytest.raises(GancliError, match=r"there is no configuration file min\.yaml") as caught:
-        config.load(Path("min.yaml"))
+    with pytest.raises(GancliError, match=r"there is not a configuration file min\.yaml") as caught:
+        config.resolve(config_file=Path("min.yaml"))
     assert caught.value.hint == "did you mean 'mine.yaml'?"
-    with pytest.raises(GancliError, match=r"there is no configuration file nowhere/x\.yaml"):
-        config.load(Path("nowhere/x.yaml"))
+    with pytest.raises(GancliError, match=r"there is not a configuration file nowhere/x\.yaml"):
+        config.resolve(config_file=Path("nowhere/x.yaml"))
 
 
 def test_a_pipe_is_a_file() -> None:
@@ -485,10 +485,10 @@ def test_a_pipe_is_a_file() -> None:
 # ---- run directories and model files
 
 
-def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
+def test_what_to_yaml_wrote_is_read_and_takes_changes() -> None:
     path = write(config.to_yaml(resolve(preset="dcgan-shapes")), "config.yaml")
-    assert config.load(path) == resolve(preset="dcgan-shapes")
-    changed = config.load(path, sets=["train.keep=5"], flags={"train.kimg": (1.5, "--kimg")})
+    assert config.resolve(config_file=path) == resolve(preset="dcgan-shapes")
+    changed = config.resolve(config_file=path, sets=["train.keep=5"], flags={"train.kimg": (1.5, "--kimg")})
     assert (changed.train.keep, changed.train.kimg, changed.train.steps, changed.preset) == (
         5,
         1.5,
@@ -496,7 +496,7 @@ def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
         "dcgan-shapes",
     )
     with pytest.raises(GancliError, match=r"--set train\.kepp=5: unknown key, did you mean 'keep'"):
-        config.load(path, sets=["train.kepp=5"])
+        config.resolve(config_file=path, sets=["train.kepp=5"])
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
 def test_text_stays_text(text: str) -> None:
     original = resolve(flags={"data.source": (text, "--data")})
     path = write(config.to_yaml(original), "config.yaml")
-    assert config.load(path) == original
+    assert config.resolve(config_file=path) == original
     assert original.data.source == yaml.safe_load(path.read_bytes())["data"]["source"]
 
 
@@ -628,7 +628,7 @@ CONFIGS = st.fixed_dictionaries(
 def test_round_trip(values: dict[str, Any]) -> None:
     model = config.validate_model("dcgan", values["model"])
     original = RunConfig.model_validate({**values, "model": model})
-    assert config.load(write(config.to_yaml(original))) == original
+    assert config.resolve(config_file=write(config.to_yaml(original))) == original
 
 
 @settings(max_examples=300, deadline=None)
