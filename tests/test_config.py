@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from gancli import config, keys, registry
 from gancli.errors import GancliError
@@ -419,6 +419,17 @@ def test_an_unknown_or_missing_architecture() -> None:
     ]
 
 
+def test_a_wrong_key_of_the_architecture_hides_no_problem_of_the_model() -> None:
+    twice = "architecture: dcgan\narchitecture: dcgan\ntrain: {steps: 1}\nmodel: {latent_dim: 0}"
+    assert problems("architecture=x", preset=None, file=twice) == [
+        "my.yaml:2: architecture: given twice, here and in line 1",
+        "my.yaml:4: model.latent_dim: must be at least 1, not 0",
+        "--set architecture=x: cannot be changed with --set",
+    ]
+    empty = "# mine\narchitecture:\ntrain: {steps: 1}\nmodel: {qqq: 0}"
+    assert problems(preset=None, file=empty) == ["my.yaml:2: architecture: is missing"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -550,6 +561,23 @@ def test_an_architectures_own_section(monkeypatch: pytest.MonkeyPatch) -> None:
         "my.yaml:3: model.blocks[0].lr: must be greater than 0, not 0",
         "my.yaml:3: model.blocks[1]: must be a section, with keys of its own, not 3",
     ]
+
+
+def test_an_architectures_own_sections_are_told_apart_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kind(value: Any) -> str:
+        return str(value.get("kind") if isinstance(value, Mapping) else value.kind)
+
+    class Own(ModelConfig):
+        rule: Annotated[
+            Annotated[AdamConfig, Tag("adam")] | Annotated[RMSpropConfig, Tag("rmsprop")], Discriminator(kind)
+        ] = RMSpropConfig(alpha=0.5)
+
+    monkeypatch.setattr(registry, "load_architecture", lambda _: SimpleNamespace(Config=Own))
+    assert config.validate_model("dcgan", {"rule": {"lr": 1}}) == Own(rule=RMSpropConfig(alpha=0.5, lr=1))
+    assert config.validate_model("dcgan", {"rule": {"kind": "adam"}}) == Own(rule=AdamConfig())
+    wrong = "--set model.rule.kind=adan: must be 'adam' or 'rmsprop', did you mean 'adam'?"
+    file = "architecture: dcgan\ntrain: {steps: 1}\n"
+    assert problems("model.rule.kind=adan", preset=None, file=file) == [wrong]
 
 
 def test_validate_model() -> None:

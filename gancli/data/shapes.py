@@ -1,8 +1,7 @@
 """The built-in data: one coloured shape on a plain background, drawn from its index alone at any resolution.
 
-Every factor of an image is known, so it can be counted exactly which of the modes (a kind in a colour) a generator
-covers: ``recognise`` says what a picture shows, without any training. Drawing uses only +, -, *, / and square
-roots on constants given here, so image i is the same on every machine.
+``recognise`` says what a picture shows, without any training, so the modes (a kind in a colour) that a generator covers
+can be counted. Drawing uses only +, -, *, / and square roots, so image i is the same on every machine.
 
 Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) the bottom right one.
 """
@@ -10,6 +9,7 @@ Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ from gancli.errors import GancliError, nearest
 
 KINDS = ("circle", "square", "triangle", "diamond", "cross", "star")
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
-TEXTURES = ("plain", "striped")
 VARIANTS = ("classes", "pairs", "domains")
 
 RGB = np.array(
@@ -40,8 +39,8 @@ RECOGNISED = 0.8
 """A picture counts as recognised if the confidence of ``recognise`` is at least this."""
 
 SEED = 20_160_101  # any number; a different one gives different data
-# Grey levels, all dark: with light ones among them the discriminator of a small GAN wins for good, since batch
-# normalisation ties the images of a batch to one level.
+# Grey levels, all dark: with light ones too the discriminator of a small GAN wins for good, since batch normalisation
+# ties the images of a batch to one level.
 BACKGROUND = (16, 32)
 RADIUS = (0.28, 0.36)
 OFFSET = 0.08  # of the centre from the middle of the image; the largest shape keeps a margin of 0.03
@@ -54,22 +53,14 @@ Floats = NDArray[np.float32]
 
 
 class Shape(NamedTuple):
-    """What an image shows.
+    """What an image shows; centre and size (a radius) are in units of the image's side."""
 
-    Attributes:
-        kind: one of ``KINDS``.
-        colour: one of ``COLOURS``.
-        x, y: centre, in units of the image's side.
-        size: radius, in units of the image's side.
-        texture: one of ``TEXTURES``.
-    """
-
-    kind: str
-    colour: str
+    kind: str  # one of KINDS
+    colour: str  # one of COLOURS
     x: float
     y: float
     size: float
-    texture: str
+    texture: Literal["plain", "striped"]
 
 
 class Factors(NamedTuple):
@@ -115,9 +106,9 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
     """Returns how far points are outside a shape (negative inside), in the unit of ``x``, ``y`` and ``size``.
 
     Args:
-        kind: index into ``KINDS``.
+        kind: index into ``KINDS``; all are scaled to look about equally large.
         x, y: points relative to the shape's centre, broadcastable against each other.
-        size: radius of the shape; the kinds are scaled to look about equally large.
+        size: radius of the shape.
     """
     outside: Floats
     match KINDS[kind]:
@@ -184,14 +175,7 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
 
 
 class Drawn:
-    """Some of the built-in images, in one style: the ``Images`` of the built-in sources.
-
-    Args:
-        name: what a person calls the list, ``"shapes"``.
-        style: how the shapes are filled.
-        first: index of the first image; lists whose indices do not overlap share no image.
-        count: how many images.
-    """
+    """``count`` of the built-in images from index ``first`` on, in one style, as ``Images`` called ``name``."""
 
     def __init__(self, name: str, style: Style = "plain", first: int = 0, count: int = LENGTH) -> None:
         self._name, self._style, self._factors = name, style, factors(first, count)
@@ -205,7 +189,7 @@ class Drawn:
     def attributes(self, index: int) -> Shape:
         """Returns what image ``index`` shows."""
         f = self._factors
-        texture = "striped" if self._style == "striped" else "plain"
+        texture: Literal["plain", "striped"] = "striped" if self._style == "striped" else "plain"
         place = float(f.x[index]), float(f.y[index]), float(f.size[index])
         return Shape(KINDS[f.kind[index]], COLOURS[f.colour[index]], *place, texture)
 
@@ -226,53 +210,40 @@ class Drawn:
 def open_shapes(location: str, split: str = "train") -> Source:
     """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
 
-    Pairs and domains have a test part with images of its own. The test part of ``shapes:domains`` is in pairs, the same
-    shapes plain and striped, so that a translation can be compared with the truth. The other variants are the same for
-    every ``split``.
+    Pairs and domains have a test part with images of its own. That of ``shapes:domains`` is in pairs, the same shapes
+    plain and striped, so a translation can be compared with the truth. The other variants ignore ``split``.
 
     Raises:
         GancliError: there is no such variant.
     """
-    variant = location.partition(":")[2]
-    # The number changes whenever the drawn pixels do.
-    fingerprint = f"{location} 2"
+    fingerprint = f"{location} 2"  # the number changes whenever the drawn pixels do
+    known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
     if location == "shapes":
         return Source(location, "built-in coloured shapes", {"image": Drawn(location)}, fingerprint=fingerprint)
-    if variant == "classes":
-        images = Drawn(location)
-        labels = np.arange(LENGTH) % len(KINDS)
-        return Source(
-            location,
-            "built-in coloured shapes by kind",
-            {"image": images},
-            labels,
-            KINDS,
-            fingerprint=fingerprint,
-        )
-    if variant in ("pairs", "domains"):
-        return _two_domains(location, variant, split, fingerprint)
-    known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
+    if location == "shapes:classes":
+        images, labels = {"image": Drawn(location)}, np.arange(LENGTH) % len(KINDS)
+        return Source(location, "built-in coloured shapes by kind", images, labels, KINDS, fingerprint=fingerprint)
+    if location in known:
+        return _two_domains(location, split, fingerprint)
     hint = nearest(location, known) or f"the built-in data are {', '.join(known)}"
     raise GancliError(f"there is no built-in data {location!r}", hint)
 
 
-def _two_domains(location: str, variant: str, split: str, fingerprint: str) -> Source:
+def _two_domains(location: str, split: str, fingerprint: str) -> Source:
+    pairs = location == "shapes:pairs"
     styles: dict[str, Style] = (
-        {"outline": "outline", "filled": "plain"} if variant == "pairs" else {"plain": "plain", "striped": "striped"}
+        {"outline": "outline", "filled": "plain"} if pairs else {"plain": "plain", "striped": "striped"}
     )
-    parts: dict[str, dict[str, Images]] = {
-        "train": {
-            name: Drawn(location, style, first=LENGTH * place * (variant == "domains"))
-            for place, (name, style) in enumerate(styles.items())
-        },
-        "test": {name: Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH) for name, style in styles.items()},
-    }
-    domains = {name: Joined([parts["train"][name], parts["test"][name]]) for name in styles}
+    first = {name: LENGTH * place * (not pairs) for place, name in enumerate(styles)}
+    train = {name: Drawn(location, style, first[name]) for name, style in styles.items()}
+    test = {name: Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH) for name, style in styles.items()}
+    whole = {name: Joined([train[name], test[name]]) for name in styles}
+    parts: dict[str, Mapping[str, Images]] = {"train": train, "test": test, "all": whole}
     return Source(
         location,
-        "built-in pairs of shapes" if variant == "pairs" else "built-in plain and striped shapes",
-        domains if split == "all" else parts[split],
-        paired=variant == "pairs" or split == "test",
+        "built-in pairs of shapes" if pairs else "built-in plain and striped shapes",
+        parts[split],
+        paired=pairs or split == "test",
         fingerprint=fingerprint if split == "train" else f"{fingerprint} {split}",
         has_test=split == "train",
     )
@@ -359,10 +330,6 @@ def _moments() -> list[tuple[float, float]]:
     found = []
     for kind in range(len(KINDS)):
         inside = distance(kind, grid, grid[:, None], np.float32(1)) < 0
-        found.append(
-            (
-                float(inside.mean() * 2.4**2),
-                float((inside.mean(axis=1) * grid).sum() / inside.mean(axis=1).sum()),
-            )
-        )
+        rows = inside.mean(axis=1)
+        found.append((float(inside.mean() * 2.4**2), float((rows * grid).sum() / rows.sum())))
     return found
