@@ -8,10 +8,9 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -24,17 +23,11 @@ PREFETCH = 4
 """Batches that each worker prepares ahead."""
 
 
-@dataclass
-class Raw:
+class Raw(NamedTuple):
     """A batch before it reaches the device: what the gatherers of the domains return, and labels [N] or [N, K]."""
 
     items: dict[str, torch.Tensor]
     labels: torch.Tensor | None
-
-    def pin_memory(self) -> Raw:
-        """Returns it in page-locked memory; the DataLoader calls this."""
-        labels = self.labels.pin_memory() if self.labels is not None else None
-        return Raw({name: items.pin_memory() for name, items in self.items.items()}, labels)
 
 
 class Batches:
@@ -51,7 +44,7 @@ class Batches:
     def __init__(
         self,
         dataset: Dataset[Raw],
-        pieces: Iterator[Piece],
+        pieces: Iterable[Piece],
         finish: Callable[[Raw], Batch],
         *,
         workers: int,
@@ -60,8 +53,8 @@ class Batches:
         self._finish = finish
         loader = DataLoader(
             dataset,
-            batch_sampler=pieces,  # type: ignore[arg-type]
-            collate_fn=_as_it_is,
+            batch_size=None,  # the data set returns whole batches
+            sampler=pieces,
             num_workers=workers,
             prefetch_factor=PREFETCH if workers else None,
             pin_memory=pinned,
@@ -109,10 +102,6 @@ class Batches:
         for worker in workers:
             if worker.is_alive():
                 worker.kill()
-
-
-def _as_it_is(raw: Any) -> Any:
-    return raw
 
 
 def _begin_worker(worker: int) -> None:

@@ -21,11 +21,7 @@ KINDS_OF_SOURCE = (
 
 
 def open_source(
-    location: str,
-    split: str = "train",
-    *,
-    inputs: Inputs | None = None,
-    domains: tuple[str, ...] | None = None,
+    location: str, split: str = "train", *, inputs: Inputs | None = None, domains: tuple[str, ...] | None = None
 ) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
 
@@ -48,17 +44,14 @@ def open_source(
             number of domains than are named.
     """
     source = _open(location, split, inputs)
-    if domains is None:
+    if domains is None or domains == tuple(source.domains):
         return source
     if len(domains) != len(source.domains):
-        raise GancliError(
-            f"data.domains names {' and '.join(domains)}, but {location} holds "
-            + (" and ".join(source.domains) if len(source.domains) > 1 else "one set of images"),
-            "" if len(source.domains) > 1 else "leave data.domains out, or put the two sets into two folders",
-        )
+        held, hint = " and ".join(source.domains), ""
+        if len(source.domains) == 1:
+            held, hint = "one set of images", "leave data.domains out, or put the two sets into two folders"
+        raise GancliError(f"data.domains names {' and '.join(domains)}, but {location} holds {held}", hint)
     if set(domains) == set(source.domains):
-        if domains == tuple(source.domains):
-            return source
         ordered = {name: source.domains[name] for name in domains}
         return replace(source, domains=ordered, fingerprint=f"{source.fingerprint} {' '.join(domains)}")
     names = dict(zip(source.domains, domains, strict=True))
@@ -70,7 +63,7 @@ def open_source(
 
 
 def _open(location: str, split: str, inputs: Inputs | None) -> Source:
-    if location == "shapes" or location.startswith("shapes:"):
+    if location.partition(":")[0] == "shapes":
         return open_shapes(location, split)
     if location in NAMES:
         return open_named(location, split)
@@ -103,7 +96,7 @@ def _unknown(location: str, path: Path) -> GancliError:
 
 def absolute(location: str) -> str:
     """Returns a SOURCE that means the same in any working directory; names and missing paths stay as they are."""
-    if location in NAMES or location == "shapes" or location.startswith("shapes:"):
+    if location in NAMES or location.partition(":")[0] == "shapes":
         return location
     path = Path(location).expanduser()
     return str(path.resolve()) if path.exists() else location

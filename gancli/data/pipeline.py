@@ -128,7 +128,7 @@ class _Positions(Dataset[Raw]):
     def __init__(self, gatherers: Mapping[str, Gatherer], labels: torch.Tensor | None, order: Order) -> None:
         self._gatherers, self._labels, self._order = gatherers, labels, order
 
-    def __getitems__(self, piece: Piece) -> Raw:
+    def __getitem__(self, piece: Piece) -> Raw:
         where = np.arange(piece.positions.start, piece.positions.stop)
         items = {name: gatherer.gather(where, piece.reduction) for name, gatherer in self._gatherers.items()}
         labels = None if self._labels is None else self._labels[torch.from_numpy(self._order.indices(where))]

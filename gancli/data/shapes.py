@@ -1,7 +1,8 @@
 """The built-in data: one coloured shape on a plain background, drawn from its index alone at any resolution.
 
-``recognise`` says what a picture shows, without any training, so the modes (a kind in a colour) that a generator covers
-can be counted. Drawing uses only +, -, *, / and square roots, so image i is the same on every machine.
+All factors of an image are known, so the modes (a kind in a colour) that a generator covers can be counted exactly:
+``recognise`` says what a picture shows, without any training. Drawing uses only +, -, *, / and square roots on
+constants given here, so image i is the same on every machine.
 
 Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) the bottom right one.
 """
@@ -9,7 +10,7 @@ Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,13 +20,11 @@ from PIL import Image
 from gancli.data.formats import to_pixels
 from gancli.data.images import Joined
 from gancli.data.sampler import uniform
-from gancli.data.source import Images, Pixels, Source
+from gancli.data.source import Images, Numbered, Pixels, Source
 from gancli.errors import GancliError, nearest
 
 KINDS = ("circle", "square", "triangle", "diamond", "cross", "star")
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
-VARIANTS = ("classes", "pairs", "domains")
-
 RGB = np.array(
     [(228, 44, 44), (246, 204, 32), (46, 178, 66), (40, 190, 214), (50, 76, 226), (206, 62, 200)], np.float32
 )
@@ -39,8 +38,8 @@ RECOGNISED = 0.8
 """A picture counts as recognised if the confidence of ``recognise`` is at least this."""
 
 SEED = 20_160_101  # any number; a different one gives different data
-# Grey levels, all dark: with light ones too the discriminator of a small GAN wins for good, since batch normalisation
-# ties the images of a batch to one level.
+# Grey levels, all dark: with light ones among them the discriminator of a small GAN wins for good, since batch
+# normalisation ties the images of a batch to one level.
 BACKGROUND = (16, 32)
 RADIUS = (0.28, 0.36)
 OFFSET = 0.08  # of the centre from the middle of the image; the largest shape keeps a margin of 0.03
@@ -52,19 +51,24 @@ Style = Literal["plain", "striped", "outline"]
 Floats = NDArray[np.float32]
 
 
-class Shape(NamedTuple):
-    """What an image shows; centre and size (a radius) are in units of the image's side."""
-
-    kind: str  # one of KINDS
-    colour: str  # one of COLOURS
-    x: float
-    y: float
-    size: float
-    texture: Literal["plain", "striped"]
+VARIANTS: dict[str, tuple[str, dict[str, Style]]] = {
+    "shapes": ("built-in coloured shapes", {"image": "plain"}),
+    "shapes:classes": ("built-in coloured shapes by kind", {"image": "plain"}),
+    "shapes:pairs": ("built-in pairs of shapes", {"outline": "outline", "filled": "plain"}),
+    "shapes:domains": ("built-in plain and striped shapes", {"plain": "plain", "striped": "striped"}),
+}
+"""By SOURCE: the layout in words, and the style of each domain."""
 
 
 class Factors(NamedTuple):
-    """The factors of many images as arrays [N]: kind and colour as indices, the rest as in ``Shape``."""
+    """What images show, as arrays [N].
+
+    Attributes:
+        kind, colour: indices into ``KINDS`` and ``COLOURS``.
+        x, y: centre, in units of the image's side.
+        size: radius, in units of the image's side.
+        background: grey level.
+    """
 
     kind: NDArray[np.int64]
     colour: NDArray[np.int64]
@@ -106,9 +110,9 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
     """Returns how far points are outside a shape (negative inside), in the unit of ``x``, ``y`` and ``size``.
 
     Args:
-        kind: index into ``KINDS``; all are scaled to look about equally large.
+        kind: index into ``KINDS``.
         x, y: points relative to the shape's centre, broadcastable against each other.
-        size: radius of the shape.
+        size: radius of the shape; the kinds are scaled to look about equally large.
     """
     outside: Floats
     match KINDS[kind]:
@@ -154,9 +158,7 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
         (here,) = np.nonzero(shapes.kind == kind)
         if len(here) == 0:
             continue
-        x, y, size, background = (
-            values[here, None, None] for values in (shapes.x, shapes.y, shapes.size, shapes.background)
-        )
+        x, y, size, background = (values[here, None, None] for values in shapes[2:])
         outside = distance(kind, grid - x, grid[:, None] - y, size)
         if style == "outline":
             half = np.float32(max(LINE, 1.5 / side) / 2)
@@ -174,29 +176,22 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
     return images
 
 
-class Drawn:
-    """``count`` of the built-in images from index ``first`` on, in one style, as ``Images`` called ``name``."""
+class Drawn(Numbered):
+    """Some of the built-in images, in one style: the ``Images`` of the built-in sources.
+
+    Args:
+        name: what a person calls the list, ``"shapes"``.
+        style: how the shapes are filled.
+        first: index of the first image; lists whose indices do not overlap share no image.
+        count: how many images.
+    """
 
     def __init__(self, name: str, style: Style = "plain", first: int = 0, count: int = LENGTH) -> None:
-        self._name, self._style, self._factors = name, style, factors(first, count)
-
-    def __len__(self) -> int:
-        return len(self._factors.kind)
-
-    def name(self, index: int) -> str:
-        return f"{self._name}[{index}]"
-
-    def attributes(self, index: int) -> Shape:
-        """Returns what image ``index`` shows."""
-        f = self._factors
-        texture: Literal["plain", "striped"] = "striped" if self._style == "striped" else "plain"
-        place = float(f.x[index]), float(f.y[index]), float(f.size[index])
-        return Shape(KINDS[f.kind[index]], COLOURS[f.colour[index]], *place, texture)
+        super().__init__(name, range(count))
+        self._style, self._factors = style, factors(first, count)
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        here = slice(index, index + 1)
-        f = self._factors
-        one = Factors(f.kind[here], f.colour[here], f.x[here], f.y[here], f.size[here], f.background[here])
+        one = Factors._make(values[index : index + 1] for values in self._factors)
         image: Pixels = draw(one, SIZE if size is None else size, self._style)[0]
         if channels == 3:
             return image
@@ -208,42 +203,37 @@ class Drawn:
 
 
 def open_shapes(location: str, split: str = "train") -> Source:
-    """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
+    """Opens one of ``VARIANTS``.
 
-    Pairs and domains have a test part with images of its own. That of ``shapes:domains`` is in pairs, the same shapes
-    plain and striped, so a translation can be compared with the truth. The other variants ignore ``split``.
+    Pairs and domains have a test part with images of its own. The test part of ``shapes:domains`` is in pairs, the same
+    shapes plain and striped, so that a translation can be compared with the truth. The other variants are the same for
+    every ``split``.
 
     Raises:
         GancliError: there is no such variant.
     """
-    fingerprint = f"{location} 2"  # the number changes whenever the drawn pixels do
-    known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
-    if location == "shapes":
-        return Source(location, "built-in coloured shapes", {"image": Drawn(location)}, fingerprint=fingerprint)
-    if location == "shapes:classes":
-        images, labels = {"image": Drawn(location)}, np.arange(LENGTH) % len(KINDS)
-        return Source(location, "built-in coloured shapes by kind", images, labels, KINDS, fingerprint=fingerprint)
-    if location in known:
-        return _two_domains(location, split, fingerprint)
-    hint = nearest(location, known) or f"the built-in data are {', '.join(known)}"
-    raise GancliError(f"there is no built-in data {location!r}", hint)
-
-
-def _two_domains(location: str, split: str, fingerprint: str) -> Source:
-    pairs = location == "shapes:pairs"
-    styles: dict[str, Style] = (
-        {"outline": "outline", "filled": "plain"} if pairs else {"plain": "plain", "striped": "striped"}
-    )
-    first = {name: LENGTH * place * (not pairs) for place, name in enumerate(styles)}
-    train = {name: Drawn(location, style, first[name]) for name, style in styles.items()}
-    test = {name: Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH) for name, style in styles.items()}
-    whole = {name: Joined([train[name], test[name]]) for name in styles}
-    parts: dict[str, Mapping[str, Images]] = {"train": train, "test": test, "all": whole}
+    if location not in VARIANTS:
+        hint = nearest(location, VARIANTS) or f"the built-in data are {', '.join(VARIANTS)}"
+        raise GancliError(f"there is no built-in data {location!r}", hint)
+    words, styles = VARIANTS[location]
+    # The number changes whenever the drawn pixels do.
+    fingerprint = f"{location} 2"
+    if len(styles) == 1:
+        source = Source(location, words, {"image": Drawn(location)}, fingerprint=fingerprint)
+        classes = location == "shapes:classes"
+        return replace(source, labels=np.arange(LENGTH) % len(KINDS), classes=KINDS) if classes else source
+    paired = location == "shapes:pairs"
+    domains: dict[str, Images] = {}
+    for place, (name, style) in enumerate(styles.items()):
+        train = Drawn(location, style, 0 if paired else LENGTH * place)
+        test = Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH)
+        parts: dict[str, Images] = {"train": train, "test": test, "all": Joined([train, test])}
+        domains[name] = parts[split]
     return Source(
         location,
-        "built-in pairs of shapes" if pairs else "built-in plain and striped shapes",
-        parts[split],
-        paired=pairs or split == "test",
+        words,
+        domains,
+        paired=paired or split == "test",
         fingerprint=fingerprint if split == "train" else f"{fingerprint} {split}",
         has_test=split == "train",
     )
@@ -267,9 +257,7 @@ def recognise(images: NDArray[Any]) -> Recognised:
     Args:
         images: uint8, or float in [-1, 1], [N, H, W, 3] with H = W.
     """
-    chunks = [_recognise(images[start : start + 256]) for start in range(0, len(images), 256)]
-    if not chunks:
-        return Recognised(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    chunks = [_recognise(images[start : start + 256]) for start in range(0, max(len(images), 1), 256)]
     return Recognised(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
