@@ -138,12 +138,12 @@ class Cache:
         name = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
         path = home() / "cache" / f"{name}.pixels"
         limit = min(self.left, _shared_memory_left()) if self.shared else self.left
-        with _Store(path, name, limit, len(images)) as store:
-            decoded = _load(path, name, prepare.channels)
+        with _Store(path, limit, len(images)) as store:
+            decoded = _load(path, prepare.channels)
             if decoded is None and prepare.least_bytes * len(images) > limit:
                 store.open_file()
                 # Another process, such as another rank of this run, may have written it meanwhile.
-                decoded = _load(path, name, prepare.channels)
+                decoded = _load(path, prepare.channels)
             if decoded is None:
                 bad = self._fill(store, images, prepare, progress)
                 decoded = store.finish(prepare.channels, bad, self.shared)
@@ -192,8 +192,8 @@ def _shared_memory_left() -> int:
 class _Store:
     """Collects pixels in memory, and in a file beside ``path`` once they are more than ``limit`` bytes."""
 
-    def __init__(self, path: Path, name: str, limit: int, count: int) -> None:
-        self.path, self.name, self.limit, self.count = path, name, limit, count
+    def __init__(self, path: Path, limit: int, count: int) -> None:
+        self.path, self.limit, self.count = path, limit, count
         self.indices: list[int] = []
         self.sizes: list[tuple[int, int]] = []
         self._total = 0
@@ -250,7 +250,7 @@ class _Store:
                 view[start : start + len(block)] = block
                 start += len(block)
             return Decoded(flat, indices, sizes, channels, bad)
-        header = json.dumps({"name": self.name, "channels": channels, "images": len(indices), "bad": bad}).encode()
+        header = json.dumps({"name": self.path.stem, "channels": channels, "images": len(indices), "bad": bad}).encode()
         rest = sizes.tobytes() + indices.tobytes() + header
         with self._disk_errors():
             self._file.write(rest + _trailer(header, rest))
@@ -286,7 +286,7 @@ def _trailer(header: bytes, rest: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + hashlib.blake2b(rest, digest_size=16).digest() + MAGIC
 
 
-def _load(path: Path, name: str, channels: int) -> Decoded | None:
+def _load(path: Path, channels: int) -> Decoded | None:
     """Returns the content of a cache file; None if it is missing, damaged, or belongs to another name.
 
     The pixels themselves are not read here: they may not fit into memory.
@@ -306,7 +306,7 @@ def _load(path: Path, name: str, channels: int) -> Decoded | None:
             header = json.loads(header_bytes)
             count = header["images"]
             start = size - TRAILER - header_length - 16 * count
-            if header["name"] != name or header["channels"] != channels or start < 0:
+            if header["name"] != path.stem or header["channels"] != channels or start < 0:
                 return None
             file.seek(start)
             rest = file.read(16 * count + header_length)

@@ -26,10 +26,7 @@ def scale(pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -
 
 
 class Gatherer(Protocol):
-    """The data of one domain.
-
-    ``read`` gives single items at once. A run calls ``decode`` and ``arrange``; then the gatherer serves batches.
-    """
+    """The data of one domain: ``read`` returns single items at once, ``gather`` those of a batch after ``decode``."""
 
     usable: NDArray[np.int64]
     """Which items of the source can be used, ascending; known after ``decode``."""
@@ -52,10 +49,7 @@ class Gatherer(Protocol):
             progress: see ``Cache.decode``.
         """
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        """Says which of the usable items are drawn, and in which order."""
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
         """Returns the items shown at some positions of the run as they are stored; runs in loader processes."""
 
     def finish(self, raw: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
@@ -108,11 +102,8 @@ class ImageGatherer:
             full_key = f"{key} {self._paired} {vars(prepare)}{self.suffix} / {factor}"
             self._reduced[factor] = cache.decode(halved, kept, full_key)
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        self._places, self._order = np.searchsorted(self.usable, usable), order
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
-        places = self._places[self._order.indices(positions)]
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
+        places = np.searchsorted(self.usable, order.indices(positions))
         part = reduction if self._exact else 1
         height, width, channels = self._prepare.height // part, self._prepare.width // part, self._prepare.channels
         pixels = torch.empty(len(positions), height, width, channels, dtype=torch.uint8).numpy()
@@ -121,14 +112,14 @@ class ImageGatherer:
             assert images is not None
             np.take(images, places, axis=0, out=pixels, mode="clip")
         else:
-            across, down = self._order.uniform(positions, "crop x"), self._order.uniform(positions, "crop y")
+            across, down = order.uniform(positions, "crop x"), order.uniform(positions, "crop y")
             for target, place, u, v in zip(pixels, places, across, down, strict=True):
                 image = self._reduced[1].image(int(place))
                 left = int(u * (image.shape[1] - width + 1))
                 top = int(v * (image.shape[0] - height + 1))
                 target[...] = image[top : top + height, left : left + width]
         if self._flip:
-            mirrored = self._order.uniform(positions, "flip") < 0.5
+            mirrored = order.uniform(positions, "flip") < 0.5
             # A whole pixel is taken at a time, three times as fast as reversing an axis of bytes.
             whole = pixels[mirrored].view(f"V{channels}")
             pixels[mirrored] = whole.take(np.arange(width)[::-1], axis=2).view(np.uint8)
@@ -188,11 +179,8 @@ class PointsGatherer:
     def decode(self, cache: Cache, key: str, most: int, progress: Progress | None) -> None:
         cache.left -= self._values.nbytes
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        self._drawn, self._order = usable, order
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
-        return torch.from_numpy(self._values[self._drawn[self._order.indices(positions)]])
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
+        return torch.from_numpy(self._values[order.indices(positions)])
 
     def finish(self, raw: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
         return raw.to(device, non_blocking=True)

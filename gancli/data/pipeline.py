@@ -116,19 +116,23 @@ class _Positions(Dataset[Raw]):
     """The map from pieces of the run to raw batches that worker processes run.
 
     Args:
-        gatherers: by the architecture's name of the domain.
-        labels: of the items that the first domain draws.
-        order: of the first domain.
+        gatherers, orders: by the architecture's name of the domain.
+        labels: of all items of the source; the first domain's order draws them.
     """
 
-    def __init__(self, gatherers: Mapping[str, Gatherer], labels: torch.Tensor | None, order: Order) -> None:
-        self._gatherers, self._labels, self._order = gatherers, labels, order
+    def __init__(
+        self, gatherers: Mapping[str, Gatherer], orders: Mapping[str, Order], labels: torch.Tensor | None
+    ) -> None:
+        self._gatherers, self._orders, self._labels = gatherers, orders, labels
 
     def __getitem__(self, piece: Piece) -> Raw:
         where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {name: gatherer.gather(where, piece.reduction) for name, gatherer in self._gatherers.items()}
-        labels = None if self._labels is None else self._labels[torch.from_numpy(self._order.indices(where))]
-        return Raw(items, labels)
+        items = {
+            name: gatherer.gather(where, self._orders[name], piece.reduction)
+            for name, gatherer in self._gatherers.items()
+        }
+        shown = next(iter(self._orders.values())).indices(where)
+        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
 
 class Pipeline:
@@ -191,26 +195,18 @@ class Pipeline:
             before += len(images)
         # Two halves of one image are broken alike.
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
-        usable = self._usable(source, paired)
-        self.length = max(map(len, usable.values()))
-        data_seed = derive(seed, "data")
-        # The items of a pair are drawn, cropped and mirrored alike.
-        orders = {name: Order(data_seed, "pair" if paired else name, len(usable[name])) for name in usable}
-        for name, gatherer in self._gatherers.items():
-            gatherer.arrange(usable[name], orders[name])
-        first = next(iter(usable))
-        labels = None if source.labels is None else torch.from_numpy(source.labels[usable[first]])
-        self._dataset = _Positions(self._gatherers, labels, orders[first])
-
-    def _usable(self, source: Source, paired: bool) -> dict[str, NDArray[np.int64]]:
-        """Returns the items that can be drawn; those of pairs must be usable on every side."""
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
-        if not paired:
-            return usable
-        everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
-        if len(everywhere) == 0:
-            raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
-        return dict.fromkeys(usable, everywhere)
+        data_seed = derive(seed, "data")
+        if paired:  # drawn, cropped and mirrored alike, if all its items are usable
+            everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
+            if len(everywhere) == 0:
+                raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
+            orders = dict.fromkeys(usable, Order(data_seed, "pair", everywhere))
+        else:
+            orders = {name: Order(data_seed, name, items) for name, items in usable.items()}
+        self.length = max(map(len, orders.values()))
+        labels = None if source.labels is None else torch.from_numpy(source.labels)
+        self._dataset = _Positions(self._gatherers, orders, labels)
 
     def batches(
         self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
