@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -191,20 +192,21 @@ def _reductions(most: int) -> list[int]:
     return [2**power for power in range(1, most.bit_length())]
 
 
+@dataclass
 class _Halved:
     """Decoded images at half of their height and width, by the function ``halve``."""
 
-    def __init__(self, images: Decoded, halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
-        self._images, self._halve = images, halve
+    images: Decoded
+    halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def name(self, index: int) -> str:
         return f"image {index}"
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        halved: Pixels = self._halve(self._images.image(index)[None])[0]
+        halved: Pixels = self.halve(self.images.image(index)[None])[0]
         return halved
 
 
