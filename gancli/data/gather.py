@@ -90,6 +90,7 @@ class ImageGatherer:
         prepare = self._prepare
         aligned = " aligned" if isinstance(self._images, Aligned) else ""
         decoded = cache.decode(self._images, prepare, f"{key}{aligned}{self.suffix}", progress)
+        del self._images  # open archives cannot go to loader processes, which need none
         self.usable, self.bad = decoded.indices, decoded.bad
         self._reduced = {1: decoded}
         # Cropped already, or nothing to crop: whole rows can be gathered at once.

@@ -152,25 +152,24 @@ def idx_files(place: Place) -> Source | None:
 
 
 def _idx_part(place: Place, part: Mapping[str, str]) -> Source:
-    array = _read_idx(place, part["images"], 3)
+    def read(kind: str, dimensions: int) -> NDArray[np.uint8]:
+        full = f"{place.files.path}/{part[kind]}"
+        try:
+            return read_idx(place.files.read(part[kind]), full, dimensions)
+        except BadImage as error:
+            raise GancliError(f"{full} cannot be read: {error}") from error
+
+    array = read("images", 3)
     name = f"{place.files.path}/{part['images']}"
     if 0 in array.shape:
         raise GancliError(f"{name} holds no images")
     source = Source(place.location, "MNIST idx files", {"image": ArrayImages(name, array)})
     if "labels" not in part:
         return replace(source, notes=(f"{part['images']} comes without labels",))
-    labels = _read_idx(place, part["labels"], 1).astype(np.int64)
+    labels = read("labels", 1).astype(np.int64)
     if len(labels) != len(array):
         raise GancliError(f"{name} has {len(array):,} images, but {part['labels']} {len(labels):,} labels")
     return replace(source, labels=labels, classes=classes_of(labels))
-
-
-def _read_idx(place: Place, name: str, dimensions: int) -> NDArray[np.uint8]:
-    full = f"{place.files.path}/{name}"
-    try:
-        return read_idx(place.files.read(name), full, dimensions)
-    except BadImage as error:
-        raise GancliError(f"{full} cannot be read: {error}") from error
 
 
 def two_sides(place: Place) -> Source | None:
@@ -193,12 +192,8 @@ def two_sides(place: Place) -> Source | None:
     notes = tuple(place.unused(folder, len(folders[folder].names)) for folder in beside)
     names = [[name for folder in side for name in folders[folder].names] for side in zip(*used, strict=True)]
     paired = False
-    if place.paired:
-        partners = find_partners(*([folders[folder] for folder in pair] for pair in used))
-        paired = partners.enough
-        if paired:
-            names = partners.sides
-            notes += partners.notes
+    if place.paired and (partners := find_partners(*([folders[folder] for folder in pair] for pair in used))).enough:
+        paired, names, notes = True, partners.sides, notes + partners.notes
     if place.images:
         notes += (f"{len(place.images):,} images beside the folders are not used: {some(place.images)}",)
     words = "pairs" if paired else "two unpaired domains"

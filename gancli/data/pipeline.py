@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -112,30 +112,7 @@ def decoded_bytes(
     return in_memory, in_file
 
 
-class _Positions(Dataset[Raw]):
-    """The map from pieces of the run to raw batches that worker processes run.
-
-    Args:
-        gatherers, orders: by the architecture's name of the domain.
-        labels: of all items of the source; the first domain's order draws them.
-    """
-
-    def __init__(
-        self, gatherers: Mapping[str, Gatherer], orders: Mapping[str, Order], labels: torch.Tensor | None
-    ) -> None:
-        self._gatherers, self._orders, self._labels = gatherers, orders, labels
-
-    def __getitem__(self, piece: Piece) -> Raw:
-        where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {
-            name: gatherer.gather(where, self._orders[name], piece.reduction)
-            for name, gatherer in self._gatherers.items()
-        }
-        shown = next(iter(self._orders.values())).indices(where)
-        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
-
-
-class Pipeline:
+class Pipeline(Dataset[Raw]):
     """The data of a run: decoded once, then served as batches from any position on.
 
     Args:
@@ -201,12 +178,21 @@ class Pipeline:
             everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
             if len(everywhere) == 0:
                 raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
-            orders = dict.fromkeys(usable, Order(data_seed, "pair", everywhere))
+            self._orders = dict.fromkeys(usable, Order(data_seed, "pair", everywhere))
         else:
-            orders = {name: Order(data_seed, name, items) for name, items in usable.items()}
-        self.length = max(map(len, orders.values()))
-        labels = None if source.labels is None else torch.from_numpy(source.labels)
-        self._dataset = _Positions(self._gatherers, orders, labels)
+            self._orders = {name: Order(data_seed, name, items) for name, items in usable.items()}
+        self.length = max(map(len, self._orders.values()))
+        self._labels = None if source.labels is None else torch.from_numpy(source.labels)
+
+    def __getitem__(self, piece: Piece) -> Raw:
+        """Returns a piece of the run as the gatherers store it; runs in loader processes."""
+        where = np.arange(piece.positions.start, piece.positions.stop)
+        items = {
+            name: gatherer.gather(where, self._orders[name], piece.reduction)
+            for name, gatherer in self._gatherers.items()
+        }
+        shown = next(iter(self._orders.values())).indices(where)
+        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
     def batches(
         self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
@@ -215,10 +201,9 @@ class Pipeline:
 
         def finish(raw: Raw) -> Batch:
             items = {
-                name: gatherer.finish(raw.items[name], device, memory_format)
-                for name, gatherer in self._gatherers.items()
+                name: self._gatherers[name].finish(part, device, memory_format) for name, part in raw.items.items()
             }
             return Batch(items, None if raw.labels is None else raw.labels.to(device, non_blocking=True))
 
         pieces = pieces_from(start, self._portions, self._rank, self._world)
-        return Batches(self._dataset, pieces, finish, workers=self._workers, pinned=device.type == "cuda")
+        return Batches(self, pieces, finish, workers=self._workers, pinned=device.type == "cuda")
