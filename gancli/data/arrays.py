@@ -210,8 +210,7 @@ def _items_from(array: NDArray[Any], name: str) -> Items:
     # Averaging and filters leave values a little over 1.
     if not (low >= -1.001 and high <= 1.001):
         raise GancliError(
-            f"{name} holds numbers from {low:.4g} to {high:.4g}",
-            "float images lie in [0, 1] or [-1, 1]; or save uint8",
+            f"{name} holds numbers from {low:.4g} to {high:.4g}", "float images lie in [0, 1] or [-1, 1]; or save uint8"
         )
     return ArrayImages(name, np.clip(array, -1, 1), -1.0 if low < 0 else 0.0)
 

@@ -42,50 +42,43 @@ TRAILER = 8 + 16 + len(MAGIC)
 Progress = Callable[[int, int], None]
 
 
+@dataclass(eq=False)
 class Decoded:
     """The good images of one domain, decoded.
 
     Attributes:
+        pixels: of all images, one after the other, in memory; or the file that is mapped into memory.
         indices: int64 [n], which image of the source each one is, ascending.
         sizes: int32 [n, 2], height and width of each.
         channels: of every image.
         bad: name and reason of each image that was left out.
     """
 
-    def __init__(
-        self,
-        pixels: torch.Tensor | Path,
-        indices: NDArray[np.int64],
-        sizes: NDArray[np.int32],
-        channels: int,
-        bad: list[tuple[str, str]],
-    ) -> None:
-        self._pixels, self.indices, self.sizes, self.channels, self.bad = pixels, indices, sizes, channels, bad
-        self._ends = np.cumsum(sizes[:, 0].astype(np.int64) * sizes[:, 1] * channels)
-        self._open()
+    pixels: torch.Tensor | Path
+    indices: NDArray[np.int64]
+    sizes: NDArray[np.int32]
+    channels: int
+    bad: list[tuple[str, str]]
 
-    def _open(self) -> None:
+    def __post_init__(self) -> None:
+        self._ends = np.cumsum(self.sizes[:, 0].astype(np.int64) * self.sizes[:, 1] * self.channels)
         self._flat: NDArray[np.uint8]
-        if isinstance(self._pixels, torch.Tensor):
-            self._flat = self._pixels.numpy()
+        if isinstance(self.pixels, torch.Tensor):
+            self._flat = self.pixels.numpy()
         else:
-            self._flat = np.memmap(self._pixels, np.uint8, "r", shape=(self.nbytes,))
+            self._flat = np.memmap(self.pixels, np.uint8, "r", shape=(self.nbytes,))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process attaches to the shared memory, or maps the file itself.
+        return Decoded, (self.pixels, self.indices, self.sizes, self.channels, self.bad)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
     @property
     def path(self) -> Path | None:
         """The memory-mapped file; None if the pixels are in memory."""
-        return self._pixels if isinstance(self._pixels, Path) else None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process attaches to the shared memory, or maps the file itself.
-        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
-
-    def __len__(self) -> int:
-        return len(self.sizes)
+        return self.pixels if isinstance(self.pixels, Path) else None
 
     @property
     def nbytes(self) -> int:
@@ -138,12 +131,12 @@ class Cache:
         name = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
         path = home() / "cache" / f"{name}.pixels"
         limit = min(self.left, _shared_memory_left()) if self.shared else self.left
-        with _Store(path, name, limit, len(images)) as store:
-            decoded = _load(path, name, prepare.channels)
+        with _Store(path, limit, len(images)) as store:
+            decoded = _load(path, prepare.channels)
             if decoded is None and prepare.least_bytes * len(images) > limit:
                 store.open_file()
                 # Another process, such as another rank of this run, may have written it meanwhile.
-                decoded = _load(path, name, prepare.channels)
+                decoded = _load(path, prepare.channels)
             if decoded is None:
                 bad = self._fill(store, images, prepare, progress)
                 decoded = store.finish(prepare.channels, bad, self.shared)
@@ -192,12 +185,12 @@ def _shared_memory_left() -> int:
 class _Store:
     """Collects pixels in memory, and in a file beside ``path`` once they are more than ``limit`` bytes."""
 
-    def __init__(self, path: Path, name: str, limit: int, count: int) -> None:
-        self.path, self.name, self.limit, self.count = path, name, limit, count
+    def __init__(self, path: Path, limit: int, count: int) -> None:
+        self.path, self.limit, self.count = path, limit, count
         self.indices: list[int] = []
         self.sizes: list[tuple[int, int]] = []
         self._total = 0
-        self._blocks: deque[Pixels] = deque()
+        self._blocks: deque[Pixels] = deque()  # not in the file yet
         self._file: BinaryIO | None = None
         self._lock: BinaryIO | None = None
         self._aside = path.with_suffix(".part")
@@ -250,7 +243,7 @@ class _Store:
                 view[start : start + len(block)] = block
                 start += len(block)
             return Decoded(flat, indices, sizes, channels, bad)
-        header = json.dumps({"name": self.name, "channels": channels, "images": len(indices), "bad": bad}).encode()
+        header = json.dumps({"name": self.path.stem, "channels": channels, "images": len(indices), "bad": bad}).encode()
         rest = sizes.tobytes() + indices.tobytes() + header
         with self._disk_errors():
             self._file.write(rest + _trailer(header, rest))
@@ -286,33 +279,25 @@ def _trailer(header: bytes, rest: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + hashlib.blake2b(rest, digest_size=16).digest() + MAGIC
 
 
-def _load(path: Path, name: str, channels: int) -> Decoded | None:
+def _load(path: Path, channels: int) -> Decoded | None:
     """Returns the content of a cache file; None if it is missing, damaged, or belongs to another name.
 
     The pixels themselves are not read here: they may not fit into memory.
     """
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size < TRAILER:
-                return None
-            file.seek(size - TRAILER)
+            end = file.seek(-TRAILER, os.SEEK_END)
             trailer = file.read()
             header_length = int.from_bytes(trailer[:8], "little")
-            if not trailer.endswith(MAGIC) or header_length > size - TRAILER:
-                return None
-            file.seek(size - TRAILER - header_length)
+            file.seek(end - header_length)
             header_bytes = file.read(header_length)
             header = json.loads(header_bytes)
             count = header["images"]
-            start = size - TRAILER - header_length - 16 * count
-            if header["name"] != name or header["channels"] != channels or start < 0:
-                return None
-            file.seek(start)
+            start = file.seek(end - header_length - 16 * count)
             rest = file.read(16 * count + header_length)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if _trailer(header_bytes, rest) != trailer:
+            if (header["name"], header["channels"]) != (path.stem, channels) or _trailer(header_bytes, rest) != trailer:
+                return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # also from places before the file's beginning
         return None
     sizes = np.frombuffer(rest, np.int32, 2 * count).reshape(count, 2)
     indices = np.frombuffer(rest, np.int64, count, 8 * count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,10 +27,7 @@ def scale(pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -
 
 
 class Gatherer(Protocol):
-    """The data of one domain.
-
-    ``read`` gives single items at once. A run calls ``decode`` and ``arrange``; then the gatherer serves batches.
-    """
+    """The data of one domain: ``read`` returns single items at once, ``gather`` those of a batch after ``decode``."""
 
     usable: NDArray[np.int64]
     """Which items of the source can be used, ascending; known after ``decode``."""
@@ -52,10 +50,7 @@ class Gatherer(Protocol):
             progress: see ``Cache.decode``.
         """
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        """Says which of the usable items are drawn, and in which order."""
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
         """Returns the items shown at some positions of the run as they are stored; runs in loader processes."""
 
     def finish(self, raw: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
@@ -95,6 +90,7 @@ class ImageGatherer:
         prepare = self._prepare
         aligned = " aligned" if isinstance(self._images, Aligned) else ""
         decoded = cache.decode(self._images, prepare, f"{key}{aligned}{self.suffix}", progress)
+        del self._images  # open archives cannot go to loader processes, which need none
         self.usable, self.bad = decoded.indices, decoded.bad
         self._reduced = {1: decoded}
         # Cropped already, or nothing to crop: whole rows can be gathered at once.
@@ -108,11 +104,8 @@ class ImageGatherer:
             full_key = f"{key} {self._paired} {vars(prepare)}{self.suffix} / {factor}"
             self._reduced[factor] = cache.decode(halved, kept, full_key)
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        self._places, self._order = np.searchsorted(self.usable, usable), order
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
-        places = self._places[self._order.indices(positions)]
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
+        places = np.searchsorted(self.usable, order.indices(positions))
         part = reduction if self._exact else 1
         height, width, channels = self._prepare.height // part, self._prepare.width // part, self._prepare.channels
         pixels = torch.empty(len(positions), height, width, channels, dtype=torch.uint8).numpy()
@@ -121,14 +114,14 @@ class ImageGatherer:
             assert images is not None
             np.take(images, places, axis=0, out=pixels, mode="clip")
         else:
-            across, down = self._order.uniform(positions, "crop x"), self._order.uniform(positions, "crop y")
+            across, down = order.uniform(positions, "crop x"), order.uniform(positions, "crop y")
             for target, place, u, v in zip(pixels, places, across, down, strict=True):
                 image = self._reduced[1].image(int(place))
                 left = int(u * (image.shape[1] - width + 1))
                 top = int(v * (image.shape[0] - height + 1))
                 target[...] = image[top : top + height, left : left + width]
         if self._flip:
-            mirrored = self._order.uniform(positions, "flip") < 0.5
+            mirrored = order.uniform(positions, "flip") < 0.5
             # A whole pixel is taken at a time, three times as fast as reversing an axis of bytes.
             whole = pixels[mirrored].view(f"V{channels}")
             pixels[mirrored] = whole.take(np.arange(width)[::-1], axis=2).view(np.uint8)
@@ -188,11 +181,8 @@ class PointsGatherer:
     def decode(self, cache: Cache, key: str, most: int, progress: Progress | None) -> None:
         cache.left -= self._values.nbytes
 
-    def arrange(self, usable: NDArray[np.int64], order: Order) -> None:
-        self._drawn, self._order = usable, order
-
-    def gather(self, positions: NDArray[np.int64], reduction: int) -> Tensor:
-        return torch.from_numpy(self._values[self._drawn[self._order.indices(positions)]])
+    def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
+        return torch.from_numpy(self._values[order.indices(positions)])
 
     def finish(self, raw: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
         return raw.to(device, non_blocking=True)
@@ -203,20 +193,21 @@ def _reductions(most: int) -> list[int]:
     return [2**power for power in range(1, most.bit_length())]
 
 
+@dataclass
 class _Halved:
     """Decoded images at half of their height and width, by the function ``halve``."""
 
-    def __init__(self, images: Decoded, halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
-        self._images, self._halve = images, halve
+    images: Decoded
+    halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def name(self, index: int) -> str:
         return f"image {index}"
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        halved: Pixels = self._halve(self._images.image(index)[None])[0]
+        halved: Pixels = self.halve(self.images.image(index)[None])[0]
         return halved
 
 

@@ -86,7 +86,7 @@ def only_folder(place: Place) -> Source | None:
     ((folder, below),) = place.folders.items()
     source = recognise(below)
     here = place.files.path / place.prefix
-    if place.several and len(source.domains) == 1 and here.is_dir():
+    if place.wanted > 1 and len(source.domains) == 1 and here.is_dir():
         others = [entry.name for entry in here.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
         others.remove(folder)
         if len(others) == 1:  # the folder of the other domain
@@ -152,25 +152,24 @@ def idx_files(place: Place) -> Source | None:
 
 
 def _idx_part(place: Place, part: Mapping[str, str]) -> Source:
-    array = _read_idx(place, part["images"], 3)
+    def read(kind: str, dimensions: int) -> NDArray[np.uint8]:
+        full = f"{place.files.path}/{part[kind]}"
+        try:
+            return read_idx(place.files.read(part[kind]), full, dimensions)
+        except BadImage as error:
+            raise GancliError(f"{full} cannot be read: {error}") from error
+
+    array = read("images", 3)
     name = f"{place.files.path}/{part['images']}"
     if 0 in array.shape:
         raise GancliError(f"{name} holds no images")
     source = Source(place.location, "MNIST idx files", {"image": ArrayImages(name, array)})
     if "labels" not in part:
         return replace(source, notes=(f"{part['images']} comes without labels",))
-    labels = _read_idx(place, part["labels"], 1).astype(np.int64)
+    labels = read("labels", 1).astype(np.int64)
     if len(labels) != len(array):
         raise GancliError(f"{name} has {len(array):,} images, but {part['labels']} {len(labels):,} labels")
     return replace(source, labels=labels, classes=classes_of(labels))
-
-
-def _read_idx(place: Place, name: str, dimensions: int) -> NDArray[np.uint8]:
-    full = f"{place.files.path}/{name}"
-    try:
-        return read_idx(place.files.read(name), full, dimensions)
-    except BadImage as error:
-        raise GancliError(f"{full} cannot be read: {error}") from error
 
 
 def two_sides(place: Place) -> Source | None:
@@ -193,12 +192,8 @@ def two_sides(place: Place) -> Source | None:
     notes = tuple(place.unused(folder, len(folders[folder].names)) for folder in beside)
     names = [[name for folder in side for name in folders[folder].names] for side in zip(*used, strict=True)]
     paired = False
-    if place.paired:
-        partners = find_partners(*([folders[folder] for folder in pair] for pair in used))
-        paired = partners.enough
-        if paired:
-            names = partners.sides
-            notes += partners.notes
+    if place.paired and (partners := find_partners(*([folders[folder] for folder in pair] for pair in used))).enough:
+        paired, names, notes = True, partners.sides, notes + partners.notes
     if place.images:
         notes += (f"{len(place.images):,} images beside the folders are not used: {some(place.images)}",)
     words = "pairs" if paired else "two unpaired domains"
@@ -296,7 +291,7 @@ def parts_inside(place: Place) -> Source | None:
     for part in chosen:
         there = {title: at.folders[at.by_name[part]] for title, at in folders.items() if part in at.by_name}
         missing = [title for title in folders if title not in there]
-        if place.several and missing and len(folders) == place.wanted:
+        if missing and 1 < place.wanted == len(folders):
             title, at = next(iter(there.items()))
             name = folders[title].by_name[part]
             raise place.lacks(f"{missing[0]}/{name}", f"{title}/{name}", len(at.names))
@@ -310,7 +305,7 @@ def parts_inside(place: Place) -> Source | None:
     beside = [name for below in folders.values() for name in below.top]
     if beside:
         notes.append(f"{len(beside):,} images beside the folders are not used: {some(beside)}")
-    enough = all if place.several else any  # a class may lack a part, but no domain may
+    enough = all if place.wanted > 1 else any  # a class may lack a part, but no domain may
     return replace(
         source,
         layout=f"{' and '.join(chosen)}: {source.layout}",
@@ -327,7 +322,7 @@ def two_folders(place: Place, given: Mapping[str, Place] | None = None) -> Sourc
         given: the folders by the title of the domain or class; by default those in ``place``.
     """
     folders = place.image_folders if given is None else given
-    if len(folders) != (place.wanted if place.several else 2):
+    if len(folders) != (place.wanted if place.wanted > 1 else 2):
         return None
     partners = find_partners(list(folders.values()))
     alike = len(partners.sides[0]) > partners.alone
@@ -336,8 +331,8 @@ def two_folders(place: Place, given: Mapping[str, Place] | None = None) -> Sourc
         notes = ("read as two classes, although the names in both folders are the same",) if alike else ()
         return replace(class_folders(place, folders), notes=notes)
     # Networks that need no pairs lose no image because it has no partner.
-    paired = partners.enough if place.paired else alike and (place.wanted is None or not partners.alone)
-    if place.wanted is None and not paired:
+    paired = partners.enough if place.paired else alike and not (place.wanted and partners.alone)
+    if not place.wanted and not paired:
         return class_folders(place, folders)
     lettered = {folder.lower() for folder in folders} == {"a", "b"}
     titles = place.names_of_domains() if lettered else tuple(folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from gancli.data.source import Source
 from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest
 
-KINDS_OF_SOURCE = (
-    "shapes, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, or one of "
+HINT = (
+    "SOURCE is shapes, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, or one of "
     + ", ".join(NAMES)
 )
 
@@ -25,23 +26,19 @@ def open_source(
 ) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
 
-    Some data can be read in several ways: two folders are two classes, two domains, or pairs if their names are the
-    same; wide images are pairs side by side if pairs are needed. ``check`` says whether the result is enough.
-
-    A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written
-    with a slash (``./mnist``).
+    Some data can be read in several ways, see docs/data.md; ``check`` says whether the result is enough.
 
     Args:
         location: ``shapes`` or a variant of it, a directory, a zip, tar, ``.npz`` or ``.npy`` file, or a torchvision
-            name.
-        split: ``"train"``, ``"test"`` or ``"all"``, for data that is delivered in parts.
+            name. A name always means that data set; a path of the same name is written with a slash (``./mnist``).
+        split: ``"train"``, ``"test"`` or ``"all"``, for data that come in parts.
         inputs: what the networks take; by default what the layout suggests is taken.
         domains: names for the domains, in their order, instead of those that were found. The found names in another
             order put the domains into that order.
 
     Raises:
-        GancliError: there is nothing of that name, it holds no images, not that part, cannot be read, or has another
-            number of domains than are named.
+        GancliError: it does not exist, cannot be read, or holds no images, not that part, or not as many domains as
+            are named.
     """
     source = _open(location, split, inputs)
     if domains is None or domains == tuple(source.domains):
@@ -74,24 +71,22 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
         raise GancliError(f"{location} cannot be read: {error.strerror or error}") from error
     if missing:
         raise _unknown(location, path)
-    arrays = {".npz": open_npz, ".npy": open_npy}.get(path.suffix.lower())
-    if arrays is not None and path.is_file():
-        return arrays(path, location, split)
+    ending = path.suffix.lower()
+    if ending in (".npz", ".npy") and path.is_file():
+        return (open_npz if ending == ".npz" else open_npy)(path, location, split)
     files = open_files(path)
     if files is None:
-        raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
+        raise GancliError(f"{location} is neither a folder nor an archive", HINT)
     return open_layout(files, location, split, inputs)
 
 
 def _unknown(location: str, path: Path) -> GancliError:
-    """The error for a SOURCE that is neither a name nor an existing path."""
+    """Returns the error for a SOURCE that is neither a name nor an existing path."""
     near = nearest(location, ("shapes", *NAMES))
     if not near and path.parent.is_dir():
-        try:
-            near = nearest(str(path), [str(entry) for entry in path.parent.iterdir()])
-        except OSError:
-            near = ""
-    return GancliError(f"{location!r} does not exist", near or f"SOURCE is {KINDS_OF_SOURCE}")
+        with suppress(OSError):
+            near = nearest(str(path), map(str, path.parent.iterdir()))
+    return GancliError(f"{location!r} does not exist", near or HINT)
 
 
 def absolute(location: str) -> str:

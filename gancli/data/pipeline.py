@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -116,26 +116,7 @@ def decoded_bytes(
     return in_memory, in_file
 
 
-class _Positions(Dataset[Raw]):
-    """The map from pieces of the run to raw batches that worker processes run.
-
-    Args:
-        gatherers: by the architecture's name of the domain.
-        labels: of the items that the first domain draws.
-        order: of the first domain.
-    """
-
-    def __init__(self, gatherers: Mapping[str, Gatherer], labels: torch.Tensor | None, order: Order) -> None:
-        self._gatherers, self._labels, self._order = gatherers, labels, order
-
-    def __getitem__(self, piece: Piece) -> Raw:
-        where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {name: gatherer.gather(where, piece.reduction) for name, gatherer in self._gatherers.items()}
-        labels = None if self._labels is None else self._labels[torch.from_numpy(self._order.indices(where))]
-        return Raw(items, labels)
-
-
-class Pipeline:
+class Pipeline(Dataset[Raw]):
     """The data of a run: decoded once, then served as batches from any position on.
 
     Args:
@@ -195,26 +176,27 @@ class Pipeline:
             before += len(images)
         # Two halves of one image are broken alike.
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
-        usable = self._usable(source, paired)
-        self.length = max(map(len, usable.values()))
-        data_seed = derive(seed, "data")
-        # The items of a pair are drawn, cropped and mirrored alike.
-        orders = {name: Order(data_seed, "pair" if paired else name, len(usable[name])) for name in usable}
-        for name, gatherer in self._gatherers.items():
-            gatherer.arrange(usable[name], orders[name])
-        first = next(iter(usable))
-        labels = None if source.labels is None else torch.from_numpy(source.labels[usable[first]])
-        self._dataset = _Positions(self._gatherers, labels, orders[first])
-
-    def _usable(self, source: Source, paired: bool) -> dict[str, NDArray[np.int64]]:
-        """Returns the items that can be drawn; those of pairs must be usable on every side."""
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
-        if not paired:
-            return usable
-        everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
-        if len(everywhere) == 0:
-            raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
-        return dict.fromkeys(usable, everywhere)
+        data_seed = derive(seed, "data")
+        if paired:  # drawn, cropped and mirrored alike, if all its items are usable
+            everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
+            if len(everywhere) == 0:
+                raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
+            self._orders = dict.fromkeys(usable, Order(data_seed, "pair", everywhere))
+        else:
+            self._orders = {name: Order(data_seed, name, items) for name, items in usable.items()}
+        self.length = max(map(len, self._orders.values()))
+        self._labels = None if source.labels is None else torch.from_numpy(source.labels)
+
+    def __getitem__(self, piece: Piece) -> Raw:
+        """Returns a piece of the run as the gatherers store it; runs in loader processes."""
+        where = np.arange(piece.positions.start, piece.positions.stop)
+        items = {
+            name: gatherer.gather(where, self._orders[name], piece.reduction)
+            for name, gatherer in self._gatherers.items()
+        }
+        shown = next(iter(self._orders.values())).indices(where)
+        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
     def batches(
         self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
@@ -223,10 +205,9 @@ class Pipeline:
 
         def finish(raw: Raw) -> Batch:
             items = {
-                name: gatherer.finish(raw.items[name], device, memory_format)
-                for name, gatherer in self._gatherers.items()
+                name: self._gatherers[name].finish(part, device, memory_format) for name, part in raw.items.items()
             }
             return Batch(items, None if raw.labels is None else raw.labels.to(device, non_blocking=True))
 
         pieces = pieces_from(start, self._portions, self._rank, self._world)
-        return Batches(self._dataset, pieces, finish, workers=self._workers, pinned=device.type == "cuda")
+        return Batches(self, pieces, finish, workers=self._workers, pinned=device.type == "cuda")

@@ -13,10 +13,7 @@ from gancli.data.formats import is_image
 from gancli.domains import Inputs
 from gancli.errors import GancliError
 
-PARTS = {
-    "train": ("train", "training"),
-    "test": ("test", "testing", "val", "valid", "validation"),
-}
+PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 SIDE = re.compile(r"(train|test|val)[ab]")
 
 
@@ -41,14 +38,9 @@ class Place:
     names: list[str]
 
     @property
-    def wanted(self) -> int | None:
-        """The number of domains that the networks take; None if that is not known."""
-        return None if self.inputs is None else len(self.inputs.domains)
-
-    @property
-    def several(self) -> bool:
-        """Whether the networks take more than one domain."""
-        return self.wanted is not None and self.wanted > 1
+    def wanted(self) -> int:
+        """The number of domains that the networks take; 0 if that is not known."""
+        return 0 if self.inputs is None else len(self.inputs.domains)
 
     @property
     def paired(self) -> bool:
@@ -73,18 +65,14 @@ class Place:
             folder, slash, _ = name[len(self.prefix) :].partition("/")
             if slash:
                 below.setdefault(folder, []).append(name)
-        return {
-            folder: replace(self, prefix=f"{self.prefix}{folder}/", names=below[folder])
-            for folder in sorted(below, key=natural)
-        }
+        ordered = sorted(below, key=natural)
+        return {folder: replace(self, prefix=f"{self.prefix}{folder}/", names=below[folder]) for folder in ordered}
 
     @cached_property
     def image_folders(self) -> dict[str, Place]:
         """The folders with images somewhere below, without their other files."""
-        found = {
-            folder: replace(below, names=list(filter(is_image, below.names))) for folder, below in self.folders.items()
-        }
-        return {folder: below for folder, below in found.items() if below.names}
+        images = {folder: list(filter(is_image, below.names)) for folder, below in self.folders.items()}
+        return {folder: replace(self.folders[folder], names=names) for folder, names in images.items() if names}
 
     @cached_property
     def by_name(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from gancli.errors import GancliError
 from gancli.schema import DataConfig
 
 SIDE = 64
-"""Side in pixels of images that are not square or too large to be shown whole."""
+"""Side in pixels of images that are not square or are larger than ``LARGEST_SIDE``."""
 LARGEST_SIDE = 256
 TRIED = 4
 """Images that are tried for each one that is shown; some may be broken."""
@@ -47,9 +47,8 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
 
     Args:
         source: from ``open_source``.
-        n: most images of each domain, at least 1; of more classes than that, only the first ``n`` are shown.
-        resolution: height and width; by default those of the first image if it is square and at most
-            ``LARGEST_SIDE``, else ``SIDE``.
+        n: most images of each domain, and most classes; at least 1.
+        resolution: height and width; by default those of the first image, or ``SIDE``.
 
     Raises:
         GancliError: it holds points, or no image can be read.
@@ -63,12 +62,12 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
         return _by_class(source, inputs, n)
     found = fixed_batch(source, inputs, DataConfig(), n)
     count, domains = len(found), len(source.domains)
-    images = torch.stack([_shown(found.images[name]) for name in source.domains], dim=1).flatten(0, 1)
-    names: list[str | None] = [f"{index}-{name}" for index in range(count) for name in source.domains]
+    images = torch.stack([_shown(domain) for domain in found.images.values()], dim=1).flatten(0, 1)
     if domains == 1:
         return Seen(images, [str(index) for index in range(count)], math.ceil(math.sqrt(count)), "")
-    order = f"columns in turn: {', '.join(source.domains)}"
-    return Seen(images, names, domains * max(1, round(math.sqrt(count / domains))), order)
+    names: list[str | None] = [f"{index}-{name}" for index in range(count) for name in source.domains]
+    columns = domains * max(1, round(math.sqrt(count / domains)))
+    return Seen(images, names, columns, f"columns in turn: {', '.join(source.domains)}")
 
 
 def _by_class(source: Source, inputs: Inputs, n: int) -> Seen:
@@ -98,5 +97,5 @@ def _own_side(source: Source) -> int:
 
 
 def _shown(images: Tensor) -> Tensor:
-    """Returns the first three channels of images that have more than a picture."""
+    """Returns images as a picture: of more than 4 channels, the first three."""
     return images if images.shape[1] <= 4 else images[:, :3]

@@ -236,7 +236,7 @@ def test_really_full_device(gancli_home):
     """Writes to /dev/full fail with ENOSPC like those to a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    store = cache._Store(gancli_home / "cache" / "x.pixels", "x", 0, 10)
+    store = cache._Store(gancli_home / "cache" / "x.pixels", 0, 10)
     store._aside = Path("/dev/full")
     with pytest.raises(RunError, match=r"the disk is full: .* need about 0\.02 GiB"):
         store.add(0, np.zeros((2**11, 2**10, 1), np.uint8))
