@@ -1,9 +1,10 @@
-"""What metrics say of real data, and what they cost: ``python benchmarks/evaluation.py --data ../shared/data``.
+"""Metrics on real data, and their cost: ``python benchmarks/evaluation.py --data ../shared/data``.
 
-Digits, in the features of a LeNet-5: the Fréchet distance of test and training images has to be far below that of a
-DCGAN's samples, that far below noise, and three checkpoints of one run have to come in their order. Pictures, in the
-features of MobileNetV2: one half of some paintings has to be nearer to the other half than to photographs. Then the
-images per second that go through a network, by batch size, and where the time of an evaluation goes.
+Digits, in the features of a LeNet-5: the Fréchet distance between test and training images must be far below that of a
+DCGAN's samples, which must be far below that of noise, and three checkpoints of one run must be in the right order.
+Pictures, in the features of MobileNetV2: one half of some paintings must be closer to the other half than to
+photographs. Cost: the images per second that a network processes, by batch size, and where an evaluation spends its
+time.
 """
 
 from __future__ import annotations
@@ -27,17 +28,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.data.opening import open_source
-from gancli.domains import Domain, Inputs
-from gancli.generation.latents import Renderer
-from gancli.metrics.comparison import Comparison, prepared, stored
+from gancli.metrics.catalogue import chosen_metrics
+from gancli.metrics.comparison import Comparison, of_files, of_model
 from gancli.metrics.evaluation import Evaluation, Request
 from gancli.metrics.features import load_extractor
-from gancli.metrics.images import ImageSet, Part, Sampled
+from gancli.metrics.images import ImageSet, Part
 from gancli.modelfile import load_model
 from gancli.schema import DataConfig
 
 CPU = torch.device("cpu")
-ONE_SET = Inputs({"image": Domain((3, 64, 64))})
 DIGITS = 10_000
 STEPS = (100, 300, 900)
 
@@ -76,7 +75,7 @@ def silent(description: str, total: int) -> Any:
 
 
 def measure(metrics: str, made: ImageSet, real: Any, features: str, weights: Path | None = None) -> dict[str, float]:
-    request = Request(metrics.split(","), CPU, features, weights)
+    request = Request(chosen_metrics(metrics, "--metrics"), CPU, features, weights)
     report = Evaluation(request, Comparison(made, real), silent).run()
     return {name: value for values in report.metrics.values() for name, value in values.items()}
 
@@ -87,19 +86,21 @@ def digits(data: Path, scratch: Path) -> None:
     train = ["train", "dcgan-mnist", "--data", folder, "--steps", str(STEPS[-1]), "--name", "digits"]
     train += ["--set", "train.checkpoint_every=100", "--set", "train.keep=9"]
     subprocess.run([sys.executable, "-m", "gancli", *train], check=True, stdout=subprocess.DEVNULL)
-    shape = (1, 32, 32)
-    test, learnt = (prepared(open_source(folder, part), None, DataConfig(), shape) for part in ("test", "train"))
-    made: list[ImageSet] = [learnt.some(DIGITS, 0)]
+    test = open_source(folder, "test")
+    sampled = []
     for step in STEPS:
         model, _ = load_model(scratch / f"runs/digits/checkpoints/{step}/model.safetensors", CPU)
-        made.append(Sampled(f"dcgan-mnist after {step} steps", Renderer(model, CPU), DIGITS))
+        name = f"dcgan-mnist after {step} steps"
+        sampled.append(of_model(name, model, test, DataConfig(), CPU, n=DIGITS, seed=0))
+    # The training images, prepared in the same way.
+    learnt = of_model("", model, open_source(folder), DataConfig(), CPU, n=DIGITS, seed=0).real
+    sides = {"training images": learnt, **{each.made.name: each.made for each in sampled}, "uniform noise": Noise()}
     print(
         f"{'digits against 10,000 test images':38} {'fid':>8} {'kid x100':>9} {'precision':>10} {'recall':>7}",
         flush=True,
     )
-    for images in (*made, Noise()):
-        found = measure("fid,kid,prc", images, test, "lenet.pt")
-        name = "training images" if images is made[0] else images.name
+    for name, images in sides.items():
+        found = measure("fid,kid,prc", images, sampled[0].real, "lenet.pt")
         print(
             f"{name:38} {found['fid']:8.2f} {found['kid_x100']:9.2f} {found['precision']:10.3f} {found['recall']:7.3f}",
             flush=True,
@@ -110,7 +111,7 @@ def pictures(data: Path) -> None:
     weights = data / "features/mobilenet_v2_features_imagenet.pth"
 
     def folder(name: str) -> Any:
-        return stored(open_source(str(data / name), inputs=ONE_SET), channels=3)
+        return of_files(str(data / name), None, None, None, 0, paired=False).made
 
     monet, photos = folder("monet2photo/trainA"), folder("monet2photo/trainB")
     halves = [monet.only(monet.chosen[first::2]) for first in (0, 1)]
@@ -155,7 +156,7 @@ def cost(data: Path) -> None:
     for _ in range(10):
         extractor(images)
     print(f"of that resizing: {resized / (time.perf_counter() - begun):.0%}")
-    horses = stored(open_source(str(data / "horses"), inputs=ONE_SET), channels=3)
+    horses = of_files(str(data / "horses"), None, None, None, 0, paired=False).made
     begun = time.perf_counter()
     count = sum(len(part) for part in horses.parts(16))
     print(f"decoding PNG files of 256 px: {count / (time.perf_counter() - begun):.0f} images/s")

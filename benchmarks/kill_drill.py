@@ -1,9 +1,9 @@
-"""50 runs killed with SIGKILL at random moments, then resumed: ``python benchmarks/kill_drill.py``.
+"""Kills 50 runs with SIGKILL at random moments, then resumes them: ``python benchmarks/kill_drill.py``.
 
-Each must end in the bytes of model.safetensors and the numbers of log.jsonl that the same run has when nobody stops it.
-A third of the kills falls while a checkpoint is being written, the rest anywhere from the start of the process to its
-end; every fifth trial is killed once more after it was resumed. A run killed before it had a directory is begun anew,
-as a user would. Loader processes that outlive their run are a failure too. Trials run two at a time.
+Each must end with the same bytes of model.safetensors and the same numbers in log.jsonl as an uninterrupted run. A
+third of the kills happen while a checkpoint is being written, the others at any time between the start and the end of
+the process. Every fifth trial is killed again after it was resumed. A run killed before it had a directory is started
+again, as a user would do. A loader process that outlives its run is also a failure. Two trials run at a time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VARIANTS = {
 }
 CLOCK = ("images_per_s", "eta_s", "memory_mib")  # the only entries of the log that may differ
 ORPHANS_GO_WITHIN = 30.0
-"""Seconds: torch's loader processes look every five whether their parent is still there."""
+"""Seconds: every five seconds, torch's loader processes check whether their parent is still alive."""
 TOO_LATE = "not at all: it had ended"
 
 
@@ -54,7 +54,7 @@ def start(cwd: Path, arguments: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # loader processes share its group, by which they are found
+        start_new_session=True,  # loader processes are in the same group, so survivors() can find them
     )
 
 
@@ -75,9 +75,9 @@ def result(cwd: Path) -> tuple[bytes, list[dict[str, float]]]:
 
 
 def kill(process: subprocess.Popen[str], run: Path, rng: random.Random, writing: bool, duration: float) -> str:
-    """Kills at a random moment; returns at which: by what is, or is not, in the run directory."""
+    """Kills at a random moment; returns which, as seen from the contents of the run directory."""
     if writing:
-        checkpoint = rng.randrange(1, STEPS // 4)  # which checkpoint from now on, so that all get their turn
+        checkpoint = rng.randrange(1, STEPS // 4)  # the number of checkpoints to wait for
         seen: set[str] = set()
         while len(seen) < checkpoint and process.poll() is None:
             seen |= {path.name for path in run.glob("checkpoints/.*.writing")}
@@ -99,7 +99,7 @@ def kill(process: subprocess.Popen[str], run: Path, rng: random.Random, writing:
 
 
 def survivors(group: int) -> bool:
-    """Returns whether a process of the group is still there after a while."""
+    """Returns whether a process of the group is still alive after ``ORPHANS_GO_WITHIN`` seconds."""
     deadline = time.monotonic() + ORPHANS_GO_WITHIN
     while time.monotonic() < deadline:
         try:
@@ -111,7 +111,7 @@ def survivors(group: int) -> bool:
 
 
 def trial(number: int, scratch: Path, variant: str, writing: bool, seed: int, duration: float) -> tuple[list[str], str]:
-    """Returns the moments of the kills, and what is wrong in the end, or nothing."""
+    """Returns the moments of the kills, and what is wrong at the end (empty if nothing is)."""
     rng = random.Random(f"{seed} {number}")
     cwd = scratch / f"trial{number}"
     run = cwd / "runs" / "run"
@@ -122,7 +122,7 @@ def trial(number: int, scratch: Path, variant: str, writing: bool, seed: int, du
         process = start(cwd, RESUME if run.is_dir() else train)
         moment = kill(process, run, rng, writing, duration)
         if moment == TOO_LATE and not moments:
-            shutil.rmtree(run)  # the machine became faster; once more from the beginning
+            shutil.rmtree(run)  # the machine became faster: start this trial again
             continue
         moments.append(moment)
         groups.append(process.pid)
@@ -144,7 +144,7 @@ def trial(number: int, scratch: Path, variant: str, writing: bool, seed: int, du
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     arguments = parser.parse_args()
     moments: Counter[str] = Counter()
     failures = 0
@@ -152,7 +152,7 @@ def main() -> None:
         scratch = Path(name)
         (scratch / "photos").mkdir()
         shapes = open_source("shapes").domains["image"]
-        for index in range(45):  # an epoch ends within a batch
+        for index in range(45):  # not a multiple of the batch size, so an epoch ends within a batch
             Image.fromarray(shapes.read(index, 3, 36 + index % 3)).save(scratch / "photos" / f"{index}.png")
         durations = dict(
             zip(VARIANTS, pool.map(lambda v: finish(scratch / v, [*TRAIN, *VARIANTS[v]]), VARIANTS), strict=True)

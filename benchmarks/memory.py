@@ -1,7 +1,7 @@
-"""Does training take the memory that ``--dry-run`` expects: ``python benchmarks/memory.py dcgan``.
+"""Compares the memory that training takes with what ``--dry-run`` expects: ``python benchmarks/memory.py dcgan``.
 
-Measured is how far the resident memory of this process rises above where it stood before the networks were built, at
-its highest within a few steps on the CPU. Linux only.
+The measured value is the peak of this process's resident memory during a few steps on the CPU, minus its resident
+memory before the networks were built. Linux only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def resident(key: str) -> float:
-    """Returns VmRSS (now) or VmHWM (at its highest) in MiB."""
+    """Returns VmRSS (current) or VmHWM (peak) in MiB."""
     found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) / 1024
@@ -43,12 +43,12 @@ def main() -> None:
     inputs = kind.inputs(config.model)
     architecture = kind(config.model, config.train.aids)
     drawn = portions(architecture, config.train)
-    # It also loads what torch loads with the first optimizer, 150 MiB.
+    # This also loads what torch loads with the first optimizer, 150 MiB.
     expected = expected_memory(architecture, config, drawn[0])
     pipeline = Pipeline(open_source("shapes"), inputs, config.data, portions=drawn, seed=0)
     batch = next(pipeline.batches(0, CPU))
-    before = resident("VmRSS") - expected.weights / 2**20  # they are there already
-    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    before = resident("VmRSS") - expected.weights / 2**20  # the weights are already in memory
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     trainer = Trainer(architecture, config, pipeline, CPU)
     for _ in range(arguments.steps):
         trainer.play_round(Batch(batch.images) for _ in itertools.count())

@@ -1,8 +1,9 @@
-"""Does gancli train as well as plain PyTorch: ``python benchmarks/mnist_frechet.py --data ../shared/data``.
+"""Does gancli train as well as plain PyTorch? ``python benchmarks/mnist_frechet.py --data ../shared/data``
 
-DCGAN on MNIST at 32 px, the same number of images, several seeds; then the Fréchet distance between 10,000 samples and
-the 10,000 test images in the 84 features of a LeNet-5 before its last layer. gancli's side is the command line as users
-type it. The plain loop samples with batch norm in training and in evaluation mode; the better mean is what counts.
+Both train a DCGAN on MNIST at 32 px with the same number of images and several seeds. The result is the Fréchet
+distance between 10,000 samples and the 10,000 test images, in the 84 features before the last layer of a LeNet-5.
+gancli's side runs the commands that users type. The plain loop samples with batch norm in training mode and in
+evaluation mode; the better mean counts.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ def main() -> None:
         print(f"{'seed':>4}  {'--data':12} {'gancli':>8} {'plain, train':>13} {'plain, eval':>12}", flush=True)
         rows = []
         for seed in arguments.seeds:
-            data = "mnist" if seed == arguments.seeds[-1] else str(folder)  # both ways to name the data train
-            with ThreadPoolExecutor(1) as pool:  # which waits for the command line while the plain loop runs
+            data = "mnist" if seed == arguments.seeds[-1] else str(folder)  # so both ways to name the data are used
+            with ThreadPoolExecutor(1) as pool:  # waits for the command while the plain loop runs
                 ours = pool.submit(gancli_samples, data, seed, arguments.epochs, cwd)
                 plain = plain_samples(images, seed, arguments.epochs)
             row = [frechet(moments_of(features, x), real) for x in (ours.result(), plain["train"], plain["eval"])]

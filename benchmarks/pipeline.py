@@ -1,7 +1,7 @@
-"""How many images/s does the input pipeline feed, and how many does a CPU training step consume.
+"""Compares the images/s of the input pipeline with the images/s that a CPU training step consumes.
 
-``python benchmarks/pipeline.py --data ../shared/data`` decodes each source, plays one epoch, and then times batches
-for a few seconds; the step trains on a batch that is ready in memory.
+``python benchmarks/pipeline.py --data ../shared/data`` decodes each source, reads one epoch, and then times batches for
+a few seconds. The training step uses a batch that is ready in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CASES = [
     ("cifar10.zip", "dcgan-cifar10", 32, 128),
     ("monet2photo/trainB", "dcgan", 64, 64),
     ("monet2photo/trainB", "dcgan", 128, 64),
-    ("monet2photo/trainB", "dcgan", 256, 16),  # not the preset's 64, for which a step takes a minute
+    ("monet2photo/trainB", "dcgan", 256, 16),  # the preset has 64, but then a step takes a minute
 ]
 """Source, preset, resolution and batch."""
 
@@ -85,7 +85,7 @@ def main() -> None:
             for workers in (0, 2):
                 pipeline = Pipeline(source, inputs, config.data, portions=[Portion(0, batch)], seed=0, workers=workers)
                 speeds.append(fed(pipeline, arguments.seconds))
-            step = step or consumed(config, pipeline, arguments.seconds)  # the same for both crops
+            step = step or consumed(config, pipeline, arguments.seconds)  # measured once for both crops
             print(
                 f"{name:20} {resolution:4} {batch:5} {way:13} {step:8.1f} {speeds[0]:10.0f} {speeds[1]:10.0f} "
                 f"{min(speeds) / step:11.0f}x",

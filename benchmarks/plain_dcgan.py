@@ -1,6 +1,6 @@
-"""The DCGAN of a course: networks and loop in plain PyTorch, what gancli is measured against.
+"""The DCGAN of a course in plain PyTorch: the networks and loop that gancli is compared with.
 
-Widths, batch and hyperparameters are those that the caller gives; nothing of gancli is used here.
+The caller chooses widths, batch and hyperparameters. This file uses nothing from gancli.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def networks(latent_dim: int, width: int, channels: int, resolution: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Returns G on [N, Z, 1, 1] and D with a sigmoid at its end, initialised as published."""
+    """Returns G, which takes [N, Z, 1, 1], and D, which ends with a sigmoid; both initialised as published."""
     blocks = int(log2(resolution)) - 2
     up = [nn.ConvTranspose2d(latent_dim, width * 2 ** (blocks - 1), 4, 1, 0, bias=False)]
     up += [nn.BatchNorm2d(width * 2 ** (blocks - 1)), nn.ReLU(True)]
@@ -40,7 +40,7 @@ def networks(latent_dim: int, width: int, channels: int, resolution: int) -> tup
 def training(
     generator: nn.Module, discriminator: nn.Module, batches: Iterator[Tensor], latent_dim: int, lr: float = 2e-4
 ) -> Iterator[tuple[float, float]]:
-    """Plays a step at every ``next`` and yields both losses as numbers, as the listings read them to print them."""
+    """Plays a step at every ``next`` and yields both losses as numbers, as the listings print them."""
     criterion = nn.BCELoss()
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=lr, betas=(0.5, 0.999))

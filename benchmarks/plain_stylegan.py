@@ -1,8 +1,8 @@
-"""StyleGAN as rosinality/style-based-gan-pytorch trains it, in plain PyTorch: what gancli is measured against.
+"""StyleGAN as rosinality/style-based-gan-pytorch trains it, in plain PyTorch: gancli is compared with it.
 
-Networks, losses, order of play and optimizers are those of its README for faces (--mixing --loss r1), at one resolution
-at which no layer is being faded in. Its networks have layers for larger images too, which lie idle; here they are left
-out. Nothing of gancli is used here.
+Networks, losses, order of play and optimizers are those in its README for faces (--mixing --loss r1), at one resolution
+and without fading. Its networks also have unused layers for larger images, which are left out here. This file uses
+nothing from gancli.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FUSED = 128
-"""From this many pixels on, upsampling and downsampling are one with their convolutions."""
+"""From this resolution up, upsampling and downsampling are fused with their convolutions."""
 
 
 class Equalized:
@@ -47,7 +47,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, padding: int = 1) -> nn.Mod
 
 
 class Fused(nn.Module):
-    """A convolution that makes images twice or half as large; its kernel is averaged over four places."""
+    """A convolution that doubles or halves the image size; its kernel is averaged over four shifted copies."""
 
     def __init__(self, first: int, second: int, inputs: int, *, up: bool) -> None:
         super().__init__()
@@ -196,12 +196,12 @@ def thaw(network: nn.Module, flag: bool) -> None:
 
 
 def stylegan(batches: Iterable[Tensor], resolution: int, widest: int = 512) -> Iterator[None]:
-    """Builds the networks and plays a step at every ``next``, with images [N, 3, R, R] that lie ready in memory.
+    """Builds the networks and plays a step at every ``next``, with images [N, 3, R, R] that are ready in memory.
 
     Args:
         batches: the images.
         resolution: R.
-        widest: channels up to 32 px, and components of latents and styles; 512 is the official one.
+        widest: channels up to 32 px, and components of latents and styles; the official value is 512.
     """
     sizes = [4 * 2**depth for depth in range(int(log2(resolution)) - 1)]
     widths = [min(widest, 32 * widest // size) for size in sizes]
@@ -241,5 +241,5 @@ def stylegan(batches: Iterable[Tensor], resolution: int, widest: int = 512) -> I
         thaw(generator, False)
         thaw(discriminator, True)
         if step % 10 == 0:
-            (loss_real + loss_fake).item(), penalty.item(), loss_g.item()  # which are printed
+            (loss_real + loss_fake).item(), penalty.item(), loss_g.item()  # they are printed
         yield

@@ -1,10 +1,10 @@
-"""pix2pix, CycleGAN and U-GAT-IT light as their authors train them, in plain PyTorch: what gancli is measured against.
+"""pix2pix, CycleGAN and U-GAT-IT light as their authors train them, in plain PyTorch: gancli is compared with them.
 
 Networks, losses, order of play and optimizers are those of junyanz/pytorch-CycleGAN-and-pix2pix and
-znxlwm/UGATIT-pytorch at their defaults, with what they do in vain. Nothing of gancli is used here.
+znxlwm/UGATIT-pytorch with their default options, including their redundant work. This file uses nothing from gancli.
 
 Each function builds networks of the given width and plays a step at every ``next``, with a pair of images [N, 3, H, W]
-of the domains A and B that lies ready in memory.
+of the domains A and B that is ready in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import spectral_norm  # the older of torch's two, as the official code has it
+from torch.nn.utils import spectral_norm  # the older of torch's two, which the official code uses
 
 Pairs = Iterable[tuple[Tensor, Tensor]]
 Norm = Callable[[int], nn.Module]
@@ -26,7 +26,7 @@ Norm = Callable[[int], nn.Module]
 
 
 class Beside(nn.Module):
-    """x -> x and F(x), one behind the other."""
+    """x -> x and F(x), concatenated."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def initialised(network: nn.Module) -> nn.Module:
 
 
 class Adversarial:
-    """A loss against labels that are all 1 or all 0."""
+    """A loss with labels that are all 1 or all 0."""
 
     def __init__(self, loss: nn.Module) -> None:
         self.loss = loss
@@ -124,7 +124,7 @@ class Adversarial:
 
 
 class Pool:
-    """The last 50 generated images, of which an old one is given out half of the time."""
+    """The last 50 generated images; half of the time, an old one is returned."""
 
     def __init__(self) -> None:
         self.kept: list[Tensor] = []
@@ -358,7 +358,7 @@ def ugatit_light(pairs: Pairs, width: int) -> Iterator[None]:
         loss_a = judged(judges_a, a, 1) + judged(judges_a, fake_a, 0)
         loss_b = judged(judges_b, b, 1) + judged(judges_b, fake_b, 0)
         loss_d = loss_a + loss_b
-        loss_d.backward()  # the fakes are not detached: it goes on into the generators
+        loss_d.backward()  # the fakes are not detached, so gradients also reach the generators
         optimizer_d.step()
 
         optimizer_g.zero_grad()
@@ -374,9 +374,9 @@ def ugatit_light(pairs: Pairs, width: int) -> Iterator[None]:
         cam = against(entropy, logits_fake_a, 1) + against(entropy, logits_identity_a, 0)
         cam = cam + against(entropy, logits_fake_b, 1) + against(entropy, logits_identity_b, 0)
         loss_g = adversarial + 10 * cycle + 10 * identity + 1000 * cam
-        loss_g.backward()  # and this one into the discriminators, which are not frozen
+        loss_g.backward()  # the discriminators are not frozen, so they get gradients too
         optimizer_g.step()
         generator_ab.apply(clip_rho)
         generator_ba.apply(clip_rho)
-        loss_d.item(), loss_g.item()  # which are printed after every step
+        loss_d.item(), loss_g.item()  # they are printed after every step
         yield

@@ -1,13 +1,13 @@
-"""How fast ProGAN and StyleGAN train: ``python benchmarks/progressive.py``.
+"""How fast do ProGAN and StyleGAN train? ``python benchmarks/progressive.py``
 
-First a step of StyleGAN as a ratio to that of rosinality, rendered in plain PyTorch beside this file. Both train with
-the same channels and batch in the same process, in turns of a few steps, so that whatever else the machine does falls
-on both. The plain side gets its images ready in memory; gancli's side is its whole step: data pipeline, random numbers,
-losses, average, and the log's meter. The memory of each side is measured in a process of its own: how far the resident
-memory rises above where it stood before the networks were built (Linux only). The discriminator of rosinality is the
-larger one: both convolutions of its blocks see images of full height and width, and the first has more channels.
+The first table compares a step of StyleGAN with rosinality's, which ``plain_stylegan.py`` has in plain PyTorch. Both
+train with the same channels and batch in the same process and alternate after a few steps, so other work on the machine
+affects both. The plain side has its images ready in memory; gancli's side is its whole step: data pipeline, random
+numbers, losses, average, and the sums for the log. The memory of each side is measured in a separate process: the peak
+of the resident memory minus that before the networks were built (Linux only). rosinality's discriminator is the larger
+one: both convolutions of its blocks see images of full height and width, and the first has more channels.
 
-Then the images per second at each stage of growth, all with the same batch.
+The second table has the images per second at each stage of growth, all with the same batch.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ VARIANTS = {
 }
 """gancli's settings; the plain side is always eager, fp32 and NCHW."""
 ENDLESS = 10**6
-"""Thousands of images, which no measurement comes to the end of."""
+"""Thousands of images, more than any measurement uses."""
 
 
 def gancli_step(preset: str, settings: Sequence[str]) -> Callable[[], Callable[[], None]]:
-    """Opens the data and returns what builds the networks and returns the step."""
+    """Opens the data and returns a function that builds the networks and returns the step."""
     config = configuration.resolve(preset, sets=settings)
     kind = load_architecture(config.architecture)
-    with torch.device("meta"):  # only to ask how it grows
+    with torch.device("meta"):  # only to find out how it grows
         drawn = portions(kind(config.model), config.train)
     pipeline = Pipeline(open_source("shapes"), kind.inputs(config.model), config.data, portions=drawn, seed=0)
 
@@ -65,19 +65,19 @@ def gancli_step(preset: str, settings: Sequence[str]) -> Callable[[], Callable[[
 
 
 def sizes(resolution: int, widest: int, batch: int) -> list[str]:
-    """Returns the settings of networks that have as many channels as published, if ``widest`` is 512."""
+    """Returns the settings of the networks; with ``widest`` 512, they have the published number of channels."""
     width = [f"model.width={16 * widest}", f"model.max_width={widest}", f"model.latent_dim={widest}"]
     return [*width, f"model.resolution={resolution}", f"train.batch={batch}"]
 
 
 def grown(resolution: int, widest: int, batch: int, variant: str) -> Callable[[], Callable[[], None]]:
-    """Returns what builds StyleGAN at its full size."""
+    """Returns a function that builds StyleGAN at its full size."""
     full = [f"model.growth.initial_resolution={resolution}", f"model.style_dim={widest}"]
     return gancli_step("stylegan", [*sizes(resolution, widest, batch), *full, *VARIANTS[variant]])
 
 
 def plain(resolution: int, widest: int, batch: int) -> Callable[[], Callable[[], None]]:
-    """Gets the images ready and returns what builds the networks and returns the step."""
+    """Loads the images and returns a function that builds the networks and returns the step."""
     ready = [torch.rand(batch, 3, resolution, resolution) * 2 - 1 for _ in range(8)]
 
     def build() -> Callable[[], None]:
@@ -88,7 +88,7 @@ def plain(resolution: int, widest: int, batch: int) -> Callable[[], Callable[[],
 
 
 def compare(arguments: argparse.Namespace, variants: Sequence[str]) -> None:
-    """Prints the throughput and memory of StyleGAN, and their ratios to the plain side's."""
+    """Prints the throughput and memory of StyleGAN and the ratios to those of the plain side."""
     resolution, widest, batch = arguments.resolution, arguments.widest, arguments.batch
     print(
         f"{'StyleGAN':15} {'plain images/s':>15} {'gancli images/s':>16} {'ratio':>6} {'of processor time':>18} "
@@ -118,7 +118,7 @@ def compare(arguments: argparse.Namespace, variants: Sequence[str]) -> None:
 
 
 def stages(arguments: argparse.Namespace) -> None:
-    """Prints the images per second at each stage, of networks that are to grow to the full resolution."""
+    """Prints the images per second at each stage, for networks that can grow to the full resolution."""
     print(
         f"\n{'images/s':8}" + "".join(f"{name:>20}" for name in ("progan", "progan fading", "stylegan", "st. fading"))
     )
@@ -131,7 +131,7 @@ def stages(arguments: argparse.Namespace) -> None:
                 continue
             begins = resolution // 2 if fades else resolution
             growth = [f"model.growth.initial_resolution={begins}"]
-            # Fading begins with the second step, and takes for ever.
+            # Fading begins at the second step and never ends.
             growth += [f"model.growth.stable_kimg={0 if fades else ENDLESS}", f"model.growth.fade_kimg={ENDLESS}"]
             settings = [*sizes(arguments.resolution, arguments.widest, arguments.batch), *growth]
             step = gancli_step(preset, settings)()
@@ -148,11 +148,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="steps of each side per round")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument(
-        "--widest", type=int, default=512, help="channels of the widest layers; 512 is the official one"
+        "--widest", type=int, default=512, help="channels of the widest layers; the official value is 512"
     )
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--variants", default="as it comes", help=f"of gancli, with commas: {', '.join(VARIANTS)}")
-    parser.add_argument("--only", choices=("ratio", "stages"), help="one of the two tables")
+    parser.add_argument("--variants", default="as it comes", help=f"gancli's settings: {', '.join(VARIANTS)}")
+    parser.add_argument("--only", choices=("ratio", "stages"), help="print only this table")
     parser.add_argument("--measure", metavar="SIDE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

@@ -1,11 +1,13 @@
-"""What a translator has learnt on the built-in shapes: ``python benchmarks/shapes_translation.py MODEL``.
+"""What has a translator learnt on the built-in shapes? ``python benchmarks/shapes_translation.py MODEL``
 
-The test part of ``shapes:pairs`` and ``shapes:domains`` shows the same shapes in both domains, and none of those that
-are trained on. Of every direction that the model has are printed
+The test part of ``shapes:pairs`` and ``shapes:domains`` shows the same shapes in both domains; training uses other
+shapes. For each direction of the model, the table has
 
-- PSNR of the translation against the truth, and of the input itself against the truth: what copying would give;
+- PSNR: that of the translation against the truth;
+- copying: the PSNR of the unchanged input against the truth;
 - stripes: how much of the difference between plain and striped is there (1: all of it, in the right place; 0: none);
-- shape, colour: the part of the translations that ``recognise``, which has learnt nothing, sees as they are meant.
+- shape, colour: the share of translations in which ``recognise``, an exact classifier that is not trained, finds the
+  right shape and colour.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ def psnr(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("--count", type=int, default=252, help="test images, 36 of them are every mode once")
+    parser.add_argument("--count", type=int, default=252, help="test images; 36 contain each mode once")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     model, info = load_model(find_model(arguments.model), torch.device("cpu"))
     assert isinstance(model, Translator)
     location = info.config["data"]["source"]
-    # The shapes of both domains are paired, whatever the model makes of it.
+    # The shapes of both domains are paired, even if the model was trained without pairs.
     inputs = replace(model.inputs(model.config), paired=True)
     batch = fixed_batch(open_source(location, "test"), inputs, DataConfig(), arguments.count)
     pixels = {domain: to_pixels(images).astype(np.float64) for domain, images in batch.images.items()}
@@ -54,7 +56,7 @@ def main() -> None:
         found, truth, given = to_pixels(made).astype(np.float64), pixels[way.target], pixels[way.source]
         stripes = "-"
         if location == "shapes:domains":
-            change = truth - given  # the present part of it: a projection
+            change = truth - given  # projected onto the true change
             stripes = f"{((found - given) * change).sum() / (change**2).sum():.2f}"
         seen, meant = recognise(to_pixels(made)), recognise(truth.astype(np.uint8))
         sure = seen.confidence >= RECOGNISED

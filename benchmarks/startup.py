@@ -1,8 +1,8 @@
-"""How long do help pages take, and the first image: ``python benchmarks/startup.py``; does any help page import torch.
+"""How long do help pages take, and does any of them import torch? ``python benchmarks/startup.py``
+
+This command measures how long a whole command takes, separately for ``import torch`` and the rest:
 
     python benchmarks/startup.py --first sample dcgan-shapes -n 16 -o grid.png
-
-measures a whole command in processes of its own, ``import torch`` and the rest apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEAVY = ("torch", "torchvision", "numpy", "rich", "pydantic")
 
 
 def milliseconds(arguments: list[str]) -> tuple[float, float]:
-    """Returns the time on the clock and the processor time of one command; the second does not grow with load."""
+    """Returns the elapsed and the processor time of one command; other load affects the second less."""
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "gancli", *arguments], check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -48,7 +48,7 @@ print(after_torch - begun, time.perf_counter() - after_torch, "torch._dynamo" in
 
 
 def first_image(arguments: list[str], rounds: int) -> None:
-    """Prints how long a command takes, from the import of torch and from after it."""
+    """Prints how long a command takes: for the import of torch, and after it."""
     found = []
     for _ in range(rounds):
         done = subprocess.run([sys.executable, "-c", FIRST, *arguments], check=True, capture_output=True, text=True)
@@ -63,8 +63,8 @@ def first_image(arguments: list[str], rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--first", nargs=argparse.REMAINDER, metavar="COMMAND", help="words of a gancli command")
+    parser.add_argument("--rounds", type=int, default=10, help="runs of each command")
+    parser.add_argument("--first", nargs=argparse.REMAINDER, metavar="COMMAND", help="measure this gancli command")
     given = parser.parse_args()
     rounds = given.rounds
     if given.first:

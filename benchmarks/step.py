@@ -1,8 +1,8 @@
-"""How fast is a DCGAN training step, as a ratio to plain PyTorch: ``python benchmarks/step.py``.
+"""How fast is a DCGAN training step compared with plain PyTorch? ``python benchmarks/step.py``
 
-Both train the same networks at the same batch in the same process, in turns of a few steps, so that whatever else the
-machine does falls on both. The plain loop gets its images ready in memory; gancli's side is its whole step: data
-pipeline, random numbers, losses with their scores, and the log's meter.
+Both train the same networks with the same batch in the same process and alternate after a few steps, so other work on
+the machine affects both. The plain loop has its images ready in memory; gancli's side is its whole step: data pipeline,
+random numbers, losses with their scores, and the sums for the log.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VARIANTS: dict[str, tuple[list[str], torch.memory_format]] = {
     "compile": (["train.compile=true"], NCHW),
     "bf16 + compile": (["train.precision=bf16", "train.compile=true"], NCHW),
 }
-"""gancli's settings, and the memory layout of the plain loop: NCHW unless it is told otherwise."""
+"""gancli's settings, and the memory layout of the plain loop, NCHW by default."""
 
 
 def gancli_step(settings: list[str]) -> Callable[[], None]:
@@ -68,7 +68,7 @@ def plain_step(model: Any, batch: int, layout: torch.memory_format = NCHW) -> Ca
 
 
 def seconds(step: Callable[[], None], count: int) -> tuple[float, float]:
-    """Returns the time on the clock and the processor time (of all threads) per step."""
+    """Returns the elapsed time and the processor time (of all threads) per step."""
     begun, begun_processor = time.perf_counter(), time.process_time()
     for _ in range(count):
         step()

@@ -1,8 +1,8 @@
-"""How fast is ``gancli translate``, as a ratio to the network alone: ``python benchmarks/translate.py --data DATA``.
+"""How fast is ``gancli translate`` compared with the network alone? ``python benchmarks/translate.py --data DATA``
 
-The command reads, translates and writes the 50 horses of DATA, all of it as one types it but for loading the model,
-which happens once before (as do torch's imports). The bare network, a copy of the same, gets the same images one at a
-time as tensors that lie ready in memory, and its results are dropped. Both take turns in one process.
+The command reads, translates and writes the 50 horses in DATA, as a user would run it, except that the model and torch
+are loaded once beforehand. The bare network, a copy of the same one, gets the same images one at a time as tensors in
+memory, and its results are discarded. Both alternate in one process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def write_model(path: Path, preset: str, sets: list[str]) -> None:
-    """Writes a model file of a preset with freshly drawn weights, which take as long as trained ones."""
+    """Writes a model file of a preset with random weights, which take as long as trained ones."""
     config = configuration.resolve(preset, sets=sets)
     torch.manual_seed(0)
     model = load_architecture(config.architecture)(config.model)

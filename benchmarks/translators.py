@@ -1,9 +1,9 @@
-"""How fast is a training step of the translators, as a ratio to the official one: ``python benchmarks/translators.py``.
+"""How fast is a training step of the translators compared with the official one? ``python benchmarks/translators.py``
 
-Both train the same networks with batch 1 in the same process, in turns of a few steps, so that whatever else the
-machine does falls on both. The plain side gets its images ready in memory; gancli's side is its whole step: data
-pipeline, random numbers, losses, and the log's meter. The memory of each side is measured in a process of its own: how
-far the resident memory rises above where it stood before the networks were built (Linux only).
+Both train the same networks with batch 1 in the same process and alternate after a few steps, so other work on the
+machine affects both. The plain side has its images ready in memory; gancli's side is its whole step: data pipeline,
+random numbers, losses, and the sums for the log. The memory of each side is measured in a separate process: the peak of
+the resident memory minus that before the networks were built (Linux only).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 
 
 class Case(NamedTuple):
-    """An architecture at one size: gancli's preset and what to set, and the official step of a given width."""
+    """An architecture at one size: gancli's preset and settings, and the official step for a given width."""
 
     preset: str
     resolution: int
@@ -64,7 +64,7 @@ VARIANTS = {
 
 
 def write_pictures(folder: Path, resolution: int) -> None:
-    """Writes 8 images of each domain, paired by name, a ninth larger than the networks take, as published."""
+    """Writes 8 images of each domain, paired by name and a ninth larger than the networks' input, as published."""
     random = np.random.default_rng(0)
     size = resolution * 286 // 256
     for part in ("trainA", "trainB"):
@@ -75,7 +75,7 @@ def write_pictures(folder: Path, resolution: int) -> None:
 
 
 def gancli_step(case: Case, variant: str, width: int, folder: Path) -> Callable[[], Callable[[], None]]:
-    """Opens the data and returns what builds the networks and returns the step."""
+    """Opens the data and returns a function that builds the networks and returns the step."""
     sizes = [f"model.resolution={case.resolution}", f"model.generator_width={width}"]
     sizes += [f"model.discriminator_width={width}"]
     config = configuration.resolve(case.preset, sets=[*sizes, *case.settings, *VARIANTS[variant]])
@@ -98,7 +98,7 @@ def gancli_step(case: Case, variant: str, width: int, folder: Path) -> Callable[
 
 
 def plain_step(case: Case, width: int) -> Callable[[], Callable[[], None]]:
-    """Gets the images ready and returns what builds the networks and returns the step."""
+    """Loads the images and returns a function that builds the networks and returns the step."""
     shape = (1, 3, case.resolution, case.resolution)
     ready = [(torch.rand(shape) * 2 - 1, torch.rand(shape) * 2 - 1) for _ in range(8)]
 
@@ -110,12 +110,12 @@ def plain_step(case: Case, width: int) -> Callable[[], Callable[[], None]]:
 
 
 def mebibytes(build: Callable[[], Callable[[], None]], steps: int) -> float:
-    """Returns the memory that networks and steps take at most; to be asked once in a process."""
+    """Returns the peak memory of networks and steps; call it only once per process."""
     weight = torch.nn.Parameter(torch.zeros(1))
     weight.sum().backward()
-    torch.optim.Adam([weight]).step()  # the first optimizer loads much of torch, for whoever comes first
+    torch.optim.Adam([weight]).step()  # the first optimizer makes torch load much more
     before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     step = build()
     for _ in range(steps):
         step()
@@ -123,7 +123,7 @@ def mebibytes(build: Callable[[], Callable[[], None]], steps: int) -> float:
 
 
 def memory_of(side: str, name: str, variant: str, width: int) -> float:
-    """Returns what ``mebibytes`` measures in a new process; ``side`` is plain or gancli."""
+    """Returns the result of ``mebibytes`` in a new process; ``side`` is plain or gancli."""
     command = [sys.executable, __file__, "--width", str(width), "--measure", side, name, variant]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -132,9 +132,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="steps of each side per round")
-    parser.add_argument("--width", type=int, default=64, help="channels of the first layers; 64 is the official one")
+    parser.add_argument("--width", type=int, default=64, help="channels of the first layers; the official value is 64")
     parser.add_argument("--only", default="", help="cases and variants whose name contains this: `cyclegan 128, bf16`")
-    parser.add_argument("--compile", action="store_true", help="the compiled variants too; they take minutes to begin")
+    parser.add_argument("--compile", action="store_true", help="add the compiled variants, which take minutes to start")
     parser.add_argument("--measure", nargs=3, metavar=("SIDE", "CASE", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,7 +1,7 @@
-"""Checkpoints of official networks whose weights come from a formula, and what those networks compute of an image.
+"""Checkpoints of official networks with weights from a formula, and the outputs of those networks for an image.
 
-``python tools/official.py ARCH PATH --networks`` runs the official networks; the names and shapes of their tensors and
-some numbers that they computed are in ``tests/importers``, whose tests compare gancli's importers with them.
+``python tools/official.py ARCH PATH --networks`` runs the official networks. ``tests/importers`` has the names and
+shapes of their tensors and some of their output values, and its tests compare gancli's importers with them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "importers" / "official.json"
 STYLEGAN = GOLDEN.with_name("official_stylegan.json")
 """The generator of rosinality."""
 KEPT = 24
-"""Numbers of an output that are kept, spread evenly over it."""
+"""How many numbers of an output are kept, spread evenly over it."""
 
 
 def values(key: str, shape: Sequence[int]) -> Tensor:
-    """Returns the tensor of a key: the same everywhere, and different for every key."""
+    """Returns the tensor of a key: the same on every machine, and different for every key."""
     if key.endswith("num_batches_tracked"):
         return torch.tensor(7)
     count = math.prod(shape)
@@ -34,7 +34,7 @@ def values(key: str, shape: Sequence[int]) -> Tensor:
         tensor = (wave + 1.5) / math.sqrt(2.75 * count)
     elif key.endswith((".running_var", ".rho", ".gamma")) or (len(shape) == 1 and key.endswith(".weight")):
         tensor = 0.55 + 0.45 * wave
-    elif key.endswith("weight_orig"):  # u W v is what it is divided by, and must not be near 0
+    elif key.endswith("weight_orig"):  # it is divided by u W v, which must not be near 0
         tensor = wave + 0.5
     elif len(shape) > 1 and key.endswith("weight"):
         tensor = wave * math.sqrt(3 / math.prod(shape[1:]))
@@ -72,7 +72,7 @@ def record(network: nn.Module, channels: int, size: int) -> dict[str, Any]:
 
 
 def stylegan_state(shapes: Mapping[str, Sequence[int]], resolution: int = 1024) -> dict[str, Tensor]:
-    """Returns a generator of rosinality's; noise beyond a resolution has no weight, as before training."""
+    """Returns a generator of rosinality; noise above ``resolution`` has weight 0, as before training."""
     state = {}
     for key, shape in shapes.items():
         block = key.split(".")[2]
@@ -87,7 +87,7 @@ def stylegan_state(shapes: Mapping[str, Sequence[int]], resolution: int = 1024) 
             )
             if ".adain" in key and key.endswith("bias"):
                 state[key] += (torch.arange(shape[0]) < shape[0] // 2).float()
-            elif "to_rgb" in key:  # so that images lie about in [-1, 1]
+            elif "to_rgb" in key:  # so that images are roughly in [-1, 1]
                 state[key] *= 0.1
     return state
 

@@ -1,7 +1,7 @@
-"""Writes what the documentation takes from the code: ``python tools/docs.py``; ``--check`` only says what is stale.
+"""Generates parts of the documentation from the code: ``python tools/docs.py``; ``--check`` only reports stale pages.
 
-README.md and docs/*.md mark such places with ``<!-- generated: NAME -->`` and ``<!-- end -->``, each on a line of its
-own; ``PARTS`` has the names. What stands around them is written by hand.
+README.md and docs/*.md mark these parts with ``<!-- generated: NAME -->`` and ``<!-- end -->``, each on its own line.
+``PARTS`` has the names. The rest of the pages is written by hand.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _help_page(*words: str) -> str:
         if before is not None:
             os.environ["COLUMNS"] = before
     if code != 0:
-        sys.exit(f"gancli {' '.join(words)} --help leaves with {code}")
+        sys.exit(f"gancli {' '.join(words)} --help exits with {code}")
     return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
 
 
@@ -71,7 +71,7 @@ def _help_page(*words: str) -> str:
 
 
 def configuration() -> str:
-    """A table of keys for the whole file, ``data``, ``train``, each architecture's ``model``, and the optimizers."""
+    """Tables of keys: the file itself, ``data``, ``train``, each architecture's ``model``, and the optimizers."""
     from gancli.keys import sections
     from gancli.schema import DataConfig, Optimizers, RunConfig, TrainConfig
 
@@ -87,13 +87,13 @@ def configuration() -> str:
 
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
-    """Yields a row per key of a section, with those of a section inside after the section itself."""
+    """Yields a row per key of a section; the keys of a nested section follow it."""
     from gancli.keys import forms, item, keys, sections
 
     told: list[tuple[str, ...]] = []
     for key in keys(section):
         if any(key.path[: len(path)] == path for path in told):
-            continue  # the sections of each kind have tables of their own
+            continue  # each kind of section has its own table
         name = f"{prefix}{'.'.join(key.path)}"
         annotation = key.field.annotation
         if len(sections(key.field)) > 1:
@@ -109,7 +109,7 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
 
 
 def _changed(section: BaseModel) -> str:
-    """Returns a section of one of several kinds as YAML, without what its kind has by default."""
+    """Returns a section of one of several kinds as YAML, without the defaults of its kind."""
     usual = type(section)().model_dump()
     values = {key: value for key, value in section.model_dump().items() if key == "kind" or value != usual[key]}
     return f"`{{{', '.join(f'{key}: {_plain(value)}' for key, value in values.items())}}}`"
@@ -131,7 +131,7 @@ def _type(annotation: Any) -> str:
         return _either(f"`{_plain(value)}`" for value in arguments)
     if origin in (Union, UnionType):
         return _either("null" if argument is NoneType else _type(argument) for argument in arguments)
-    if origin is dict:  # of the types of keys there are, only resolutions are numbers
+    if origin is dict:  # a mapping with numbers as keys is by resolution
         return f"{_type(arguments[1])} by resolution"
     if origin is tuple:
         kinds = {_type(argument) for argument in arguments if argument is not Ellipsis}
@@ -177,7 +177,7 @@ def _value(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Returns a value as YAML; small numbers as people write them."""
+    """Returns a value as YAML, with small numbers such as 1e-8."""
     if isinstance(value, float):
         return re.sub(r"e([-+])0*", lambda match: f"e{match[1].strip('+')}", f"{value:g}")
     if isinstance(value, (list, tuple)):
@@ -210,7 +210,7 @@ def architectures() -> str:
 
 
 def training_steps() -> str:
-    """The training step of every architecture as it stands in its file, the oldest paper first."""
+    """The training step of every architecture, copied from its file, in the order of the papers."""
     kinds = [registry.load_architecture(name) for name in _built_in()]
     kinds.sort(key=lambda kind: re.search(r"arXiv (\d{4}\.\d+)", kind.title).group(1))  # type: ignore[union-attr]
     sections = []
@@ -222,7 +222,7 @@ def training_steps() -> str:
 
 
 def _data(inputs: Inputs) -> str:
-    """Returns what a model is trained on, in words."""
+    """Returns a model's training data in words."""
     kinds = {domain.kind for domain in inputs.domains.values()}
     things = {"image": "images", "mask": "masks", "points": "points"}
     what = " and ".join(things[kind] for kind in sorted(kinds))
@@ -232,7 +232,7 @@ def _data(inputs: Inputs) -> str:
 
 
 def presets() -> str:
-    """A table of the presets that come with gancli; other packages may add theirs."""
+    """A table of gancli's own presets, without those of other packages."""
     from gancli import config
 
     rows = []
@@ -262,7 +262,7 @@ def metrics() -> str:
 
 
 def _built_in() -> list[str]:
-    """The architectures of gancli itself: other packages in this environment may add theirs."""
+    """The architectures of gancli itself, without those of other packages."""
     return [
         name
         for name in registry.architecture_names()
@@ -289,7 +289,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def generate(root: Path) -> dict[Path, tuple[str, str]]:
-    """Returns the text of README.md and of every page of docs/ below ``root``: as it is, and as it should be."""
+    """Returns the current and the correct text of README.md and of every page of docs/ in ``root``."""
     made: dict[str, str] = {}
     pages = {}
     for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
@@ -305,7 +305,7 @@ def generate(root: Path) -> dict[Path, tuple[str, str]]:
             return f"<!-- generated: {name} -->\n\n{made[name]}\n<!-- end -->"
 
         if MARK.search(MARKED.sub("", old)):
-            sys.exit(f"{path}: <!-- generated: NAME --> and <!-- end --> do not stand in pairs")
+            sys.exit(f"{path}: <!-- generated: NAME --> and <!-- end --> are not in pairs")
         pages[path] = (old, MARKED.sub(fill, old))
     if missing := PARTS.keys() - made.keys():
         sys.exit(f"no page has <!-- generated: {' -->, <!-- generated: '.join(sorted(missing))} -->")
@@ -313,8 +313,8 @@ def generate(root: Path) -> dict[Path, tuple[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Writes what the documentation takes from the code.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where a page is stale")
+    parser = argparse.ArgumentParser(description="Generates parts of the documentation from the code.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a page is stale")
     arguments = parser.parse_args()
     root = Path(__file__).parent.parent
     stale = {path: texts for path, texts in generate(root).items() if texts[0] != texts[1]}
@@ -327,7 +327,7 @@ def main() -> None:
             path.write_text(new, encoding="utf-8")
             print(name)
     if arguments.check and stale:
-        sys.exit(f"stale; `python tools/docs.py` mends it (typer {version('typer')} lays out the help pages)")
+        sys.exit(f"stale; run `python tools/docs.py` (help pages are laid out by typer {version('typer')})")
 
 
 if __name__ == "__main__":

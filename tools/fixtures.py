@@ -1,14 +1,14 @@
 """Makes tests/fixtures/version_<N>/: ``python tools/fixtures.py``, once for each version of the model file's format.
 
-Later versions of gancli must open what earlier ones wrote, so the fixtures of a version are made with the code that
-wrote it and never again: this script refuses to replace them. For each architecture there are
+Later versions of gancli must open files of earlier ones, so the fixtures of a version are made once, with the code of
+that version. This script refuses to replace them. For each architecture there are
 
     run/                    a run directory with a checkpoint in the middle of training
     imported.safetensors    a model file as `gancli import` writes it: without discriminators, fully grown
     expected/               pictures, and the last checkpoint and the log of the resumed run
 
-Beside them lie the images of the training, and made.json: the machine and version that made all this, and the commands
-that made the pictures. tests/test_version_1.py reads them.
+Beside them are the training images and made.json, which has the machine, the version, and the commands that made the
+pictures. tests/test_version_1.py reads them.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ SIDE = 32
 INPUT = "drawings/circle/3.png"
 
 SETTINGS = {
-    # Aids, and an average that starts late.
+    # Label smoothing and noise, and an average that starts late.
     "dcgan": [
         *("model.generator_width=2", "model.discriminator_width=2", "model.latent_dim=4"),
         *("model.optimizers.D.lr=0.01", "model.optimizers.G.lr=0.05", "train.average={decay: 0.8, start: 2}"),
         *("train.aids.label_smoothing=0.1", "train.aids.label_flip=0.1", "train.aids.instance_noise=0.3"),
     ],
-    # Dropout, which a U-Net has from 64 px on, a schedule, and the split of a batch.
+    # Dropout (a U-Net has it from 64 px), a schedule, and a batch that is split.
     "pix2pix": [
         *("model.resolution=64", "model.generator_width=1", "model.discriminator_width=2", "model.receptive_field=16"),
         *("model.optimizers.G.lr=0.01", "train.accumulate=2", "train.schedule.start=0.2"),
     ],
-    # Full pools, and a player that rests in every second round. Batch norm, because instance norm would cancel the
-    # biases before it: rounding errors alone would move them, and no other machine could be held to a tolerance.
+    # Full pools, and a player that skips every second round. Batch norm, because instance norm cancels the biases
+    # before it: only rounding errors would move them, and they differ from machine to machine.
     "cyclegan": [
         *("model.resolution=16", "model.generator_width=2", "model.discriminator_width=2", "model.receptive_field=16"),
         *("model.blocks=1", "model.norm=batch", "model.pool_size=3", "model.optimizers.G.lr=0.01"),
@@ -65,7 +65,7 @@ SETTINGS = {
         *("model.generator_width=2", "model.discriminator_width=2", "model.residual_blocks=1"),
         *("model.optimizers.G.lr=0.01", "train.average={decay: 0.8}", "train.clip_gradients=100"),
     ],
-    # Classes; stopped in the middle of a fade, which ends at step 8, where Adam starts afresh.
+    # Classes; stopped in the middle of a fade, which ends at step 8, where Adam is reset.
     "progan": [
         *("model.resolution=16", "model.latent_dim=4", "model.width=16", "model.max_width=4", "model.classes=3"),
         *(
@@ -129,7 +129,7 @@ def gancli(*words: str | Path) -> None:
 
 
 def draw(folder: Path) -> None:
-    """Draws a few small shapes by class, without help of gancli's own, which may come to draw others."""
+    """Draws a few small shapes by class; gancli's built-in shapes are not used because they may change."""
     for kind, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
         for index in range(PER_CLASS):
@@ -154,7 +154,7 @@ def make(architecture: str) -> None:
     trained, expected = folder / "run", folder / "expected"
     expected.mkdir(parents=True)
     data = DATA.get(architecture, DRAWINGS)
-    # The test part of the built-in data is small, so that it is decoded in no time.
+    # The test part of the built-in data is small and decoded quickly.
     sets = [
         *SETTINGS[architecture],
         "train.log_every=2",
@@ -169,7 +169,7 @@ def make(architecture: str) -> None:
     (trained / ".lock").unlink()
     shutil.rmtree(trained / "samples")
     config = trained / "config.yaml"
-    # No path of this machine: the test resumes from this directory.
+    # Relative, because the test resumes from this directory on another machine.
     config.write_text(config.read_text().replace(str(Path.cwd() / DRAWINGS), DRAWINGS))
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,10 +1,10 @@
-"""Weights, images and random draws from formulas, and a few of gancli's training steps with them.
+"""Weights, images and random draws from formulas, and a few training steps of gancli that use them.
 
-``tools/official.py`` gives the same to the official code and writes what that computes to ``tests/golden``;
-``pytest tests/architectures`` compares gancli's numbers with those. Nothing is random, so anyone gets the same numbers.
+``tools/official.py`` gives the same inputs to the official code and writes its results to ``tests/golden``; ``pytest
+tests/architectures`` compares gancli's numbers with them. Nothing is random, so the numbers are the same for everyone.
 
-Everything is in double precision. In single precision, some gradients are nothing but rounding errors (those of a bias
-before an instance norm, for instance), and Adam turns a gradient of any size into a whole step.
+Everything is in double precision. In single precision, some gradients are only rounding errors (for instance those of a
+bias before an instance norm), and Adam turns a gradient of any size into a whole step.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fill(model: torch.nn.Module, scale: float = 0.1) -> None:
 
 
 def settle(model: torch.nn.Module) -> None:
-    """Takes all spectral norms to where power iterations lead, so that it does not matter how many there were."""
+    """Sets all spectral norms to their converged state, so that the number of power iterations does not matter."""
     for module in model.modules():
         if is_parametrized(module, "weight"):
             norm, weight = module.parametrizations.weight[0], module.parametrizations.weight.original
@@ -65,7 +65,7 @@ def settle(model: torch.nn.Module) -> None:
 
 
 class Draws:
-    """What takes the place of random numbers: the n-th draw of a shape in a step is always the same.
+    """Replaces random numbers: the n-th draw of a shape in a step is always the same.
 
     Dimensions of 1 do not count, so that a latent [N, Z, 1, 1] equals one of [N, Z].
     """
@@ -99,7 +99,7 @@ class Draws:
 
     @contextmanager
     def in_place_of_torch(self) -> Iterator[Draws]:
-        """Makes torch.randn, rand, randint and dropout draw from here."""
+        """Makes torch.randn, rand, randint and dropout use these draws."""
 
         def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
             return tuple(shape[0]) if shape and not isinstance(shape[0], int) else shape
@@ -128,7 +128,7 @@ class Draws:
 
 
 def summary(tensor: Tensor) -> Any:
-    """Returns what is kept of a tensor, as JSON has it; of a single number, all."""
+    """Returns a tensor's summary for JSON: a single number itself, otherwise some statistics and elements."""
     flat = tensor.detach().flatten()
     if tensor.ndim == 0:
         return tensor.item()
@@ -147,19 +147,19 @@ def summary(tensor: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class Game:
-    """A narrow model, and all that it is played with. Playing changes its weights.
+    """A narrow model and everything needed to play with it. Playing changes its weights.
 
     Attributes:
         model: ours, in double precision.
         shapes: [C, H, W] of the images by domain.
-        outputs: what the networks compute before the first step, by name.
-        labels: weights of classes [N, K], where there are classes.
+        outputs: outputs of the networks before the first step, by name.
+        labels: weights of classes [N, K], if there are classes.
         watched: buffers that are compared after every step.
         batch: images per step.
         steps: training steps.
-        tolerance: how far the weights may be from the official ones after a step, relative to their largest move.
-        loss_tolerance: how far a loss may be; gancli logs them in single precision.
-        official: what the adapter of the official code is told besides.
+        tolerance: largest deviation of the weights from the official ones after a step, relative to their largest move.
+        loss_tolerance: largest deviation of a loss; gancli logs losses in single precision.
+        official: further arguments for the adapter of the official code.
     """
 
     model: Any
@@ -174,13 +174,13 @@ class Game:
     official: Mapping[str, Any] = field(default_factory=dict)
 
     def tolerance_of(self, name: str, official: Tensor) -> float:
-        """Returns how far any element of ours may be from an official number, relative to its largest element."""
+        """Returns the largest allowed deviation from official numbers, relative to their largest element."""
         if not name.startswith("step"):
             return 1e-9  # an output
         return self.tolerance if official.ndim else self.loss_tolerance
 
     def images(self, step: int) -> dict[str, Tensor]:
-        """Returns the real images of a step, counted from 0, as large as the networks have grown."""
+        """Returns the real images of a step, counted from 0, at the current resolution of the networks."""
         side = self.model.resolution
         return {
             domain: wave(self.batch, *shape, phase=100 + 10 * step + index)[:, :, :side, :side]
@@ -195,7 +195,7 @@ def parameters(model: torch.nn.Module, network: str) -> Tensor:
 
 
 def play(game: Game, steps: int) -> Numbers:
-    """Returns gancli's numbers; the only place where its trainer is touched."""
+    """Returns gancli's numbers; only this function uses gancli's trainer."""
     model: Architecture = game.model
     with torch.no_grad(), Draws().in_place_of_torch():
         numbers = dict(game.outputs(game))
@@ -222,7 +222,7 @@ def play(game: Game, steps: int) -> Numbers:
 
 
 def dcgan() -> dict[str, Game]:
-    """A narrow DCGAN of 64 px, the only size that the official script has."""
+    """A narrow DCGAN of 64 px, the only size that the official script supports."""
     model = DCGAN(DCGAN.Config(generator_width=8, discriminator_width=8, latent_dim=16))
     fill(model)
 
@@ -236,9 +236,9 @@ def dcgan() -> dict[str, Game]:
 
 
 LATENTS = wave(4, 16, phase=99) * 2
-"""What the latent models decode."""
+"""Latents that the models decode."""
 BEFORE_NORM = 1e-4
-"""Tolerance with biases before an instance norm: their gradients are rounding errors, and Adam moves them a bit."""
+"""Tolerance with biases before an instance norm: their gradients are rounding errors, so Adam moves them a little."""
 
 
 def cyclegan() -> dict[str, Game]:
@@ -254,7 +254,7 @@ def cyclegan() -> dict[str, Game]:
 
 
 def pix2pix() -> dict[str, Game]:
-    """pix2pix as published with a narrow U-Net, and with every other choice: ResNet, instance norm, BtoA, lsgan."""
+    """pix2pix as published with a narrow U-Net, and with the alternatives: ResNet, instance norm, BtoA, lsgan."""
     unet = Pix2Pix.Config(resolution=128, generator_width=4, discriminator_width=4)
     resnet = Pix2Pix.Config(
         resolution=32,
@@ -284,7 +284,7 @@ def pix2pix() -> dict[str, Game]:
 
 
 def ugatit() -> dict[str, Game]:
-    """U-GAT-IT, full and light, narrow, for the smallest images that a discriminator of 7 layers takes."""
+    """Narrow U-GAT-IT, full and light, for the smallest images that a discriminator of 7 layers accepts."""
 
     def outputs(game: Game) -> Numbers:
         translation, _, attention = game.model.generator_ab(game.images(0)["A"])
@@ -297,7 +297,7 @@ def ugatit() -> dict[str, Game]:
         fill(model)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
-                if key.endswith("rho"):  # so close to 1 that a step takes some above it, where they are clipped
+                if key.endswith("rho"):  # close enough to 1 for a step to exceed it, so that clipping is tested
                     parameter.copy_(1 - 1e-4 * (parameter - 1).abs())
         settle(model)
         return Game(model, dict.fromkeys("AB", (3, 96, 96)), outputs, **settings)
@@ -380,14 +380,14 @@ def stylegan() -> dict[str, Game]:
 def variants(game: Callable[..., Game]) -> dict[str, Game]:
     """Games with classes and without, at two stages; and one with TensorFlow's Adam.
 
-    That adds epsilon before the correction of the bias, torch after it. In the others the official optimizer is given
-    an epsilon that has the same effect as torch's.
+    TensorFlow's Adam adds epsilon before the bias correction, torch's after it. In the other games, the official
+    optimizer gets an epsilon that has the same effect as torch's.
     """
     return {
         "3 classes, 16 px, alpha 0.6": game("16 px, alpha 0.6", 3, official={"epsilon": "torch"}),
         "no classes, 8 px, alpha 0.3": game("8 px, alpha 0.3", 0, official={"epsilon": "torch"}),
         "3 classes, 16 px, TensorFlow's Adam": game(
-            # A weight with a gradient near epsilon moves by a different part of a step.
+            # A weight whose gradient is close to epsilon moves by a different fraction of a step.
             "16 px, alpha 0.6",
             3,
             tolerance=1,
@@ -405,4 +405,4 @@ GAMES: dict[str, Callable[[], dict[str, Game]]] = {
     "stylegan": stylegan,
     "ugatit": ugatit,
 }
-"""By architecture, games by name."""
+"""Games by name, for each architecture."""

@@ -1,8 +1,8 @@
 """Computes the colours of heat maps, ``HEAT_COLORS`` in gancli/generation/writers.py, and prints them as base64.
 
-256 colours whose lightness rises evenly, so that what looks hotter is hotter, in grey and for the colour-blind too,
-while the hue goes from blue over red to yellow. They are computed in Oklab (Ottosson 2020), each as colourful as sRGB
-can show it, up to a limit.
+The lightness of the 256 colours rises evenly, so hotter values look hotter in greyscale and to the colour-blind too.
+The hue goes from blue through red to yellow. The colours are computed in Oklab (Ottosson 2020), each with the highest
+chroma that sRGB can show, up to a limit.
 """
 
 from __future__ import annotations

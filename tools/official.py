@@ -1,10 +1,10 @@
 """Plays training steps of the official code and of gancli side by side: ``python tools/official.py ARCH PATH``.
 
 PATH is your git clone of the official repository; gancli keeps no official code. Both sides get the same weights,
-images and random draws from formulas (``tools/golden.py``), in double precision on the CPU. A row is printed for some
-outputs and, after each step, for each loss and for how far the weights of each network have moved: the official value,
-gancli's (of tensors, the root mean square), the largest difference of any element, and the same relative to the largest
-official element. The exit status is 1 if a relative deviation is above its tolerance.
+images and random draws from formulas (``tools/golden.py``), in double precision on the CPU. The table has rows for some
+outputs and, after each step, for each loss and for how far the weights of each network have moved. A row has the
+official value and gancli's (for tensors, the root mean square), the largest difference of any element, and that
+difference relative to the largest official element. The exit status is 1 if a relative deviation exceeds its tolerance.
 
     python tools/official.py dcgan ~/examples                                  # pytorch/examples
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix           # junyanz/pytorch-CycleGAN-and-pix2pix
@@ -13,10 +13,10 @@ official element. The exit status is 1 if a relative deviation is above its tole
     python tools/official.py progan ~/progressive_growing_of_gans --tensorflow tf/bin/python    # tkarras/...
     python tools/official.py stylegan ~/stylegan --tensorflow tf/bin/python    # NVlabs/stylegan
 
-With ``--write`` the official numbers replace those in ``tests/golden``, which ``pytest`` compares gancli's with.
+``--write`` replaces the official numbers in ``tests/golden``, with which ``pytest`` compares gancli's.
 
-``--networks`` plays no steps. It compares what official networks compute with the numbers in ``tests/importers``, which
-the importers' tests are about (``--write`` replaces them):
+``--networks`` plays no steps. It compares the outputs of official networks with the numbers in ``tests/importers``,
+which the tests of the importers use (``--write`` replaces them):
 
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix --networks
     python tools/official.py ugatit ~/UGATIT-pytorch --networks
@@ -53,16 +53,16 @@ STEPS = {
 }
 """The adapter that plays an architecture's steps."""
 NETWORKS = {"cyclegan": "junyanz", "pix2pix": "junyanz", "stylegan": "rosinality", "ugatit": "znxlwm"}
-"""The adapter whose networks the importer's tests of an architecture have numbers of."""
+"""The adapter of the networks whose outputs the importer's tests of an architecture use."""
 NETWORK_TOLERANCE = 1e-5
-"""Largest difference of an output, which is of the order of 1 and in single precision."""
+"""Largest allowed difference of an output; outputs are of the order of 1 and in single precision."""
 
 
 def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str, Any]:
-    """Returns where numbers of official code come from.
+    """Returns the origin of the numbers of official code.
 
     Raises:
-        GancliError: the checkout lacks one of the files, or is no git checkout in which they are unchanged.
+        GancliError: the checkout lacks one of the files, or is not a git checkout with unchanged files.
     """
     hint = f"git clone https://github.com/{repository}, and give that folder"
     missing = [file for file in files if not (checkout / file).is_file()]
@@ -77,7 +77,7 @@ def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str,
         commit, day = git("log", "-1", "--format=%H %cs").split()
         changed = git("status", "--porcelain", "--", *files)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise GancliError(f"{checkout} is not a git checkout, so its commit is not known", hint) from error
+        raise GancliError(f"{checkout} is not a git checkout, so its commit is unknown", hint) from error
     if changed:
         raise GancliError(f"files in {checkout} differ from its commit:\n{changed}", hint)
     return {
@@ -91,7 +91,7 @@ def origin(checkout: Path, repository: str, files: tuple[str, ...]) -> dict[str,
 
 
 def laid_out(value: Any, levels: int) -> str:
-    """Returns JSON with a line for each item of the outer objects, down to some level."""
+    """Returns JSON with one line for each item of the outer ``levels`` of objects."""
     if not levels or not isinstance(value, dict):
         return json.dumps(value)
     items = (f"{json.dumps(key)}: {laid_out(item, levels - 1)}" for key, item in value.items())
@@ -134,7 +134,7 @@ def numbers_in(record: Any, path: str = "") -> dict[str, float]:
 
 
 def compare_networks(adapter: Any, settings: argparse.Namespace) -> int:
-    """Compares what official networks compute with the recorded numbers; returns the exit status."""
+    """Compares the outputs of official networks with the recorded numbers; returns the exit status."""
     recorded, found = json.loads(adapter.RECORDED.read_text()), adapter.networks(settings.checkout)
     above = 0
     print(f"{'network':<44} {'deviation':>10}")
@@ -151,7 +151,7 @@ def compare_networks(adapter: Any, settings: argparse.Namespace) -> int:
 
 
 def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namespace) -> int:
-    """Compares steps of both sides; returns the exit status."""
+    """Compares the steps of both sides; returns the exit status."""
     more = {"python": settings.tensorflow} if "tensorflow" in known else {}
     rows, cases = [], {}
     for case, game in golden.GAMES[settings.architecture]().items():
@@ -171,10 +171,10 @@ def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namesp
 
 
 def main(settings: argparse.Namespace) -> int:
-    """Checks what is given, and compares; returns the exit status.
+    """Checks the arguments and compares; returns the exit status.
 
     Raises:
-        GancliError: PATH is no unchanged checkout of the official repository, or its code cannot be run.
+        GancliError: PATH is not an unchanged checkout of the official repository, or its code cannot be run.
     """
     modules = NETWORKS if settings.networks else STEPS
     if settings.architecture not in modules:
@@ -196,13 +196,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architecture", metavar="ARCH", choices=STEPS, help=", ".join(STEPS))
     parser.add_argument("checkout", metavar="PATH", type=Path, help="checkout of the official repository")
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, and 5 of CycleGAN")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, for CycleGAN 5")
     parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")
-    parser.add_argument("--networks", action="store_true", help="compare networks that gancli imports instead of steps")
-    parser.add_argument("--write", action="store_true", help="keep the official numbers in tests/")
+    parser.add_argument("--networks", action="store_true", help="compare the networks that gancli imports, not steps")
+    parser.add_argument("--write", action="store_true", help="write the official numbers to tests/")
     try:
         status = main(parser.parse_args())
     except GancliError as error:
-        print(f"error: {error}", *([f"hint: {error.hint}"] if error.hint else []), sep="\n", file=sys.stderr)
+        print(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []), sep="\n", file=sys.stderr)
         status = error.exit_code
     sys.exit(status)

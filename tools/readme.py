@@ -1,11 +1,11 @@
-"""Makes the README's commands run: CI types what the README tells its reader to type.
+"""Runs the README's commands, so that CI types what the README tells its readers to type.
 
 Every ```` ```sh ```` block of README.md has one of these comments on the line before it:
 
-``<!-- install -->``  how to begin, from the checkout
+``<!-- install -->``  how to start, from the checkout
 ``<!-- test -->``     how to run the tests, from the checkout
 ``<!-- run -->``      an example that CI runs
-``<!-- shown -->``    an example that needs what CI lacks: a GPU, a network, the reader's own images
+``<!-- shown -->``    an example that CI cannot run: it needs a GPU, a network connection or the reader's own images
 
 ``python tools/readme.py commands install`` prints such a block's commands for bash; ``python tools/readme.py run DIR``
 runs the ``run`` blocks in DIR.
@@ -27,7 +27,7 @@ FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(\S*)")
 
 
 class Block(NamedTuple):
-    """One block of commands: its kind, the line of its fence counted from 1, and its text."""
+    """One block of commands: its kind, the line number of its fence (from 1), and its text."""
 
     kind: str
     line: int
@@ -38,8 +38,8 @@ def blocks(text: str) -> list[Block]:
     """Returns the ``sh`` blocks of a Markdown text, in order.
 
     Raises:
-        SystemExit: a block has no kind or never ends, a comment stands before no block, or there is not one block of
-            ``install`` and one of ``test``.
+        SystemExit: a block has no kind or never ends, a comment has no block after it, or there is not exactly one
+            ``install`` block and one ``test`` block.
     """
     found: list[Block] = []
     lines = text.splitlines()
@@ -50,7 +50,7 @@ def blocks(text: str) -> list[Block]:
         fence = FENCE.match(line)
         if fence is None:
             if kind:
-                sys.exit(f"README.md:{number}: <!-- {kind} --> stands on the line before a ```sh block")
+                sys.exit(f"README.md:{number}: <!-- {kind} --> must be on the line before a ```sh block")
             comment = re.fullmatch(r"\s*<!-- (\w+) -->", line)
             kind = comment[1] if comment and comment[1] in KINDS else ""
             continue
@@ -60,22 +60,22 @@ def blocks(text: str) -> list[Block]:
         if number == len(lines):
             sys.exit(f"README.md:{begin}: the block never ends")
         if fence[2] in ("bash", "shell", "console"):
-            sys.exit(f"README.md:{begin}: blocks of commands are ```sh")
+            sys.exit(f"README.md:{begin}: use ```sh for blocks of commands")
         if (fence[2] == "sh") != bool(kind):
-            sys.exit(f"README.md:{begin}: a ```sh block has one of {', '.join(KINDS)} in a comment just before it")
+            sys.exit(f"README.md:{begin}: a ```sh block needs one of {', '.join(KINDS)} in a comment just before it")
         if kind:
             found.append(Block(kind, begin, "".join(f"{command}\n" for command in lines[begin:number])))
         kind, number = "", number + 1
     if kind:
-        sys.exit(f"README.md: <!-- {kind} --> at the end stands before no ```sh block")
+        sys.exit(f"README.md: <!-- {kind} --> at the end has no ```sh block after it")
     for once in ("install", "test"):
         if [block.kind for block in found].count(once) != 1:
-            sys.exit(f"README.md: there has to be one block of commands with <!-- {once} -->")
+            sys.exit(f"README.md: exactly one block of commands must have <!-- {once} -->")
     return found
 
 
 def run(chosen: list[Block], directory: Path) -> None:
-    """Runs blocks one after the other in ``directory``, each in a shell of its own that stops at the first failure.
+    """Runs blocks one after the other in ``directory``, each in its own shell, which stops at the first failure.
 
     The shell does not stop at a failure on the left of ``&&`` or ``||``, unless it is the block's last line.
 
@@ -91,16 +91,16 @@ def run(chosen: list[Block], directory: Path) -> None:
         code = subprocess.run(command, cwd=directory, env=environment, stdin=subprocess.DEVNULL).returncode
         print(f"-- README.md:{block.line} took {time.monotonic() - begin:.1f} s", flush=True)
         if code:
-            sys.exit(f"README.md:{block.line}: these commands leave with {code}")
+            sys.exit(f"README.md:{block.line}: these commands failed with exit code {code}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes the README's commands run.")
+    parser = argparse.ArgumentParser(description="Runs the README's commands.")
     subparsers = parser.add_subparsers(dest="action", required=True)
     printing = subparsers.add_parser("commands", help="print the commands of a kind")
     printing.add_argument("kind", choices=KINDS)
     running = subparsers.add_parser("run", help="run the examples")
-    running.add_argument("directory", type=Path, help="made if it is not there; runs and pictures go into it")
+    running.add_argument("directory", type=Path, help="where runs and pictures go; created if it does not exist")
     arguments = parser.parse_args()
     found = blocks((Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"))
     if arguments.action == "commands":

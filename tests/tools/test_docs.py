@@ -55,7 +55,7 @@ def part(name: str) -> str:
 
 
 def docs(tree: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
-    """Runs tools/docs.py and returns what it leaves with; None is success."""
+    """Runs tools/docs.py and returns its exit status; None is success."""
     monkeypatch.setattr(sys, "argv", ["docs.py", *words])
     module = load(tree)
     monkeypatch.setattr(module, "PARTS", {name: partial(part, name) for name in module.PARTS})
@@ -109,8 +109,8 @@ def test_pages_are_written_checked_and_left_alone(
         ("generated: presets", "generated: poems", "nothing generates 'poems'"),
         ("<!-- generated: presets -->\nold\n<!-- end -->", "", "no page has <!-- generated: presets -->"),
         ("old\n<!-- end -->\n\nAfter commands", "After commands", "commands --> has no <!-- end -->"),
-        ("old\n<!-- end -->\n\nAfter metrics", "After metrics", "do not stand in pairs"),
-        ("Before commands.", "<!-- end -->", "do not stand in pairs"),
+        ("old\n<!-- end -->\n\nAfter metrics", "After metrics", "are not in pairs"),
+        ("Before commands.", "<!-- end -->", "are not in pairs"),
     ],
 )
 def test_marks_that_are_wrong(
@@ -310,22 +310,22 @@ def test_examples_are_run_in_order_in_their_directory(tree: Path) -> None:
 def test_an_example_that_fails(tree: Path, command: str) -> None:
     done = readme(tree, README.replace('echo "$GANCLI_HOME" >>file', command), "run", "one")
     assert done.returncode == 1
-    assert "README.md:9: these commands leave with" in done.stderr
+    assert "README.md:9: these commands failed with exit code" in done.stderr
     assert (tree / "one" / "file").read_text() == "one\n"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("<!-- shown -->\n", "", "README.md:18: a ```sh block has one of install, test, run, shown"),
-        ("<!-- shown -->\n", "<!-- shown -->\n\n", "README.md:19: <!-- shown --> stands on the line before"),
-        ("<!-- shown -->", "<!-- show -->", "README.md:19: a ```sh block has one of"),
+        ("<!-- shown -->\n", "", "README.md:18: a ```sh block needs one of install, test, run, shown"),
+        ("<!-- shown -->\n", "<!-- shown -->\n\n", "README.md:19: <!-- shown --> must be on the line before"),
+        ("<!-- shown -->", "<!-- show -->", "README.md:19: a ```sh block needs one of"),
         ("```python", "<!-- run -->\n```python", "README.md:15: a ```sh block"),
-        ("```python", "```bash", "README.md:14: blocks of commands are ```sh"),
-        ("```python", "  ```sh", "README.md:14: a ```sh block has one of"),
+        ("```python", "```bash", "README.md:14: use ```sh for blocks of commands"),
+        ("```python", "  ```sh", "README.md:14: a ```sh block needs one of"),
         ("pytest\n```\n", "pytest\n", "README.md:29: the block never ends"),
-        ("<!-- test -->", "<!-- run -->", "one block of commands with <!-- test -->"),
-        ("<!-- run -->", "<!-- install -->", "one block of commands with <!-- install -->"),
+        ("<!-- test -->", "<!-- run -->", "exactly one block of commands must have <!-- test -->"),
+        ("<!-- run -->", "<!-- install -->", "exactly one block of commands must have <!-- install -->"),
         ("pytest\n```\n", "pytest\n```\n<!-- run -->\n", "at the end"),
     ],
 )

@@ -30,7 +30,7 @@ def test_other_folders_are_refused_with_a_hint(tmp_path: Path) -> None:
     script = tmp_path / "dcgan" / "main.py"
     script.parent.mkdir()
     script.write_text("")
-    with pytest.raises(GancliError, match="its commit is not known"):
+    with pytest.raises(GancliError, match="its commit is unknown"):
         official.main(settings(tmp_path))
 
 
