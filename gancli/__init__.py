@@ -31,6 +31,6 @@ def load(model: str | PathLike[str], device: str = "auto") -> Model:
     Raises:
         GancliError: there is no such model or device; its ``hint`` says what to give instead.
     """
-    from gancli import door
+    from gancli.door import Model
 
-    return door.load(model, device)
+    return Model(str(model), device)

@@ -1,8 +1,8 @@
 """The terminal: one rich console on stderr, tables on stdout, progress, and the live display of training.
 
-stdout carries results only, so everything here but ``table`` goes to stderr. Where stderr is no terminal,
-nothing is animated: plain lines without control codes take the place of bars and tables. rich is imported
-when needed, so that importing this module costs nothing.
+stdout carries results only, so everything but ``table`` and ``result`` goes to stderr. If stderr is not a terminal,
+nothing is animated: plain lines without control codes replace bars and tables. rich is imported when needed, so that
+importing this module costs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gancli.errors import GancliError
@@ -50,26 +49,26 @@ def stderr() -> Console:
 
 
 def discard(stream: TextIO) -> None:
-    """Points a stream that cannot be written any more to nowhere, with what is still in its buffer."""
+    """Points a stream that can no longer be written to /dev/null, with what is still in its buffer."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
 def animated() -> bool:
-    """Returns whether stderr is a terminal that can redraw lines (FORCE_COLOR alone does not make it one)."""
+    """Returns whether stderr is a terminal that can redraw lines; FORCE_COLOR alone does not make it one."""
     return sys.stderr is not None and sys.stderr.isatty() and not stderr().is_dumb_terminal
 
 
 def print_error(error: GancliError) -> None:
-    """Prints ``error: message`` and, where there is one, ``hint: ...``."""
+    """Prints ``error: message`` and, if there is one, ``hint: ...``."""
     _labelled("error", "bold red", error.message)
     if error.hint:
         _labelled("hint", "cyan", error.hint)
 
 
 def warn(text: str) -> None:
-    """Prints ``warning: text``: something that a person should know although the work goes on."""
+    """Prints ``warning: text``: something that a person should know although the work continues."""
     _labelled("warning", "yellow", text)
 
 
@@ -85,7 +84,7 @@ def _labelled(label: str, style: str, text: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table to stdout: fitted to a terminal, or else as aligned lines that are never cut."""
+    """Prints a table to stdout: fitted to a terminal, else as aligned lines that are never cut."""
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
@@ -108,17 +107,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def result(text: object) -> None:
-    """Writes a line of results to stdout while a progress bar may be on the screen, which is drawn again below it."""
+    """Writes a line of results to stdout, above a progress bar if there is one on the screen."""
     clear = "\r\x1b[2K" if sys.stdout.isatty() and animated() else ""
     sys.stdout.write(f"{clear}{text}\n")
     sys.stdout.flush()
 
 
 def duration(seconds: float) -> str:
-    """Returns a time for people: ``42 s``, ``3:05`` (minutes), ``2:03:05`` (hours), ``3 d 4 h``."""
+    """Returns a time for people: ``3:05`` (minutes), ``2:03:05`` (hours), ``3 d 4 h``."""
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02}"
     if whole < 86400:
@@ -137,12 +134,10 @@ def number(value: float) -> str:
 
 
 class Progress:
-    """How far a piece of work is; ``progress`` makes it."""
+    """Shows how much of some work is done; ``progress`` makes it."""
 
     def __init__(self, description: str, total: int | None) -> None:
-        self._description = description
-        self._total = total
-        self._done = 0
+        self._description, self._total, self._done = description, total, 0
         self._start = self._drawn = time.monotonic()
         self._bar: rich_progress.Progress | None = None
         self._lines = 0
@@ -153,7 +148,7 @@ class Progress:
         self.update(self._done + n)
 
     def update(self, done: int, total: int | None = None) -> None:
-        """Sets how many pieces are done, and how many there are in all where that has become known."""
+        """Sets how many pieces are done, and how many there are in all once that is known."""
         self._done = done
         self._total = total if total is not None else self._total
         now = time.monotonic()
@@ -172,12 +167,8 @@ class Progress:
         if self._bar is None:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-            )
+            time_left = TimeRemainingColumn(elapsed_when_finished=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), time_left)
             self._bar = Progress(*columns, console=stderr(), auto_refresh=False, transient=True, redirect_stdout=False)
             self._bar.add_task(self._description, total=self._total)
             self._bar.start()
@@ -197,19 +188,18 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         if self._lines:
-            seconds = time.monotonic() - self._start
-            note(f"{self._description}: {self._done} in {duration(seconds)}")
+            note(f"{self._description}: {self._done} in {duration(time.monotonic() - self._start)}")
 
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Progress]:
-    """Shows how far the work of the ``with`` block is, on stderr.
+    """Shows on stderr how much of the work of the ``with`` block is done.
 
-    On a terminal a bar that vanishes at the end, elsewhere a line every few seconds; nothing for what takes
-    less than a second, and nothing while a ``TrainingDisplay`` is on the screen.
+    This is a bar that vanishes at the end, or without a terminal a line every few seconds; nothing for work of less
+    than a second, or while a ``TrainingDisplay`` is on the screen.
 
     Args:
-        description: what is being done, for instance ``"decoding images"``.
+        description: for instance ``"decoding images"``.
         total: number of pieces, or None while it is not known.
     """
     shown = Progress(description, total)
@@ -220,20 +210,19 @@ def progress(description: str, total: int | None = None) -> Iterator[Progress]:
 
 
 class TrainingDisplay:
-    """Shows a training run on stderr: losses and scores, rates, and how far it is.
+    """Shows a training run on stderr: losses and scores, rates, and progress.
 
-    On a terminal this is a live table of the last records above a progress bar; elsewhere a line per record.
-    No thread runs: ``advance`` redraws the screen at most twice a second.
+    On a terminal this is a live table of the last records above a progress bar; elsewhere a line per record. No thread
+    runs: ``advance`` redraws the screen at most twice a second.
 
     Args:
         title: the run's name.
         total_steps: step at which the run ends.
-        start_step: step at which it begins; more than 0 when it is resumed.
+        start_step: step at which it begins; more than 0 if it is resumed.
     """
 
     def __init__(self, title: str, total_steps: int, start_step: int = 0) -> None:
-        self._title = title
-        self._total = total_steps
+        self._title, self._total = title, total_steps
         self._step = self._first_step = start_step
         self._images = 0
         self._begin = self._drawn = time.monotonic()
@@ -255,9 +244,7 @@ class TrainingDisplay:
             note(f"{self._title}: steps {self._first_step} to {self._total}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         global _live
         if _live is not None:
             live, _live = _live, None
@@ -277,9 +264,8 @@ class TrainingDisplay:
         """Shows one line of the log.
 
         Args:
-            values: ``step``, and where known ``epoch``, ``images``, ``images_per_s``, ``eta_s`` and
-                ``memory_mib``; learning rates as ``lr_<player>``; every other number is a loss or score under
-                its own name.
+            values: ``step``, and if known ``epoch``, ``images``, ``images_per_s``, ``eta_s`` and ``memory_mib``;
+                learning rates as ``lr_<player>``; every other number is a loss or score under its own name.
         """
         self._names |= dict.fromkeys(name for name in values if name not in _BESIDE_THE_TABLE)
         self._records.append(values)
@@ -303,7 +289,7 @@ class TrainingDisplay:
         return [name for name in self._names if not name.startswith("lr_")]
 
     def _rates(self, values: Mapping[str, Any]) -> list[str]:
-        """The record's learning rates, speed and memory, ready to be read."""
+        """Returns the record's learning rates, speed and memory as text."""
         rates = [f"{name} {values[name]:.3g}" for name in self._names if name.startswith("lr_") and name in values]
         if "images_per_s" in values:
             rates.append(f"{number(values['images_per_s'])} images/s")
@@ -328,10 +314,10 @@ class TrainingDisplay:
         from rich.text import Text
 
         width, height = stderr().size
-        done, now = self._step - self._first_step, time.monotonic()
+        now = time.monotonic()
         parts: list[RenderableType] = []
 
-        # One table if its columns fit beside each other, else several that share the height of the screen.
+        # One table if its columns fit side by side, else several that share the height of the screen.
         names = self._scores()
         steps_wide = max(len(str(self._total)), len("step"))
         groups = _fill(names, width - steps_wide) if self._records else []
@@ -347,20 +333,23 @@ class TrainingDisplay:
                 grid.add_row(str(values["step"]), *cells, style="bold" if index == len(records) - 1 else "")
             parts.append(grid)
 
-        left = "-"
-        status = [f"{number(self._images / max(now - self._begin, 1e-9))} images/s"]
+        elapsed = now - self._begin
+        times = f"{duration(elapsed)} elapsed, estimating"
+        status = [f"{number(self._images / elapsed)} images/s"] if self._images and elapsed else []
         if self._records:
             last = next((each for each in reversed(self._records) if "images_per_s" in each), self._records[-1])
             status = self._rates(last)
             if "epoch" in last:
                 status.insert(0, f"epoch {last['epoch']:.2f}")
             if last.get("eta_s") is not None:
-                left = duration(max(0.0, last["eta_s"] - (now - self._recorded)))
+                left = max(0.0, last["eta_s"] - (now - self._recorded))
+                times = f"{duration(elapsed)} elapsed, {duration(left)} left"
         parts.append(Text("  ".join(status), style="cyan"))
 
+        if self._step >= self._total:
+            times = f"done in {duration(elapsed)}"
         share = min(1.0, self._step / self._total) if self._total else 1.0
-        gone = f"{duration(now - self._begin)} gone, {left} left" if done else "first step"
-        words = Text(f"{self._title}  {100 * share:.1f} %  {self._step}/{self._total}  {gone}  ")
+        words = Text(f"{self._title}  {100 * share:.1f} %  {self._step}/{self._total}  {times}  ")
         bar = Table.grid()
         bar.add_row(words, ProgressBar(total=1.0, completed=share, width=min(40, width - words.cell_len)))
         parts.append(bar if words.cell_len + 4 <= width else words)

@@ -11,11 +11,11 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """Returns the device that ``--device`` means: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
     Args:
-        name: what the user gave; ``auto`` takes CUDA where there is one, else Apple's MPS, else the CPU.
+        name: what the user gave; ``auto`` means CUDA if there is one, else Apple's MPS, else the CPU.
         local_rank: number of this process on its machine; ``auto`` and ``cuda`` give each process a GPU of its own.
 
     Raises:
-        GancliError: the device is not there.
+        GancliError: there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

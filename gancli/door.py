@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from os import PathLike
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancli.architectures.base import Architecture, LatentModel, Translator
+from gancli.architectures.base import LatentModel, Translator
 from gancli.data.source import BadImage
 from gancli.devices import choose_device
-from gancli.errors import GancliError, nearest
+from gancli.errors import GancliError, check_between, check_known
+from gancli.generation import latents
 from gancli.generation.between import BLENDS, NATURAL, Paths
-from gancli.generation.latents import Points, Renderer, class_names, make_renderer, mixed
+from gancli.generation.latents import NoiseKind, Points, Renderer
 from gancli.generation.pictures import Picture, Translated, output_pixels, picture_of
 from gancli.generation.translation import Translation, translate_all
 from gancli.generation.ways import way_towards
 from gancli.generation.writers import picture, to_pixels
-from gancli.modelfile import ModelInfo, find_model, load_model
+from gancli.modelfile import find_model, load_model
 from gancli.seeding import LARGEST_SEED
 
 ImageLike = Image.Image | NDArray[Any]
 """A Pillow image, uint8 [H, W] or [H, W, C], or float [C, H, W] in [-1, 1]."""
+Classes = str | int | Sequence[str | int] | None
 
 
 class Model:
-    """A trained model.
+    """A trained model; ``gancli.load`` makes it.
 
     All methods return a list with an image for each seed, frame or input: Pillow images, or with ``as_arrays`` float32
     arrays [C, H, W] in [-1, 1]. They raise ``GancliError`` for input that does not suit the model.
@@ -39,27 +40,25 @@ class Model:
         network: the architecture with its networks, in evaluation mode on ``device``; for those who want torch.
         info: what the model file says: architecture, configuration, domains, classes, steps.
         device: where it computes.
+        classes: names of the model's classes, or their numbers if the file does not name them; may be empty.
     """
 
-    def __init__(self, name: str, network: Architecture, info: ModelInfo, device: torch.device) -> None:
-        self.name, self.network, self.info, self.device = name, network, info, device
+    def __init__(self, name: str, device: str) -> None:
+        self.name, self.device = name, choose_device(device)
+        self.network, self.info = load_model(find_model(name), self.device, whole=False)
+        self.classes = latents.class_names(self.network, self.info) if isinstance(self.network, LatentModel) else []
 
     def __repr__(self) -> str:
         return f"<gancli.Model {self.name}: {self.info.architecture}, {self.info.step:,} steps, on {self.device}>"
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes that ``sample`` takes, or their numbers if the file does not name them; may be empty."""
-        return class_names(self.network, self.info) if isinstance(self.network, LatentModel) else []
 
     def sample(
         self,
         seeds: Iterable[int] = (0,),
         *,
-        classes: str | int | Sequence[str | int] | None = None,
+        classes: Classes = None,
         trunc: float | None = None,
         cutoff: int | None = None,
-        noise: Literal["const", "random", "none"] | None = None,
+        noise: NoiseKind | None = None,
         batch: int | None = None,
         as_arrays: bool = False,
     ) -> list[Any]:
@@ -67,16 +66,15 @@ class Model:
 
         Args:
             seeds: from 0 to 2^63 - 1.
-            classes: by name or number: one for all images, one for each, or several for a single seed. None: in turn,
-                seed i has class i.
-            trunc: less variety. For models with styles psi, from 1 (all) to 0 (the mean); for others, latent values
-                beyond +-trunc are redrawn.
+            classes: names or numbers: one for all images, one for each, or several for one seed. None: in turn by seed.
+            trunc: less variety. Models with styles: psi, from 1 (all) to 0 (the mean). Others: redraw latent values
+                beyond +-trunc.
             cutoff: truncate only the first layers, for models with styles.
             noise: of models with styles; ``random`` depends on the seed. None: ``const``.
             batch: images computed at a time. None: 64, fewer if they are large.
             as_arrays: return arrays instead of Pillow images.
         """
-        renderer = self._renderer(batch, trunc, cutoff, noise)
+        renderer = self._renderer(batch=batch, truncation=trunc, cutoff=cutoff, noise=noise)
         return _pictures(renderer, self._points(renderer, seeds, classes), as_arrays)
 
     def interpolate(
@@ -84,14 +82,14 @@ class Model:
         seeds: Iterable[int] = (0, 1, 2),
         *,
         frames: int = 60,
-        classes: str | int | Sequence[str | int] | None = None,
-        space: Literal["z", "w"] | None = None,
-        path: Literal["slerp", "lerp"] | None = None,
+        classes: Classes = None,
+        space: latents.Space | None = None,
+        path: str | None = None,
         smooth: bool = False,
         loop: bool = False,
         trunc: float | None = None,
         cutoff: int | None = None,
-        noise: Literal["const", "random", "none"] | None = None,
+        noise: NoiseKind | None = None,
         batch: int | None = None,
         as_arrays: bool = False,
     ) -> list[Any]:
@@ -101,19 +99,14 @@ class Model:
             seeds: at least two, or one with several classes.
             frames: from each seed to the next; without ``loop``, one more shows the last seed.
             space: go between latents z or styles w. None: w for models with styles.
-            path: on the sphere, or straight. None: ``slerp`` in z, ``lerp`` in w.
+            path: ``slerp``, on the sphere, or ``lerp``, straight. None: ``slerp`` in z, ``lerp`` in w.
             smooth: go in a curve, without sharp turns.
             loop: return to the first seed at the end.
             classes, trunc, cutoff, noise, batch, as_arrays: see ``sample``.
         """
-        for name, value, known in (("space", space, NATURAL), ("path", path, BLENDS)):
-            if value is not None and value not in known:
-                raise GancliError(f"{name}={value!r}: unknown", f"known are: {', '.join(known)}")
-        if frames < 1:
-            raise GancliError(f"frames={frames}: must be at least 1")
-        renderer = self._renderer(batch, trunc, cutoff, noise)
-        if space == "w" and renderer.styled is None:
-            raise GancliError(f"space='w': {self.name} has no styles", "leave space out")
+        check_known("path", path, BLENDS)
+        check_between("frames", frames, 1)
+        renderer = self._renderer(batch=batch, truncation=trunc, cutoff=cutoff, noise=noise, space=space)
         points = self._points(renderer, seeds, classes)
         if len(points) < 2:
             raise GancliError("a path needs at least two seeds, but there is only one", "seeds=[0, 1, 2]")
@@ -129,7 +122,7 @@ class Model:
         layers: Sequence[int],
         *,
         trunc: float | None = None,
-        noise: Literal["const", "random", "none"] | None = None,
+        noise: NoiseKind | None = None,
         batch: int | None = None,
         as_arrays: bool = False,
     ) -> list[list[Any]]:
@@ -140,17 +133,15 @@ class Model:
             layers: taken from the columns, for instance ``range(4)``: those of 4 and 8 pixels.
             trunc, noise, batch, as_arrays: see ``sample``. Classes take turns.
         """
-        renderer = self._renderer(batch, trunc, None, noise)
+        renderer = self._renderer(batch=batch, truncation=trunc, noise=noise)
         if renderer.styled is None:
             raise self._wrong_kind("has no styles to mix")
         count = renderer.styled.layers
         if not layers or not all(0 <= layer < count for layer in layers):
-            raise GancliError(f"layers={list(layers)}: {self.name} has layers 0 to {count - 1}")
-        top, left = (renderer.styles(self._points(renderer, seeds, None)) for seeds in (cols, rows))
-        row_styles, column_styles = (points.values[:, None].expand(-1, count, -1) for points in (left, top))
-        styles = mixed(row_styles, column_styles, list(layers)).flatten(0, 1)
-        points = Points(styles, left.repeated(len(top)).seeds, space="w")
-        images = _pictures(renderer, points, as_arrays)
+            raise GancliError(f"layers {list(layers)}: {self.name} has layers 0 to {count - 1}")
+        top, left = (renderer.styles(self._points(renderer, seeds, None), layered=True) for seeds in (cols, rows))
+        styles = latents.mixed(left.values, top.values, list(layers)).flatten(0, 1)
+        images = _pictures(renderer, Points(styles, left.repeated(len(top)).seeds, space="w"), as_arrays)
         return [images[first : first + len(top)] for first in range(0, len(images), len(top))]
 
     def translate(
@@ -167,8 +158,7 @@ class Model:
         """Translates images into another domain; each result has the size of its input.
 
         Args:
-            images: one or several Pillow images, uint8 arrays [H, W] or [H, W, C], or float arrays [C, H, W] in
-                [-1, 1]. Pillow images keep their alpha channel.
+            images: one ``ImageLike`` or several; Pillow images keep their alpha channel.
             to: target domain, or ``"source:target"`` if there are several ways to it. None: the model's default.
             seed: of a model that draws noise, such as pix2pix.
             size: first resize the short side to this.
@@ -177,93 +167,53 @@ class Model:
             as_arrays: return arrays instead of Pillow images.
         """
         for name, value, least in (("size", size, 1), ("tile", tile, 64), ("batch", batch, 1)):
-            if value is not None and value < least:
-                raise GancliError(f"{name}={value}: must be at least {least}")
+            check_between(name, value, least)
+        check_between("seed", seed, 0, LARGEST_SEED)
         if not isinstance(self.network, Translator):
             raise self._wrong_kind("translates no images")
-        _check_seeds([seed])
         way = way_towards(self.network, self.info, self.name, to)
-        domains = self.network.inputs(self.network.config).domains
-        if not as_arrays:
-            _check_channels(domains[way.target].shape[0])
-        channels = domains[way.source].shape[0]
+        channels = self.network.inputs(self.network.config).domains[way.source].shape[0]
         translation = Translation(self.network, way, self.device, batch=batch, seed=seed, tile=tile, floats=as_arrays)
-
-        def read(image: ImageLike) -> Picture:
-            return picture_of(image, channels, size)
+        read = partial(picture_of, channels=channels, size=size)
 
         def write(image: ImageLike, given: Picture, translated: Translated) -> Any:
-            return translated.images[0] if as_arrays else picture(output_pixels(given, translated))
+            return translated.images[0] if as_arrays else picture(output_pixels(given, translated), "as_arrays=True")
 
-        several: list[ImageLike] = [images] if isinstance(images, Image.Image) else list(images)
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            several = [images]
+        if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
+            images = [images]
         found = []
-        for index, (_, result) in enumerate(translate_all(several, read, translation, write)):
+        for index, (_, result) in enumerate(translate_all(list(images), read, translation, write)):
             if isinstance(result, BadImage):
                 raise GancliError(f"images[{index}]: {result}")
             found.append(result)
         return found
 
-    def _renderer(self, batch: int | None, trunc: float | None, cutoff: int | None, noise: str | None) -> Renderer:
+    def _renderer(self, **options: Any) -> Renderer:
         if not isinstance(self.network, LatentModel):
             raise self._wrong_kind("makes no images from latents")
-        return make_renderer(self.network, self.device, batch=batch, truncation=trunc, cutoff=cutoff, noise=noise)
+        return latents.make_renderer(self.network, self.device, **options)
 
-    def _points(
-        self, renderer: Renderer, seeds: Iterable[int], classes: str | int | Sequence[str | int] | None
-    ) -> Points:
-        seeds = _check_seeds(seeds)
+    def _points(self, renderer: Renderer, seeds: Iterable[int], classes: Classes) -> Points:
+        seeds = list(seeds)
+        if not seeds:
+            raise GancliError("there are no seeds", "seeds=[0, 1]")
+        for seed in seeds:
+            check_between("seed", seed, 0, LARGEST_SEED)
         points, names = renderer.draw(seeds), self.classes
+        if classes is not None and not names:
+            raise GancliError(f"{self.name} was not trained with classes", "leave classes out")
         if classes is None:
             return points.with_classes([seed % len(names) for seed in seeds], len(names)) if names else points
-        if not names:
-            raise GancliError(f"{self.name} was not trained with classes", "leave classes out")
         given = [classes] if isinstance(classes, str | int) else classes
-        return points.with_classes([self._number(class_) for class_ in given], len(names))
-
-    def _number(self, class_: str | int) -> int:
-        names = self.classes
-        if class_ in names:
-            return names.index(str(class_))
-        if isinstance(class_, int) and 0 <= class_ < len(names):
-            return class_
-        known = f"its {len(names)} classes are: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
-        raise GancliError(f"{self.name} has no class {class_!r}", nearest(str(class_), names) or known)
+        return points.with_classes(latents.find_classes(given, names), len(names))
 
     def _wrong_kind(self, lack: str) -> GancliError:
         methods = "translate" if isinstance(self.network, Translator) else "sample or interpolate"
         return GancliError(f"{self.name} is a {self.info.architecture}, which {lack}", f"use {methods}")
 
 
-def _check_seeds(seeds: Iterable[int]) -> list[int]:
-    listed = list(seeds)
-    if not listed:
-        raise GancliError("there are no seeds", "seeds=[0, 1]")
-    for seed in listed:
-        if not 0 <= seed <= LARGEST_SEED:
-            raise GancliError(f"seed {seed}: must be between 0 and 2^63 - 1")
-    return listed
-
-
-def _check_channels(channels: int) -> None:
-    if channels > 4:
-        raise GancliError(f"the images have {channels} channels, which no picture can show", "as_arrays=True")
-
-
-def _pictures(renderer: Renderer, points: Points | Paths, as_arrays: bool) -> list[Any]:
-    found: list[Any] = []
-    for part in renderer.images(points):
-        if as_arrays:
-            found.extend(part.numpy())
-            continue
-        _check_channels(part.shape[1])
-        found.extend(map(picture, to_pixels(part)))
-    return found
-
-
-def load(model: str | PathLike[str], device: str = "auto") -> Model:
-    """Loads a trained model; see ``gancli.load``."""
-    chosen = choose_device(device)
-    network, info = load_model(find_model(str(model)), chosen, whole=False)
-    return Model(str(model), network, info, chosen)
+def _pictures(renderer: Renderer, points: latents.ManyPoints, as_arrays: bool) -> list[Any]:
+    parts = renderer.images(points)
+    if as_arrays:
+        return [image for part in parts for image in part.numpy()]
+    return [picture(pixels, "as_arrays=True") for part in parts for pixels in to_pixels(part)]

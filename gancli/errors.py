@@ -1,7 +1,7 @@
-"""The one exception that users see: what is wrong, and what to type instead.
+"""The one exception that users see: what is wrong, and what to type instead. Importable without torch.
 
-Importable without torch. The command line prints ``error: <message>`` and ``hint: <hint>`` on stderr and leaves
-with ``exit_code``; any other exception is a defect of gancli and says so.
+The command line prints ``error: <message>`` and ``hint: <hint>`` on stderr and exits with ``exit_code``; any other
+exception is a defect of gancli and says so.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class GancliError(Exception):
     """What the user gave cannot be used: a path, a key, an option, a file's content (exit code 2).
 
     Args:
-        message: what is wrong, naming the thing the user gave. No full stop at the end, several lines allowed.
-        hint: what to type or change; empty where the message says it all.
+        message: what is wrong, naming what the user gave. No full stop at the end; several lines are allowed.
+        hint: what to type or change; empty if the message says it all.
     """
 
     exit_code = WRONG_INPUT
@@ -33,7 +33,7 @@ class GancliError(Exception):
 
 
 class RunError(GancliError):
-    """Something failed while running although the input was fine: NaN loss, disk full, out of memory (exit code 1)."""
+    """Something failed while running although the input was fine: a full disk, a loss of NaN (exit code 1)."""
 
     exit_code = FAILED
 
@@ -47,3 +47,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"did you mean 'x'?"`` for the entry of ``known`` closest to ``word``, or ``""`` if none is close."""
     found = closest(word, known)
     return f"did you mean {found!r}?" if found is not None else ""
+
+
+def check_known(option: str, value: str | None, known: Iterable[str]) -> None:
+    """Raises ``GancliError`` if a value is given, but is not one of those ``known``."""
+    if value is not None and value not in known:
+        raise GancliError(f"{option} {value}: unknown", f"known are: {', '.join(known)}")
+
+
+def check_between(option: str, value: int | None, least: int, most: int | None = None) -> None:
+    """Raises ``GancliError`` if a value is given, but is less than ``least`` or more than ``most``."""
+    if value is not None and (value < least or (most is not None and value > most)):
+        limits = f"at least {least}" if most is None else f"between {least} and {most:,}"
+        raise GancliError(f"{option} {value}: must be {limits}")

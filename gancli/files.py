@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one. Importable without torch."""
+"""Writes files so that a kill or a full disk never leaves half of one. Importable without torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        error.filename = error.filename or str(path)  # writing to an open file, the system does not say to which
+        error.filename = error.filename or str(path)  # the system does not name an open file
         raise
 
 
@@ -40,8 +40,8 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yields a file to write, which becomes ``path`` at the end of the block; whatever ends it early, nothing changes.
 
-    So at any moment there is the old content or the new one, whole. What is no regular file, such as ``/dev/null`` or a
-    named pipe, is written to.
+    So at any moment there is the old content or the new one, whole. What is not a regular file, such as ``/dev/null``
+    or a named pipe, is written to.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
@@ -63,6 +63,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file so that at any moment there is the old content or the new one, whole."""
+    """Writes a file as ``replacing`` does."""
     with replacing(path) as file:
         file.write(content)

@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
@@ -34,11 +33,7 @@ def plugins(group: str) -> dict[str, EntryPoint]:
 
 
 def load_plugin(point: EntryPoint, what: str) -> Any:
-    """Imports what an entry point names.
-
-    Args:
-        point: one of ``plugins``.
-        what: what it is in words, for the error.
+    """Imports what an entry point names, ``what`` in words.
 
     Raises:
         GancliError: it cannot be imported.
@@ -73,46 +68,37 @@ def load_architecture(name: str) -> type[Architecture]:
     if name not in architecture_names():
         raise GancliError(
             f"there is no architecture {name!r}",
-            nearest(name, architecture_names()) or f"known are: {', '.join(architecture_names())}",
+            nearest(name, architecture_names()) or f"choose one of: {', '.join(architecture_names())}",
         )
     if name in plugins(GROUP):
         loaded: type[Architecture] = load_plugin(plugins(GROUP)[name], "architecture")
         return loaded
-    module = importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}")
-    return _class_in(module)
+    return _class_in(importlib.import_module(f"gancli.architectures.{name.replace('-', '_')}"))
 
 
 def _class_in(module: ModuleType) -> type[Architecture]:
-    """Returns the one architecture that a module defines; abstract and private classes are its own affair."""
+    """Returns the one architecture that a module defines, apart from abstract and private classes."""
     from gancli.architectures.base import Architecture
 
-    found = [
-        item
-        for name, item in vars(module).items()
-        if isinstance(item, type)
-        and issubclass(item, Architecture)
-        and item.__module__ == module.__name__
-        and not inspect.isabstract(item)
-        and not name.startswith("_")
-    ]
+    kinds = inspect.getmembers(module, lambda item: inspect.isclass(item) and issubclass(item, Architecture))
+    own = {name: kind for name, kind in kinds if kind.__module__ == module.__name__ and not name.startswith("_")}
+    found = [kind for kind in own.values() if not inspect.isabstract(kind)]
     if len(found) != 1:
         raise GancliError(
             f"{module.__name__} must define one architecture, but defines "
             + (" and ".join(item.__name__ for item in found) or "none that implements all abstract methods"),
             "an architecture has a file of its own; a shared base class is abstract or begins with _",
         )
-    return found[0]
+    architecture: type[Architecture] = found[0]
+    return architecture
 
 
-def _preset_directory() -> Path:
+def _preset_files() -> list[Path]:
+    """Returns the YAML files of gancli, then those beside the modules of other packages."""
     installed = Path(__file__).parent / "presets"  # where the wheel puts them
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "presets"
-
-
-def _plugin_preset_directories() -> Iterator[Path]:
-    for point in plugins(GROUP).values():
-        if file := _file_of(point.module):
-            yield file.parent / "presets"
+    folders = [installed if installed.is_dir() else Path(__file__).parent.parent / "presets"]
+    folders += [file.parent / "presets" for point in plugins(GROUP).values() if (file := _file_of(point.module))]
+    return [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.yaml"))]
 
 
 def _file_of(module: str) -> Path | None:
@@ -121,33 +107,23 @@ def _file_of(module: str) -> Path | None:
     try:
         spec, path = importlib.util.find_spec(top), top
         for name in inner:
-            path = f"{path}.{name}"
-            if spec is None or spec.submodule_search_locations is None:
-                return None
-            spec = PathFinder.find_spec(path, spec.submodule_search_locations)
-    except (ImportError, ValueError):  # what is left of a package, or a finder of somebody else's
+            path, places = f"{path}.{name}", spec and spec.submodule_search_locations
+            spec = PathFinder.find_spec(path, places) if places else None
+    except (ImportError, ValueError):  # the rest of an uninstalled package, or another package's finder
         return None
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def preset_paths() -> dict[str, Path]:
     """Returns the YAML file of every preset, by name, in alphabetical order; see ``hidden_presets``."""
-    paths: dict[str, Path] = {}
-    for folder in (_preset_directory(), *_plugin_preset_directories()):
-        for path in folder.glob("*.yaml"):
-            paths.setdefault(path.stem, path)
-    return dict(sorted(paths.items()))
+    found = {path.stem: path for path in reversed(_preset_files())}
+    return dict(sorted(found.items()))
 
 
 def hidden_presets() -> list[Path]:
     """Returns presets of other packages that cannot be used: gancli, or a package before theirs, has that name."""
     known = preset_paths()
-    return [
-        path
-        for folder in dict.fromkeys(_plugin_preset_directories())
-        for path in sorted(folder.glob("*.yaml"))
-        if known[path.stem] != path
-    ]
+    return [path for path in _preset_files() if known[path.stem] != path]
 
 
 def preset_path(name: str) -> Path:

@@ -1,8 +1,7 @@
 """The typed sections of a run's configuration. Importable without torch.
 
-A ``RunConfig`` has three sections: ``model`` is the architecture's own (its ``Config`` class, found through
-the registry), ``data`` and ``train`` are the same for every architecture and stand here. Every section is
-frozen and refuses unknown keys, so a misspelt key is an error and never a silent default.
+A ``RunConfig`` has three sections: ``model`` is the architecture's own ``Config``; ``data`` and ``train`` are the same
+for every architecture. Every section refuses unknown keys, so a misspelt key is never a silent default.
 """
 
 from __future__ import annotations
@@ -19,10 +18,13 @@ from pydantic import (
     Field,
     SerializeAsAny,
     Tag,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
+
+from gancli.keys import completed
 
 LENGTHS = ("steps", "epochs", "kimg")
 """Keys of ``train`` that give the length of a run, each in its own unit; exactly one is set."""
@@ -47,19 +49,14 @@ Flag = Annotated[bool, Field(strict=True)]
 
 Number = TypeVar("Number", int, float)
 _Resolution = Annotated[int, Field(ge=4, le=2048)]
-# With a discriminator pydantic judges one of the two forms only, and says one thing about a wrong value instead of two.
-_form = Discriminator(lambda value: "by resolution" if isinstance(value, Mapping) else "one")
-_Rate = Annotated[float, Field(gt=0)]
-_Count = Annotated[int, Field(ge=1)]
-LearningRate = Annotated[
-    Annotated[_Rate, Tag("one")] | Annotated[dict[_Resolution, _Rate], Field(min_length=1), Tag("by resolution")],
-    _form,
+_ByResolution = Annotated[
+    Annotated[Number, Tag("one")] | Annotated[dict[_Resolution, Number], Field(min_length=1), Tag("by resolution")],
+    # So pydantic judges one of the two forms only, and says one thing about a wrong value instead of two.
+    Discriminator(lambda value: "by resolution" if isinstance(value, Mapping) else "one"),
 ]
+LearningRate = _ByResolution[Annotated[float, Field(gt=0)]]
 """One number, or a number from each resolution on, for networks that grow: {4: 1e-3, 128: 1.5e-3}."""
-BatchSize = Annotated[
-    Annotated[_Count, Tag("one")] | Annotated[dict[_Resolution, _Count], Field(min_length=1), Tag("by resolution")],
-    _form,
-]
+BatchSize = _ByResolution[Annotated[int, Field(ge=1)]]
 """One number, or a number from each resolution on, for networks that grow: {4: 128, 32: 64}."""
 
 
@@ -71,9 +68,14 @@ def at_resolution(value: Number | Mapping[int, Number], resolution: int) -> Numb
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values cannot change after validation."""
+    """Base of every section: unknown keys are errors, null resets a key, values cannot change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        return completed(cls, values) if isinstance(values, Mapping) else values
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -141,14 +143,9 @@ def _kind(value: Any) -> str:
 
 OptimizerConfig = Annotated[
     Annotated[AdamConfig, Tag("adam")] | Annotated[RMSpropConfig, Tag("rmsprop")] | Annotated[SGDConfig, Tag("sgd")],
-    Discriminator(
-        _kind,
-        custom_error_type="unknown_kind",
-        custom_error_message="kind must be adam, rmsprop or sgd",
-        custom_error_context={"expected": "'adam', 'rmsprop' or 'sgd'"},
-    ),
+    Discriminator(_kind),
 ]
-"""How a player's networks move. ``kind`` says which optimizer it is, Adam by default; all other keys are torch's."""
+"""A player's optimizer: ``kind`` says which, Adam by default; all other keys are torch's."""
 
 
 class Optimizers(Section):
@@ -176,15 +173,10 @@ class DataConfig(Section):
 
     source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
     domains: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_names)] | None = Field(
-        None,
-        description="names or order of the domains, such as [horse, zebra]; by default from the data's folders",
+        None, description="names or order of the domains, such as [horse, zebra]; by default from the data's folders"
     )
-    split: Literal["train", "test", "all"] = Field(
-        "train", description="part of the data set to use; ignored if it has no parts"
-    )
-    resize: Literal["cover", "stretch"] = Field(
-        "cover", description="cover: the short side becomes load_size; stretch: both sides do"
-    )
+    split: Literal["train", "test", "all"] = Field("train", description="part of the data set, if it has parts")
+    resize: Literal["cover", "stretch"] = Field("cover", description="the short side (cover) or both become load_size")
     load_size: int | None = Field(None, ge=4, description="size in pixels before the crop; by default model.resolution")
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="filter for resizing; all but nearest are antialiased"
@@ -192,23 +184,15 @@ class DataConfig(Section):
     crop: Literal["center", "random"] = Field("center", description="which part of a larger image is used")
     flip: Flag = Field(False, description="mirror half of the images left to right")
     on_bad_image: Literal["skip", "error"] = Field("skip", description="what to do with an unreadable image")
-    cache_gib: float = Field(
-        4.0,
-        ge=0,
-        description="GiB of decoded images to keep in memory; more go to a memory-mapped file",
-    )
+    cache_gib: float = Field(4.0, ge=0, description="GiB of decoded images in memory; more go to a memory-mapped file")
 
 
 class AveragingConfig(Section):
     """Exponential moving average of the generator's weights and buffers; sampling uses the average."""
 
-    decay: float | None = Field(
-        None, gt=0, lt=1, description="weight of the old average at each step; by default 0.999"
-    )
+    decay: float | None = Field(None, gt=0, lt=1, description="weight of the old average in a step; by default 0.999")
     half_life_kimg: float | None = Field(
-        None,
-        gt=0,
-        description="instead of decay: thousands of real images that halve the weight of the old average",
+        None, gt=0, description="instead of decay: thousands of real images that halve the weight of the old average"
     )
     start: int = Field(0, ge=0, description="before this step the average is a plain copy")
 
@@ -275,8 +259,7 @@ class TrainConfig(Section):
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown")
     batch: BatchSize = Field(
-        64,
-        description="images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}",
+        64, description="images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}"
     )
     accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all random numbers of the run")
@@ -326,6 +309,12 @@ class RunConfig(Section):
     model: SerializeAsAny[ModelConfig] = Field(description="what the paper fixes")
     data: DataConfig = Field(DataConfig(), description="which images are used, and how they are prepared")
     train: TrainConfig = Field(description="how the run goes, and what it writes when")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _is_of_the_architecture(cls, value: Any, info: ValidationInfo) -> Any:
+        """Validates plain values by the architecture's ``Config``, if the context of the validation is that."""
+        return value if info.context is None or isinstance(value, ModelConfig) else info.context.model_validate(value)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain dicts, lists and scalars, as YAML and JSON have them; ``config.resolve`` takes them."""

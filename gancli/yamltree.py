@@ -29,7 +29,7 @@ class Origin:
 class Node:
     """A scalar, a list, or a dict of nodes.
 
-    ``blank``: nothing is written after the key. ``implied``: a section that nobody wrote, only keys in it.
+    ``blank``: nothing is written after the key. ``implied``: only keys in this section are written, as in --set.
     """
 
     value: Any
@@ -39,17 +39,13 @@ class Node:
 
     def plain(self) -> Any:
         """Returns the value without the origins."""
-        if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
-        return self.value
+        return {key: node.plain() for key, node in self.value.items()} if isinstance(self.value, dict) else self.value
 
-    def at(self, path: KeyPath) -> Node | None:
+    def at(self, *path: str) -> Node | None:
         """Returns the node of a path of keys; None if it is not there."""
-        node = self
+        node: Node | None = self
         for key in path:
-            if not isinstance(node.value, dict) or key not in node.value:
-                return None
-            node = node.value[key]
+            node = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
         return node
 
 
@@ -66,26 +62,13 @@ class Problem(NamedTuple):
         """Returns the problem as a line of an error."""
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(".")
         parts = [self.origin.label, "" if self.path == self.origin.names else shown(key), self.text]
-        return printable(": ".join(part for part in parts if part))
+        return ": ".join(part for part in parts if part)
 
 
-class YAMLError(Exception):
-    """A text is not valid YAML; ``line`` is counted from 1."""
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
-
-
-def printable(text: str) -> str:
-    """Returns a text on one line that any terminal can show."""
+def shown(text: str, most: int = 80) -> str:
+    """Returns the beginning of what a user wrote, on one line that any terminal can show."""
+    text = text if len(text) <= most else f"{text[: most - 3]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def shown(text: str) -> str:
-    """Returns the first 80 characters of what a user wrote."""
-    return printable(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 # ---- text ------------------------------------------------------------------------------------------------------
@@ -97,8 +80,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  PyYAML's own attribute: without the rules of YAML 1.1
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            # They could make a short file arbitrarily large, or contain itself.
+        if self.check_event(yaml.AliasEvent):  # it could make a short file arbitrarily large, or contain itself
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
                 problem="an alias (*name) cannot be used, write the value out", problem_mark=mark
@@ -113,7 +95,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _flow_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
+def _flow_list(dumper: _Dumper, data: list[Any] | tuple[Any, ...]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
@@ -123,6 +105,7 @@ def _text(dumper: _Dumper, data: str) -> yaml.Node:
 
 
 _Dumper.add_representer(list, _flow_list)
+_Dumper.add_representer(tuple, _flow_list)
 _Dumper.add_representer(str, _text)
 
 for _tag, _pattern, _first in (
@@ -136,28 +119,20 @@ for _tag, _pattern, _first in (
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
-def dump(values: Any, *, flow: bool | None = False) -> str:
+def dump(values: Mapping[str, Any], *, flow: bool = False) -> str:
     """Returns plain values as YAML text, sections as blocks or, with ``flow``, in braces; keys keep their order."""
     text: str = yaml.dump(
-        _with_numbers(values),
-        Dumper=_Dumper,
-        default_flow_style=flow,
-        sort_keys=False,
-        allow_unicode=True,
-        width=2**31,
+        values, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=2**31
     )
-    return text.removesuffix("\n...\n") + "\n" if text.endswith("\n...\n") else text
-
-
-def _with_numbers(value: Any) -> Any:
-    """Returns the value with keys that are numbers, such as resolutions, as numbers: JSON has them as text."""
-    if not isinstance(value, dict):
-        return value
-    return {int(key) if str(key).isdecimal() else key: _with_numbers(inner) for key, inner in value.items()}
+    return text
 
 
 def _compose(text: str) -> yaml.Node | None:
-    """Returns the root node of a YAML document, or None if it is empty; raises ``YAMLError``."""
+    """Returns the root node of a YAML document, or None if it is empty.
+
+    Raises:
+        ValueError: it is not valid YAML; the arguments are the reason and the line, counted from 1 or None.
+    """
     try:
         return _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -169,18 +144,18 @@ def _compose(text: str) -> yaml.Node | None:
         elif reason == "mapping values are not allowed here":
             reason = "a colon cannot stand here; put text with a colon in quotes"
         mark = error.problem_mark or error.context_mark
-        raise YAMLError(reason, mark.line + 1 if mark else None) from error
+        raise ValueError(reason, mark.line + 1 if mark else None) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise YAMLError(f"the character U+{ord(text[error.position]):04X} cannot stand in a text", line) from error
+        raise ValueError(f"the character U+{ord(text[error.position]):04X} cannot stand in a text", line) from error
     except (ValueError, OverflowError) as error:  # from chr() in PyYAML's scanner
-        raise YAMLError("an escape in double quotes names no character") from error
+        raise ValueError("an escape in double quotes names no character", None) from error
     except RecursionError as error:
-        raise YAMLError("it is nested too deeply") from error
+        raise ValueError("it is nested too deeply", None) from error
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
-    """Returns what a scalar means; raises ``ValueError`` with a reason."""
+    """Returns the value of a scalar; raises ``ValueError`` with a reason."""
     text = node.value
     match node.tag.removeprefix("tag:yaml.org,2002:"):
         case "str":
@@ -210,60 +185,53 @@ def from_python(value: Any, origin: Origin) -> Node:
 
 
 def from_text(text: str, origin: Origin, path: KeyPath, problems: list[Problem]) -> Node | None:
-    """Returns the tree of a value on the command line; None if the text is empty.
+    """Returns the tree of a YAML value, all of one origin; None if it is empty, the text itself if it is not YAML.
 
-    Args:
-        text: YAML.
-        origin: of all that is in it.
-        path: the key whose value it is.
-        problems: receives what is wrong with it, except that it is not YAML.
-
-    Raises:
-        YAMLError: it is not YAML.
+    What is wrong with it is added to ``problems``, under its key ``path``.
     """
-    document = _compose(text)
-    return None if document is None else _from_yaml(document, origin, path, lambda _: origin, problems)
+    try:
+        document = _compose(text)
+    except ValueError as error:
+        problems.append(Problem(origin, path, f"the value is not valid YAML: {shown(error.args[0])}"))
+        return Node(text, origin)
+    if document is None:
+        problems.append(Problem(origin, path, "the value is missing; null clears the key"))
+        return None
+    return _from_yaml(document, origin, path, lambda _: origin, problems)
 
 
 def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> Node:
-    """Returns the tree of a YAML file.
-
-    Args:
-        path: the file.
-        label: its name in messages.
-        layer: the layer that it is.
-        problems: receives what is wrong with single keys.
+    """Returns the tree of a YAML file, called ``label`` in messages; its faults in single keys go to ``problems``.
 
     Raises:
-        GancliError: there is nothing to go on with.
+        GancliError: it cannot be read, is not YAML, or holds something other than keys.
     """
-    label = shown(label)
+    label = shown(label, len(label))
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
-        near = nearest(path.name, _yaml_files_beside(path))
-        raise GancliError(f"there is no configuration file {label}", near) from error
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")])
+        raise GancliError(f"there is not a configuration file {label}", near) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise GancliError(f"{label} cannot be read: {reason[:1].lower()}{reason[1:]}") from error
     example = "a configuration is YAML text that begins like `architecture: dcgan`"
     if len(content) > LARGEST_FILE:
-        raise GancliError(f"{label} is no configuration: it is larger than {LARGEST_FILE // 1024} KiB", example)
+        raise GancliError(f"{label} is not a configuration: it is larger than {LARGEST_FILE // 1024} KiB", example)
     try:
-        text = content.decode("utf-8-sig")
+        document = _compose(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise GancliError(f"{label} is no configuration: it is not UTF-8 text", example) from error
-    try:
-        document = _compose(text)
-    except YAMLError as error:
-        where = f"{label}:{error.line}" if error.line else label
-        raise GancliError(f"{where}: no valid YAML: {shown(error.reason)}") from error
+        raise GancliError(f"{label} is not a configuration: it is not UTF-8 text", example) from error
+    except ValueError as error:
+        reason, line = error.args
+        where = f"{label}:{line}" if line else label
+        raise GancliError(f"{where}: not valid YAML: {shown(reason)}") from error
     if document is None or document.tag == "tag:yaml.org,2002:null":
         raise GancliError(f"{label} is empty", example)
     if not isinstance(document, yaml.MappingNode):
         kind = "a list" if isinstance(document, yaml.SequenceNode) else "a single value"
-        raise GancliError(f"{label} is no configuration: it holds {kind} instead of keys", example)
+        raise GancliError(f"{label} is not a configuration: it holds {kind} instead of keys", example)
 
     def at(line: int) -> Origin:
         return Origin(f"{label}:{line}", (layer, line))
@@ -271,40 +239,22 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
     return _from_yaml(document, Origin(label, (layer, 0)), (), at, problems)
 
 
-def _yaml_files_beside(path: Path) -> list[str]:
-    try:
-        return [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")]
-    except OSError:
-        return []
-
-
 def _from_yaml(
     node: yaml.Node, origin: Origin, path: KeyPath, at: Callable[[int], Origin], problems: list[Problem]
 ) -> Node:
-    """Returns the tree of a YAML node.
-
-    Args:
-        node: what stands after the key.
-        origin: where the key stands.
-        path: the key.
-        at: the origin of a key that is written in a line, counted from 1.
-        problems: receives duplicate keys, keys that are no words, and tags.
-    """
+    """Returns the tree of the YAML after a key, which stands at ``origin``; ``at`` gives the origin of a line."""
     if isinstance(node, yaml.MappingNode):
         children: dict[str, Node] = {}
-        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value.isprintable():
-                problems.append(Problem(at(line), path, "a key must be one word"))
-                continue
-            key = key_node.value
-            if key in children:
-                text = f"given twice, here and in line {lines[key]}" if at(line) != origin else "given twice"
-                problems.append(Problem(at(line), (*path, key), text))
-                continue
-            lines[key] = line
-            children[key] = _from_yaml(value_node, at(line), (*path, key), at, problems)
+            key, here = key_node.value, at(key_node.start_mark.line + 1)
+            if not isinstance(key, str) or not key.isprintable():
+                problems.append(Problem(here, path, "a key must be one word"))
+            elif key in children:
+                first = children[key].origin
+                text = "given twice" if first == here else f"given twice, here and in line {first.order[1]}"
+                problems.append(Problem(here, (*path, key), text))
+            else:
+                children[key] = _from_yaml(value_node, here, (*path, key), at, problems)
         return Node(children, origin)
     if isinstance(node, yaml.SequenceNode):
         return Node([_from_yaml(entry, origin, path, at, problems).plain() for entry in node.value], origin)

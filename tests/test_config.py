@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from gancli import config, keys, registry
 from gancli.errors import GancliError
@@ -370,7 +370,7 @@ def test_a_problem_of_a_set(text: str, problem: str) -> None:
 )
 def test_a_set_that_is_no_yaml(value: str) -> None:
     (problem,) = problems(f"data.source={value}")
-    assert ": the value is no valid YAML: " in problem
+    assert ": the value is not valid YAML: " in problem
     assert problem.isprintable()
 
 
@@ -419,6 +419,17 @@ def test_an_unknown_or_missing_architecture() -> None:
     ]
 
 
+def test_a_wrong_key_of_the_architecture_hides_no_problem_of_the_model() -> None:
+    twice = "architecture: dcgan\narchitecture: dcgan\ntrain: {steps: 1}\nmodel: {latent_dim: 0}"
+    assert problems("architecture=x", preset=None, file=twice) == [
+        "my.yaml:2: architecture: given twice, here and in line 1",
+        "my.yaml:4: model.latent_dim: must be at least 1, not 0",
+        "--set architecture=x: cannot be changed with --set",
+    ]
+    empty = "# mine\narchitecture:\ntrain: {steps: 1}\nmodel: {qqq: 0}"
+    assert problems(preset=None, file=empty) == ["my.yaml:2: architecture: is missing"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -426,20 +437,20 @@ def test_an_unknown_or_missing_architecture() -> None:
         ("# nothing\n", "my.yaml is empty"),
         ("---\n", "my.yaml is empty"),
         ("null", "my.yaml is empty"),
-        ("- a", "my.yaml is no configuration: it holds a list instead of keys"),
-        ("dcgan", "my.yaml is no configuration: it holds a single value instead of keys"),
-        (b"\x89PNG\r\n", "my.yaml is no configuration: it is not UTF-8 text"),
-        ("train: {}".encode("utf-16"), "my.yaml is no configuration: it is not UTF-8 text"),
-        (b" " * 300_000, "my.yaml is no configuration: it is larger than 256 KiB"),
-        ("a: 1\nb: \0", "my.yaml:2: no valid YAML: the character U+0000 cannot stand in a text"),
-        ("train:\n\tbatch: 3", "my.yaml:2: no valid YAML: a tab stands where spaces are needed"),
-        ("a: 1\nb: c: d", "my.yaml:2: no valid YAML: a colon cannot stand here; put text with a colon in quotes"),
-        ("a: &x 1\nb: *x", "my.yaml:2: no valid YAML: an alias (*name) cannot be used, write the value out"),
+        ("- a", "my.yaml is not a configuration: it holds a list instead of keys"),
+        ("dcgan", "my.yaml is not a configuration: it holds a single value instead of keys"),
+        (b"\x89PNG\r\n", "my.yaml is not a configuration: it is not UTF-8 text"),
+        ("train: {}".encode("utf-16"), "my.yaml is not a configuration: it is not UTF-8 text"),
+        (b" " * 300_000, "my.yaml is not a configuration: it is larger than 256 KiB"),
+        ("a: 1\nb: \0", "my.yaml:2: not valid YAML: the character U+0000 cannot stand in a text"),
+        ("train:\n\tbatch: 3", "my.yaml:2: not valid YAML: a tab stands where spaces are needed"),
+        ("a: 1\nb: c: d", "my.yaml:2: not valid YAML: a colon cannot stand here; put text with a colon in quotes"),
+        ("a: &x 1\nb: *x", "my.yaml:2: not valid YAML: an alias (*name) cannot be used, write the value out"),
         (
             "a: 1\n---\nb: 2",
-            "my.yaml:2: no valid YAML: expected a single document in the stream, but found another document",
+            "my.yaml:2: not valid YAML: expected a single document in the stream, but found another document",
         ),
-        ("a: " + "[" * 3000, "my.yaml: no valid YAML: it is nested too deeply"),
+        ("a: " + "[" * 3000, "my.yaml: not valid YAML: it is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_configuration(content: str | bytes, message: str) -> None:
@@ -460,16 +471,16 @@ def test_a_byte_order_mark_and_windows_lines() -> None:
 def test_a_file_that_cannot_be_read(name: str, reason: str) -> None:
     Path("here").mkdir()
     with pytest.raises(GancliError, match=f"cannot be read: {reason}"):
-        config.load(Path(name))
+        config.resolve(config_file=Path(name))
 
 
 def test_a_missing_file() -> None:
     write("", "mine.yaml")
-    with pytest.raises(GancliError, match=r"there is no configuration file min\.yaml") as caught:
-        config.load(Path("min.yaml"))
+    with pytest.raises(GancliError, match=r"there is not a configuration file min\.yaml") as caught:
+        config.resolve(config_file=Path("min.yaml"))
     assert caught.value.hint == "did you mean 'mine.yaml'?"
-    with pytest.raises(GancliError, match=r"there is no configuration file nowhere/x\.yaml"):
-        config.load(Path("nowhere/x.yaml"))
+    with pytest.raises(GancliError, match=r"there is not a configuration file nowhere/x\.yaml"):
+        config.resolve(config_file=Path("nowhere/x.yaml"))
 
 
 def test_a_pipe_is_a_file() -> None:
@@ -485,10 +496,10 @@ def test_a_pipe_is_a_file() -> None:
 # ---- run directories and model files
 
 
-def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
+def test_what_to_yaml_wrote_is_read_and_takes_changes() -> None:
     path = write(config.to_yaml(resolve(preset="dcgan-shapes")), "config.yaml")
-    assert config.load(path) == resolve(preset="dcgan-shapes")
-    changed = config.load(path, sets=["train.keep=5"], flags={"train.kimg": (1.5, "--kimg")})
+    assert config.resolve(config_file=path) == resolve(preset="dcgan-shapes")
+    changed = config.resolve(config_file=path, sets=["train.keep=5"], flags={"train.kimg": (1.5, "--kimg")})
     assert (changed.train.keep, changed.train.kimg, changed.train.steps, changed.preset) == (
         5,
         1.5,
@@ -496,7 +507,7 @@ def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
         "dcgan-shapes",
     )
     with pytest.raises(GancliError, match=r"--set train\.kepp=5: unknown key, did you mean 'keep'"):
-        config.load(path, sets=["train.kepp=5"])
+        config.resolve(config_file=path, sets=["train.kepp=5"])
 
 
 @pytest.mark.parametrize(
@@ -505,7 +516,7 @@ def test_load_reads_what_to_yaml_wrote_and_takes_changes() -> None:
 def test_text_stays_text(text: str) -> None:
     original = resolve(flags={"data.source": (text, "--data")})
     path = write(config.to_yaml(original), "config.yaml")
-    assert config.load(path) == original
+    assert config.resolve(config_file=path) == original
     assert original.data.source == yaml.safe_load(path.read_bytes())["data"]["source"]
 
 
@@ -550,6 +561,23 @@ def test_an_architectures_own_section(monkeypatch: pytest.MonkeyPatch) -> None:
         "my.yaml:3: model.blocks[0].lr: must be greater than 0, not 0",
         "my.yaml:3: model.blocks[1]: must be a section, with keys of its own, not 3",
     ]
+
+
+def test_an_architectures_own_sections_are_told_apart_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kind(value: Any) -> str:
+        return str(value.get("kind") if isinstance(value, Mapping) else value.kind)
+
+    class Own(ModelConfig):
+        rule: Annotated[
+            Annotated[AdamConfig, Tag("adam")] | Annotated[RMSpropConfig, Tag("rmsprop")], Discriminator(kind)
+        ] = RMSpropConfig(alpha=0.5)
+
+    monkeypatch.setattr(registry, "load_architecture", lambda _: SimpleNamespace(Config=Own))
+    assert config.validate_model("dcgan", {"rule": {"lr": 1}}) == Own(rule=RMSpropConfig(alpha=0.5, lr=1))
+    assert config.validate_model("dcgan", {"rule": {"kind": "adam"}}) == Own(rule=AdamConfig())
+    wrong = "--set model.rule.kind=adan: must be 'adam' or 'rmsprop', did you mean 'adam'?"
+    file = "architecture: dcgan\ntrain: {steps: 1}\n"
+    assert problems("model.rule.kind=adan", preset=None, file=file) == [wrong]
 
 
 def test_validate_model() -> None:
@@ -628,7 +656,7 @@ CONFIGS = st.fixed_dictionaries(
 def test_round_trip(values: dict[str, Any]) -> None:
     model = config.validate_model("dcgan", values["model"])
     original = RunConfig.model_validate({**values, "model": model})
-    assert config.load(write(config.to_yaml(original))) == original
+    assert config.resolve(config_file=write(config.to_yaml(original))) == original
 
 
 @settings(max_examples=300, deadline=None)

@@ -105,7 +105,7 @@ def test_number(value: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (95.1, "1:35"), (3725, "1:02:05"), (100_000, "1 d 3 h")],
+    [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (95.1, "1:35"), (3725, "1:02:05"), (100_000, "1 d 3 h")],
 )
 def test_duration(seconds: float, shown: str) -> None:
     assert console.duration(seconds) == shown
@@ -158,14 +158,14 @@ def test_long_work_shows_a_line_now_and_then(
             shown.advance()
         shown.update(30, total=60)
     assert capsys.readouterr().err.splitlines() == [
-        "decoding: 9/40 (22 %), 19 s left",
-        "decoding: 18/40 (45 %), 13 s left",
-        "decoding: 30 in 12 s",
+        "decoding: 9/40 (22 %), 0:19 left",
+        "decoding: 18/40 (45 %), 0:13 left",
+        "decoding: 30 in 0:12",
     ]
     with console.progress("reading") as shown:
         now += 7
         shown.update(3)
-    assert capsys.readouterr().err.splitlines() == ["reading: 3", "reading: 3 in 7 s"]
+    assert capsys.readouterr().err.splitlines() == ["reading: 3", "reading: 3 in 0:07"]
 
 
 def test_bar_on_a_terminal_comes_after_a_second_and_goes_away() -> None:
@@ -245,7 +245,13 @@ def test_training_on_a_terminal() -> None:
     shown = re.findall(r"^ *(\d+) +([\d.]+) +0\.930 +0\.610 +0\.400", last, re.MULTILINE)
     assert shown[-8:] == [(str(50 * step), console.number(1 / step)) for step in range(3, 11)]
     assert "lr_D 0.0002  lr_G 1e-05  1412 images/s  812 MiB" in last
-    assert "dcgan-shapes  20.0 %  600/3000" in last
+    assert re.search(r"dcgan-shapes  20\.0 %  600/3000  0:0\d elapsed, 1:3\d left", last)
+
+
+def test_training_on_a_terminal_says_how_long_it_takes() -> None:
+    text = on_screen(Terminal(display_script("display.advance(step=3000, images=64)")).read())
+    assert "dcgan-shapes  0.0 %  0/3000  0:00 elapsed, estimating" in text
+    assert re.search(r"3000/3000  done in 0:0\d", text)
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (40, 10), (200, 50), (15, 5)])

@@ -37,22 +37,24 @@ def test_keys_have_the_defaults_of_their_place() -> None:
 def test_null_stays_where_it_may_be_and_else_becomes_the_default() -> None:
     filled = keys.completed(Outer, {"inner": {"a": None, "b": None}, "optional": None, "width": None, "x": None})
     assert filled == {"inner": {"a": 10, "b": None}, "optional": None, "x": None}
-    assert keys.completed(TrainConfig, {"batch": {"4": 8, "8": None}}) == {"batch": {"4": 8}}
-    assert keys.completed(Outer, {"table": {"x": {"a": None}, "y": None}}) == {"table": {"x": {}}}
+    outer = Outer.model_validate(
+        {"optional": {"a": None, "b": None}, "table": {"x": {"a": None}, "y": None}, "width": 1}
+    )
+    assert (outer.optional, outer.table) == (Inner(a=1, b=None), {"x": Inner()})
+    assert TrainConfig.model_validate({"steps": 1, "batch": {"4": 8, "8": None}}).batch == {4: 8}
 
 
 def test_a_section_begins_with_the_defaults_of_its_place() -> None:
-    assert keys.completed(Outer, {"inner": {"b": 3}}) == {"inner": {"a": 10, "b": 3}}
-    assert keys.completed(Outer, {"optional": {"b": 3}}) == {"optional": {"b": 3}}
-    model = Outer.model_validate(keys.completed(Outer, {"critic": {"lr": 1}, "width": 1}))
-    assert model.critic == RMSpropConfig(alpha=0.9, lr=1)
-    other = Outer.model_validate(keys.completed(Outer, {"critic": {"kind": "adam"}, "width": 1}))
+    outer = Outer.model_validate({"inner": {"b": 3}, "optional": {"b": 3}, "critic": {"lr": 1}, "width": 1})
+    assert (outer.inner, outer.optional) == (Inner(a=10, b=3), Inner(a=1, b=3))
+    assert outer.critic == RMSpropConfig(alpha=0.9, lr=1)
+    other = Outer.model_validate({"critic": {"kind": "adam", "eps": None}, "width": 1})
     assert other.critic == AdamConfig()
 
 
 def test_what_is_no_section_is_left_to_pydantic() -> None:
-    assert keys.completed(Outer, [1]) == [1]
-    assert keys.completed(Outer, {"inner": 5, "critic": {"kind": []}}) == {
+    assert keys.completed(Outer, {"inner": 5, "table": [1], "critic": {"kind": []}}) == {
         "inner": 5,
+        "table": [1],
         "critic": {**RMSpropConfig(alpha=0.9).model_dump(), "kind": []},
     }

@@ -72,7 +72,7 @@ def _help_page(*words: str) -> str:
 
 def configuration() -> str:
     """Tables of keys: the file itself, ``data``, ``train``, each architecture's ``model``, and the optimizers."""
-    from gancli.keys import kinds
+    from gancli.keys import sections
     from gancli.schema import DataConfig, Optimizers, RunConfig, TrainConfig
 
     whole = {name: field for name, field in RunConfig.model_fields.items() if name not in ("model", "data", "train")}
@@ -80,7 +80,7 @@ def configuration() -> str:
     tables += [("data", list(_rows(DataConfig, "data."))), ("train", list(_rows(TrainConfig, "train.")))]
     for name in _built_in():
         tables.append((f"model, for {name}", list(_rows(registry.load_architecture(name).Config, "model."))))
-    for kind, section in kinds(Optimizers.model_fields["D"]).items():
+    for kind, section in sections(Optimizers.model_fields["D"]).items():
         tables.append((f"model.optimizers, for {kind}", list(_rows(section, "model.optimizers.*."))))
     header = ("key", "type", "range", "default", "meaning")
     return "\n".join(f"## {title}\n\n{_table(header, rows)}" for title, rows in tables)
@@ -88,7 +88,7 @@ def configuration() -> str:
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
     """Yields a row per key of a section; the keys of a nested section follow it."""
-    from gancli.keys import forms, item, keys, kinds, sections
+    from gancli.keys import forms, item, keys, sections
 
     told: list[tuple[str, ...]] = []
     for key in keys(section):
@@ -96,16 +96,11 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
             continue  # each kind of section has its own table
         name = f"{prefix}{'.'.join(key.path)}"
         annotation = key.field.annotation
-        if kinds(key.field):
+        if len(sections(key.field)) > 1:
             told.append(key.path)
-            yield (
-                f"`{name}`",
-                _either(f"`{kind}`" for kind in kinds(key.field)),
-                "",
-                _changed(key.default),
-                "an optimizer, see below",
-            )
-        elif sections(annotation):
+            kinds = _either(f"`{kind}`" for kind in sections(key.field))
+            yield f"`{name}`", kinds, "", _changed(key.default), "an optimizer, see below"
+        elif sections(key.field):
             kind = "a section per name" if item(annotation) else "section"
             kind += " or null" if NoneType in forms(annotation) else ""
             yield f"`{name}`", kind, "", "" if isinstance(key.default, BaseModel) else _value(key.default), key.meaning

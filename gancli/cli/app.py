@@ -1,7 +1,7 @@
 """The command ``gancli``: registers the commands, and turns whatever goes wrong into lines and an exit code.
 
-Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted, 143 terminated, and 141
-where the reader of a pipe went away (``gancli presets | head -1``), as a shell shows it for any tool.
+Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted, 143 terminated, and 141 if the
+reader of a pipe is gone (``gancli presets | head -1``), as a shell reports it for any tool.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -46,42 +46,38 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 
 LESS_MEMORY = {
-    "train": "take less at a time: a smaller `--set train.batch=N`, `--set train.accumulate=2`, `--precision bf16`, "
-    "or a smaller `--resolution`",
-    "resume": "take less at a time: `--set train.accumulate=2`, or `--precision bf16`",
-    **dict.fromkeys(
-        ("sample", "interpolate", "truncate", "style-mix", "evaluate"),
-        "take fewer images at a time: a smaller `--batch`",
-    ),
-    "translate": "take less at a time: `--tile 512`, a smaller `--size`, or a smaller `--batch`",
+    "train": "use a smaller `--set train.batch=N`, `--set train.accumulate=2`, `--precision bf16`, or a smaller "
+    "`--resolution`",
+    "resume": "use `--set train.accumulate=2`, or `--precision bf16`",
+    **dict.fromkeys(("sample", "interpolate", "truncate", "style-mix", "evaluate"), "use a smaller `--batch`"),
+    "translate": "use `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
-"""What to type where memory ran out, by command."""
+"""What to type after memory ran out, by command."""
 
 
 class Commands(TyperGroup):
-    """The group of all commands; an unknown one is answered with the nearest."""
+    """The group of all commands; for an unknown one it names the nearest."""
 
     def get_params(self, ctx: Any) -> Any:
         """Returns the options before the command, which are all flags."""
         parameters = super().get_params(ctx)
         for parameter in parameters:
             # typer takes a bool as it is; for None it imports pydantic, and a help page takes twice as long.
-            if parameter.default is None:
-                parameter.default = False
+            parameter.default = bool(parameter.default)
         return parameters
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Finds the command that ``args`` begins with.
 
         Raises:
-            GancliError: there is none of this name.
+            GancliError: there is no such command.
         """
         if args[0] not in self.commands and not ctx.resilient_parsing:
             raise GancliError(f"there is no command {args[0]!r}", hint(nearest(args[0], self.commands), ctx))
         return super().resolve_command(ctx, args)
 
 
-# Plain help pages: panels need rich, and the answer would take twice as long.
+# Plain help pages: panels need rich, and a page would take twice as long.
 app = typer.Typer(
     cls=Commands,
     rich_markup_mode=None,
@@ -91,26 +87,25 @@ app = typer.Typer(
 )
 
 
-def _register(function: Callable[..., None], name: str, example: str, kind: type[Command] = Command) -> None:
-    app.command(name, cls=kind, epilog=f"Example: {example}")(function)
-
-
-_register(train, "train", "gancli train dcgan --data photos/ --name photos --epochs 50")
-_register(resume, "resume", "gancli resume photos")
-_register(sample, "sample", "gancli sample photos -n 16 -o grid.png")
-_register(interpolate, "interpolate", "gancli interpolate photos --seeds 1,2,3 --loop -o film.mp4")
-_register(truncate, "truncate", "gancli truncate faces --seeds 0-5 --levels 1,0.7,0.5,0")
-_register(style_mix, "style-mix", "gancli style-mix faces --rows 0-3 --cols 4-9 -o mixed.png")
-_register(translate, "translate", "gancli translate horse2zebra photos/ -o zebras/")
-_register(
-    evaluate, "evaluate", "gancli evaluate photos --data photos/ --metrics fid,kid -n 10000", kind=EvaluateCommand
-)
-_register(presets, "presets", "gancli presets dcgan-shapes")
-_register(models, "models", "gancli models photos")
-_register(data, "data", "gancli data photos/")
-_register(import_, "import", "gancli import dcgan netG.pth --name faces")
-_register(export, "export", "gancli export horse2zebra --to zebra -o latest_net_G.pth")
-_register(doctor, "doctor", "gancli doctor")
+for _command, _example in (
+    (train, "dcgan --data photos/ --name photos --epochs 50"),
+    (resume, "photos"),
+    (sample, "photos -n 16 -o grid.png"),
+    (interpolate, "photos --seeds 1,2,3 --loop -o film.mp4"),
+    (truncate, "faces --seeds 0-5 --levels 1,0.7,0.5,0"),
+    (style_mix, "faces --rows 0-3 --cols 4-9 -o mixed.png"),
+    (translate, "horse2zebra photos/ -o zebras/"),
+    (evaluate, "photos --data photos/ --metrics fid,kid -n 10000"),
+    (presets, "dcgan-shapes"),
+    (models, "photos"),
+    (data, "photos/"),
+    (import_, "dcgan netG.pth --name faces"),
+    (export, "horse2zebra --to zebra -o latest_net_G.pth"),
+    (doctor, ""),
+):
+    _name = _command.__name__.strip("_").replace("_", "-")
+    _kind = EvaluateCommand if _command is evaluate else Command
+    app.command(_name, cls=_kind, epilog=f"Example: gancli {_name} {_example}".rstrip())(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,32 +131,30 @@ def _gancli(
 def main() -> NoReturn:
     """Runs ``gancli`` with the words of the command line and leaves the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    # A stream that whoever started this process closed is None.
+    # A stream is None if whoever started this process closed it.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A file name may hold bytes that are no text here: they are written as they were, or spelt.
+            # A file name may hold bytes that are not text here: they are written as they were, or as escapes.
             stream.reconfigure(errors="surrogateescape" if stream.encoding == "utf-8" else "backslashreplace")
-    if not sys.warnoptions:
-        _tame_warnings()
+    if not sys.warnoptions:  # hide what libraries tell programmers, show the rest as one line each
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", module=r"torch(vision)?(\.|$)")
+        warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
     if "_GANCLI_COMPLETE" in os.environ:
         app(prog_name="gancli")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
     except OSError:
-        # It has been reported, and would be once more by Python when it leaves.
-        console.discard(sys.stdout)
+        console.discard(sys.stdout)  # it has been reported, and Python would report it again on leaving
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command and returns the exit code; errors are on stderr by then.
-
-    Args:
-        arguments: the words of the command line after ``gancli``.
-    """
+    """Runs the command in the words after ``gancli`` and returns the exit code; errors are on stderr by then."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:end] or os.environ.get("GANCLI_DEBUG", "0") not in ("", "0")
     words = [word for index, word in enumerate(arguments) if word != "--debug" or index > end]
@@ -205,32 +198,33 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     """Returns what to tell a person about an exception of a command."""
     if isinstance(error, GancliError):
         return error
-    if hasattr(error, "format_message"):
-        # Of click, or of the copy of it that newer releases of typer bring along.
+    if hasattr(error, "format_message"):  # of click, or of the copy of it in newer releases of typer
         return _usage_error(error)
-    if _is_full(error):
-        return _no_space(error)
+    text = str(error).strip()
+    reason = text.partition("\n")[0]
+    number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    # safetensors and torch raise classes of their own, with the system's words.
+    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in text:
+        if "/torch_" in text or "shared memory" in text:
+            return RunError(
+                "no space left in /dev/shm, through which loader processes pass their batches",
+                "add `--workers 0`, or give the machine (the container) more shared memory",
+            )
+        advice = "free some space, or write to another disk (see `df -h`)"
+        return RunError(f"no space left on device while writing {name or 'the output'}", advice)
     if _is_out_of_memory(error):
-        reason = str(error).strip().partition("\n")[0]
-        return RunError(
-            f"out of memory: {reason}".removesuffix(": "),
-            LESS_MEMORY.get(command, "end other programs, or take a machine with more memory"),
-        )
-    if _is_of_the_compiler(error):
-        return RunError(
-            f"torch.compile failed: {str(error).strip().partition(chr(10))[0]}",
-            "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS) and error.filename:
-        return RunError(
-            f"{error.filename}: {os.strerror(error.errno).lower()}",
-            "choose another place, or change its rights",
-        )
+        less = LESS_MEMORY.get(command, "end other programs, or use a machine with more memory")
+        return RunError(f"out of memory: {reason}".removesuffix(": "), less)
+    if any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__):
+        advice = "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`"
+        return RunError(f"torch.compile failed: {reason}", advice)
+    if number in (errno.EACCES, errno.EROFS) and name:
+        return RunError(f"{name}: {os.strerror(number).lower()}", "choose another place, or change its permissions")
     return RunError(f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it")
 
 
 def _usage_error(error: Any) -> GancliError:
-    """Puts what typer says about the words of the command line into the form of all errors."""
+    """Returns what typer says about the command line as an error like all others."""
     context = getattr(error, "ctx", None)
     if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
         known = [option for parameter in context.command.params for option in parameter.opts]
@@ -238,7 +232,7 @@ def _usage_error(error: Any) -> GancliError:
         return GancliError(f"there is no option {error.option_name}", hint(near, context))
     message = error.format_message().strip().removesuffix(".")
     if hasattr(error.__cause__, "errors"):
-        # Newer releases of typer let pydantic read the value, whose words do not say what it is.
+        # Newer releases of typer let pydantic read the value, and pydantic's words do not show the value.
         from gancli.config import in_words
 
         (detail, *_) = error.__cause__.errors()
@@ -248,43 +242,17 @@ def _usage_error(error: Any) -> GancliError:
     return GancliError(message[:1].lower() + message[1:], hint("", context))
 
 
-def _no_space(error: BaseException) -> RunError:
-    if "/torch_" in str(error) or "shared memory" in str(error):
-        return RunError(
-            "no space left in /dev/shm, through which loader processes hand over their batches",
-            "add `--workers 0`, or give the machine (the container) more shared memory",
-        )
-    name = getattr(error, "filename", None) or "the output"
-    return RunError(
-        f"no space left on device while writing {name}",
-        "free some space, or write to another disk (see `df -h`)",
-    )
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # safetensors and torch raise classes of their own, with the system's words.
-    return os.strerror(errno.ENOSPC) in str(error)
-
-
 def _is_out_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
-        return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("DefaultCPUAllocator", "can't allocate memory", "out of memory")
+    words = ("DefaultCPUAllocator", "can't allocate memory", "out of memory")  # of torch, on a CPU and a GPU
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )
-
-
-def _is_of_the_compiler(error: BaseException) -> bool:
-    return any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__)
 
 
 def _let_go_of_closed_pipes() -> bool:
-    """Points stdout and stderr, where their reader is gone, to nowhere; returns whether one was."""
+    """Points stdout and stderr to nowhere if their reader is gone; returns whether one was."""
     gone = False
     for stream in (sys.stdout, sys.stderr):
         poll = select.poll()
@@ -293,11 +261,3 @@ def _let_go_of_closed_pipes() -> bool:
             console.discard(stream)
             gone = True
     return gone
-
-
-def _tame_warnings() -> None:
-    """Keeps what libraries tell programmers off the screen and shows the rest as one line each."""
-    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-        warnings.simplefilter("ignore", category)
-    warnings.filterwarnings("ignore", module=r"torch(vision)?(\.|$)")
-    warnings.showwarning = lambda message, *_, **__: console.warn(str(message))

@@ -1,4 +1,4 @@
-"""How every command reads its words and writes its help page."""
+"""How every command reads its arguments and writes its help page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(TyperCommand):
     allow_extra_args = True  # so that parse_args sees them
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Returns the words that are left, which are none.
+        """Returns the words that are left, none.
 
         Raises:
             GancliError: there are some.
@@ -29,24 +29,24 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Returns the words of the usage line after the command: ``[OPTIONS] MODEL [IMAGE]...``."""
-        arguments = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
-        names = [(argument, metavar(argument)) for argument in arguments]
-        return ["[OPTIONS]"] + [
-            (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
-            for argument, name in names
-        ]
+        pieces = ["[OPTIONS]"]
+        for argument in self.get_params(ctx):
+            if argument.param_type_name == "argument":
+                name = metavar(argument) if argument.required else f"[{metavar(argument)}]"
+                pieces.append(f"{name}..." if argument.nargs == -1 else name)
+        return pieces
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the tables of arguments and options."""
-        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                kind = parameter.param_type_name
-                rows[kind].append((metavar(parameter), record[1]) if kind == "argument" else record)
-        for title, kind in (("Arguments", "argument"), ("Options", "option")):
-            if rows[kind]:
-                with formatter.section(title):
-                    formatter.write_dl(rows[kind])
+        for kind in ("argument", "option"):
+            records = [
+                (metavar(parameter) if kind == "argument" else record[0], record[1])
+                for parameter in self.get_params(ctx)
+                if parameter.param_type_name == kind and (record := parameter.get_help_record(ctx)) is not None
+            ]
+            if records:
+                with formatter.section(f"{kind.capitalize()}s"):
+                    formatter.write_dl(records)
 
 
 def metavar(argument: Any) -> str:

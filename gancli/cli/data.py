@@ -79,7 +79,7 @@ def data(
 def _show(source: Source, output: str, n: int, resolution: int | None) -> None:
     """Writes the first images of a source."""
     from gancli import console
-    from gancli.cli.output import check_output, write_images
+    from gancli.cli.output import write_images
     from gancli.cli.targets import choose_target
     from gancli.errors import GancliError
 
@@ -88,7 +88,6 @@ def _show(source: Source, output: str, n: int, resolution: int | None) -> None:
     if resolution is not None and not 4 <= resolution <= 2048:
         raise GancliError(f"--resolution {resolution}: must be between 4 and 2048")
     target = choose_target(output, None, default="seen.png")
-    check_output(target, "data", source.location)
 
     from gancli.data.seen import look_at
 

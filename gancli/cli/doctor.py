@@ -20,6 +20,7 @@ import typer
 from gancli import console, registry
 from gancli.cli.options import Json
 from gancli.errors import FAILED
+from gancli.home import home
 from gancli.version import __version__
 
 MIB, GIB = 2**20, 2**30
@@ -27,7 +28,7 @@ MIB, GIB = 2**20, 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """One row: what was looked at, how it is, what was found, and what to do about it."""
+    """One row of the table; ``hint`` says what to do."""
 
     name: str
     state: Literal["ok", "warning", "problem"]
@@ -38,18 +39,16 @@ class Check:
 def doctor(as_json: Json = False) -> None:
     """Check whether this machine is ready.
 
-    Looks at versions, devices, memory, disks, and what torch.compile needs. A warning names what will be slow
-    or missing; with a problem gancli cannot work, and the exit code is 1.
+    Looks at versions, devices, memory, disks, and what torch.compile needs. A warning names what will be slow or
+    missing; with a problem gancli cannot work, and the exit code is 1.
     """
     found = list(_checks())
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in found], indent=2))
     else:
-        rows = [(check.state, check.name, check.found, check.hint) for check in found]
-        if any(check.hint for check in found):
-            console.table(("state", "what", "found", "what to do"), rows)
-        else:
-            console.table(("state", "what", "found"), [row[:3] for row in rows])
+        width = 4 if any(check.hint for check in found) else 3
+        rows = [(check.state, check.name, check.found, check.hint)[:width] for check in found]
+        console.table(("state", "what", "found", "what to do")[:width], rows)
     if any(check.state == "problem" for check in found):
         raise typer.Exit(FAILED)
 
@@ -66,13 +65,16 @@ def _checks() -> Iterator[Check]:
         for name, look in (("devices", _devices), ("torch.compile", _compilation)):
             yield from _guarded(name, look, torch)
     yield _tensorboard()
-    from gancli.home import home
-
     yield _place("model directory", home())
     yield _place("working directory", Path.cwd())
     yield from _memory()
     yield from _shared_memory()
     yield from _terminal()
+
+
+def _judged(name: str, found: str, hint: str, *, fine: bool) -> Check:
+    """Returns a warning with the hint, unless all is fine."""
+    return Check(name, "ok", found) if fine else Check(name, "warning", found, hint)
 
 
 def _guarded(name: str, look: Callable[[Any], Iterator[Check]], torch: Any) -> Iterator[Check]:
@@ -90,12 +92,8 @@ def _import(name: str) -> tuple[Any, Check]:
     try:
         module = importlib.import_module(name)
     except Exception as error:
-        return None, Check(
-            name,
-            "problem",
-            f"cannot be imported: {_in_one_line(error)}",
-            "pip install --force-reinstall torch torchvision",
-        )
+        hint = "pip install --force-reinstall torch torchvision"
+        return None, Check(name, "problem", f"cannot be imported: {_in_one_line(error)}", hint)
     return module, Check(name, "ok", str(module.__version__))
 
 
@@ -114,24 +112,18 @@ def _devices(torch: Any) -> Iterator[Check]:
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
-        yield Check(
-            f"cuda:{index}",
-            "ok",
-            f"{properties.name}, {total / GIB:.0f} GiB ({free / GIB:.0f} GiB free), "
-            f"capability {properties.major}.{properties.minor}",
-        )
+        memory = f"{total / GIB:.0f} GiB ({free / GIB:.0f} GiB free)"
+        capability = f"capability {properties.major}.{properties.minor}"
+        yield Check(f"cuda:{index}", "ok", f"{properties.name}, {memory}, {capability}")
     if not torch.cuda.is_available() and (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
         built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch has no CUDA"
-        yield Check(
-            "cuda",
-            "warning",
-            f"there is an NVIDIA driver, but {built} and sees no GPU",
-            "update the driver, or install the torch that fits it: https://pytorch.org/get-started/locally",
-        )
+        hint = "update the driver, or install the torch that fits it: https://pytorch.org/get-started/locally"
+        yield Check("cuda", "warning", f"there is an NVIDIA driver, but {built} and sees no GPU", hint)
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{cores} cores, {torch.get_num_threads()} threads, {platform.machine()}"
+    threads = torch.get_num_threads()
+    found = f"{cores} core{'s' * (cores != 1)}, {threads} thread{'s' * (threads != 1)}, {platform.machine()}"
     if hasattr(torch.cpu, "get_capabilities"):  # not in older releases of torch
         # Without a unit for it, bf16 is emulated.
         fast = any(known and "bf16" in str(name) for name, known in torch.cpu.get_capabilities().items())
@@ -147,15 +139,9 @@ def _compilation(torch: Any) -> Iterator[Check]:
         missing.append("Python's headers (Python.h)")
     if torch.cuda.is_available() and importlib.util.find_spec("triton") is None:
         missing.append("triton")
-    if missing:
-        yield Check(
-            "torch.compile",
-            "warning",
-            f"lacks {' and '.join(missing)}",
-            "needed by --compile only: apt install g++ python3-dev, or what your system calls them",
-        )
-    else:
-        yield Check("torch.compile", "ok", "has what it needs")
+    found = f"lacks {' and '.join(missing)}" if missing else "has what it needs"
+    hint = "needed by --compile only: apt install g++ python3-dev, or what your system calls them"
+    yield _judged("torch.compile", found, hint, fine=not missing)
 
 
 def _tensorboard() -> Check:
@@ -171,10 +157,8 @@ def _place(name: str, path: Path) -> Check:
         hint = "set GANCLI_HOME to a directory of yours" if name == "model directory" else "cd to a directory of yours"
         return Check(name, "problem", f"{path} cannot be written", hint)
     free = shutil.disk_usage(there).free
-    found = f"{path}, {free / GIB:.1f} GiB free"
-    if free < 2 * GIB:
-        return Check(name, "warning", found, "free some space; the checkpoints of a run take up to a few GiB")
-    return Check(name, "ok", found)
+    hint = "free some space; the checkpoints of a run take up to a few GiB"
+    return _judged(name, f"{path}, {free / GIB:.1f} GiB free", hint, fine=free >= 2 * GIB)
 
 
 def _memory() -> Iterator[Check]:
@@ -183,37 +167,29 @@ def _memory() -> Iterator[Check]:
     if meminfo.exists():
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
         amounts.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    # In a container the limit is here, and what is over it ends the process without a word.
+    # A container's limit; a process that exceeds it ends without a word.
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and (most := limit.read_text().strip()) != "max":
         amounts.append(max(0, int(most) - int(used.read_text())))
-    if not amounts:
-        return
-    found = f"{min(amounts) / GIB:.1f} GiB available"
-    if min(amounts) < 2 * GIB:
-        yield Check("memory", "warning", found, "close other programs, or train with a small --batch")
-    else:
-        yield Check("memory", "ok", found)
+    if amounts:
+        found, hint = f"{min(amounts) / GIB:.1f} GiB available", "close other programs, or train with a small --batch"
+        yield _judged("memory", found, hint, fine=min(amounts) >= 2 * GIB)
 
 
 def _shared_memory() -> Iterator[Check]:
     place = Path("/dev/shm")
-    if not place.is_dir():
-        return
-    size = shutil.disk_usage(place).total
-    if size < 256 * MIB:
-        hint = "train with --workers 0, or start the container with --shm-size=1g"
-        yield Check("/dev/shm", "warning", f"{size / MIB:.0f} MiB, too little for loader processes", hint)
-    else:
-        yield Check("/dev/shm", "ok", f"{size / GIB:.1f} GiB")
+    if place.is_dir():
+        size = shutil.disk_usage(place).total
+        fine = size >= 256 * MIB
+        found = f"{size / GIB:.1f} GiB" if fine else f"{size / MIB:.0f} MiB, too little for loader processes"
+        yield _judged("/dev/shm", found, "train with --workers 0, or start the container with --shm-size=1g", fine=fine)
 
 
 def _terminal() -> Iterator[Check]:
     encoding = locale.getpreferredencoding(False)
-    if encoding.lower().replace("-", "") == "utf8":
-        yield Check("locale", "ok", encoding)
-    else:
-        yield Check("locale", "warning", f"{encoding}, which cannot spell every file name", "export LC_ALL=C.UTF-8")
+    fine = encoding.lower().replace("-", "") == "utf8"
+    found = encoding if fine else f"{encoding}, which cannot spell every file name"
+    yield _judged("locale", found, "export LC_ALL=C.UTF-8", fine=fine)
     size = console.stderr().size
     shown = f"{size.width} x {size.height} characters" if console.animated() else "none: plain lines, no live table"
     yield Check("terminal", "ok", shown)

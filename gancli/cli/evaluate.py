@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option, echo
 
+from gancli import console
+from gancli.cli import options
 from gancli.cli.command import Command
-from gancli.cli.options import AutoDevice, Cutoff, Features, Json, To, Trunc, Weights, complete_model
+from gancli.errors import GancliError, check_between, check_known
+from gancli.files import replace_file
+from gancli.generation.ways import way_towards
 from gancli.metrics.catalogue import chosen_metrics, metric_names
+from gancli.modelfile import IN_RUN, find_model, known_models, load_model
+from gancli.seeding import LARGEST_SEED
 
 if TYPE_CHECKING:
     from gancli.data.source import Source
@@ -35,24 +43,23 @@ class EvaluateCommand(Command):
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="MODEL|IMAGES",
             help="Model by name or file, or images: a folder, zip, tar or npz.",
-            autocompletion=complete_model,
+            autocompletion=options.complete_model,
         ),
     ],
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data",
+        Option(
             metavar="SOURCE",
             help="Real images to compare with.  [default: the model's, if they are built in or from torchvision]",
         ),
     ] = None,
-    metrics: Annotated[str, typer.Option("--metrics", metavar="LIST", show_default=False)] = "fid,kid",
+    metrics: Annotated[str, Option(metavar="LIST", show_default=False)] = "fid,kid",
     n: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "-n",
             metavar="N",
             help="Use at most N real and N generated images.  [default: all real ones; a latent model makes as many, "
@@ -61,36 +68,32 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(
-            "--split",
+        Option(
             metavar="train|test|all",
             help="Part of SOURCE, if it has parts.  [default: train; for translators test, if there is one]",
         ),
     ] = None,
-    to: To = None,
-    trunc: Trunc = None,
-    cutoff: Cutoff = None,
-    features: Features = None,
-    weights: Weights = None,
+    to: options.To = None,
+    trunc: options.Trunc = None,
+    cutoff: options.Cutoff = None,
+    features: options.Features = None,
+    weights: options.Weights = None,
     classifier: Annotated[
-        str | None,
-        typer.Option("--classifier", metavar="NAME", help="For accuracy and separability; named like --features."),
+        str | None, Option(metavar="NAME", help="For accuracy and separability; named like --features.")
     ] = None,
-    stats: Annotated[
-        Path | None, typer.Option("--stats", metavar="FILE.npz", help="Statistics that replace the real images.")
-    ] = None,
+    stats: Annotated[Path | None, Option(metavar="FILE.npz", help="Statistics that replace the real images.")] = None,
     save_stats: Annotated[
-        Path | None, typer.Option("--save-stats", metavar="FILE.npz", help="Write the statistics of the real images.")
+        Path | None, Option(metavar="FILE.npz", help="Write the statistics of the real images.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Seed of the first image, and of everything else that is drawn.")
+        int, Option(metavar="N", help="Seed of the first image, and of everything else that is drawn.")
     ] = 0,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Also write the JSON report to a file.")
+        Path | None, Option("-o", "--output", metavar="FILE.json", help="Also write the JSON report to a file.")
     ] = None,
-    as_json: Json = False,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", help="Images computed at a time.")] = 64,
-    device: AutoDevice = "auto",
+    as_json: options.Json = False,
+    batch: Annotated[int, Option(metavar="N", help="Images computed at a time.")] = 64,
+    device: options.AutoDevice = "auto",
 ) -> None:
     """Measure how good the images of a model or a folder are, and print a table.
 
@@ -101,17 +104,9 @@ def evaluate(
     Statistics of the real images are kept in $GANCLI_HOME/statistics. Weights of networks are looked up in
     $GANCLI_HOME/features, and downloaded if possible.
     """
-    import json
-
-    from gancli import console
-    from gancli.errors import GancliError
-    from gancli.seeding import LARGEST_SEED
-
-    check_count(n)
-    if batch < 1:
-        raise GancliError(f"--batch {batch}: must be at least 1")
-    if split not in (None, "train", "test", "all"):
-        raise GancliError(f"--split {split}: unknown", "train, test or all")
+    check_between("-n", n, 2, 10**9)
+    check_between("--batch", batch, 1)
+    check_known("--split", split, ("train", "test", "all"))
     if data is not None and stats is not None and save_stats is not None:
         raise GancliError("--stats and --save-stats exclude each other", "leave out one of them")
     for option, file, suffix in (("-o", output, ".json"), ("--save-stats", save_stats, ".npz")):
@@ -126,9 +121,7 @@ def evaluate(
     from gancli.metrics.comparison import MOST, of_files
     from gancli.metrics.evaluation import Evaluation, Request
 
-    largest = LARGEST_SEED - 2 * (n or MOST)  # a path has two ends
-    if not 0 <= seed <= largest:
-        raise GancliError(f"--seed {seed}: must lie between 0 and {largest}")
+    check_between("--seed", seed, 0, LARGEST_SEED - 2 * (n or MOST))  # a path has two ends
     request = Request(
         metrics=chosen_metrics(metrics),
         features=features or "",
@@ -153,34 +146,20 @@ def evaluate(
     text = json.dumps({"metrics": report.metrics, "protocol": report.protocol}, indent=1, ensure_ascii=False)
     try:
         if output is not None:
-            from gancli.files import replace_file
-
             replace_file(output, f"{text}\n".encode())
         if save_stats is not None:
             evaluation.save_statistics(save_stats)
     finally:  # even if a file cannot be written after all, the result is shown
         if as_json:
-            typer.echo(text)
+            echo(text)
         else:
             _print(report)
     if report.failed:
         raise report.failed[0]
 
 
-def check_count(n: int | None) -> None:
-    """Raises ``GancliError`` if ``-n`` is not a number of images that can be compared."""
-    from gancli.errors import GancliError
-
-    if n is not None and not 2 <= n <= 10**9:
-        raise GancliError(f"-n {n}: must lie between 2 and 1,000,000,000, as metrics compare several images")
-
-
 def _check_writable(option: str, file: Path, suffix: str) -> None:
     """Raises ``GancliError`` if a file cannot be written, and makes its folder."""
-    import os
-
-    from gancli.errors import GancliError
-
     if str(file) == "-":
         raise GancliError(f"{option} -: must name a file", "--json writes the report to stdout")
     if file.is_dir():
@@ -200,18 +179,17 @@ class Wanted:
     """The values of the options of these names, which choose the images to compare."""
 
     model: str
-    data: str | None
-    split: str | None
-    n: int | None
-    to: str | None
-    trunc: float | None
-    cutoff: int | None
+    data: str | None = None
+    split: str | None = None
+    n: int | None = None
+    to: str | None = None
+    trunc: float | None = None
+    cutoff: int | None = None
 
 
 def _are_images(argument: str) -> bool:
     """Returns whether the argument is a set of images; otherwise it names a model."""
     from gancli.data.files import ARCHIVE_ENDING
-    from gancli.modelfile import IN_RUN
 
     path = Path(argument)
     try:
@@ -225,11 +203,8 @@ def _are_images(argument: str) -> bool:
 def of_model(wanted: Wanted, request: Request) -> Comparison:
     """Compares a model's images with real ones."""
     from gancli.architectures.base import Translator
-    from gancli.errors import GancliError
-    from gancli.generation.ways import way_towards
     from gancli.metrics import comparison
     from gancli.metrics.features import sha256
-    from gancli.modelfile import load_model
     from gancli.schema import DataConfig
 
     path = _find(wanted.model)
@@ -270,8 +245,6 @@ def of_model(wanted: Wanted, request: Request) -> Comparison:
 def _find(model: str) -> Path:
     """Returns the model file that the argument means; a path that leads nowhere may have meant images, too."""
     from gancli.data.files import ARCHIVE_ENDING
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model, known_models
 
     named = model.rstrip("/") in known_models() or Path(model).exists()
     if not named and ("/" in model or ARCHIVE_ENDING.search(model)):
@@ -283,7 +256,6 @@ def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates:
     """Opens the real images that a model needs, and returns them and the name of their part; None if it needs none."""
     from gancli.data.named import NAMES
     from gancli.data.source import check
-    from gancli.errors import GancliError
     from gancli.metrics.comparison import open_part
 
     compares = any(
@@ -303,8 +275,6 @@ def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates:
 
 def _warn_of_bad(comparison: Comparison) -> None:
     """Names the images that could not be read."""
-    from gancli import console
-
     sides = (comparison.made, getattr(comparison.made, "inputs", None), comparison.real)
     bad = {name: reason for side in sides for name, reason in getattr(side, "bad", {}).items()}
     for name, reason in list(bad.items())[:NAMED]:
@@ -314,8 +284,6 @@ def _warn_of_bad(comparison: Comparison) -> None:
 
 
 def _print(report: Report) -> None:
-    from gancli import console
-
     rows = []
     for metric, values in report.metrics.items():
         better = report.better[metric]

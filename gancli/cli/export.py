@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from gancli.cli.options import Model, Overwrite, To
+from gancli.cli import options
+from gancli.console import result
+from gancli.errors import GancliError
+from gancli.files import replace_file
+from gancli.generation.ways import names_of, way_towards
+from gancli.importers import export_checkpoint, importer
+from gancli.modelfile import find_model, load_model, read_info, title
 
 if TYPE_CHECKING:
     from gancli.architectures.base import Architecture
@@ -16,21 +23,20 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Model,
+    model: options.Model,
     output: Annotated[
-        str,
-        typer.Option("-o", "--output", metavar="OUT", help="File (.pth .pt .model), or directory for all networks."),
+        str, Option("-o", "--output", metavar="OUT", help="File (.pth .pt .model), or directory for all networks.")
     ],
     format_: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--format",
             metavar="F",
             help="junyanz, pytorch-examples, rosinality or znxlwm.  [default: the one for the architecture]",
         ),
     ] = None,
-    to: To = None,
-    overwrite: Overwrite = False,
+    to: options.To = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Write a model as a checkpoint that the official implementation loads, and print the paths written.
 
@@ -39,12 +45,6 @@ def export(
     netG.pth and netD.pth. rosinality (stylegan): one file holds the generator as g_running, which is enough to make
     images; the official discriminator is a different network. znxlwm (ugatit): one file holds all networks.
     """
-    import io
-
-    from gancli.errors import GancliError
-    from gancli.importers import importer
-    from gancli.modelfile import find_model, read_info, title
-
     path = find_model(model)
     info = read_info(path)
     known = importer(info.architecture).checkpoints
@@ -53,24 +53,16 @@ def export(
     out = Path(output)
     to_directory = out.is_dir() or output.endswith("/") or not out.suffix
     if not to_directory and out.suffix not in known.suffixes:
-        ends = " or ".join(known.suffixes)
-        raise GancliError(
-            f"-o {output}: a {known.format} checkpoint ends in {ends}", f"-o {out.with_suffix(known.suffixes[0])}"
-        )
+        text = f"-o {output}: a {known.format} checkpoint ends in {' or '.join(known.suffixes)}"
+        raise GancliError(text, f"-o {out.with_suffix(known.suffixes[0])}")
     if to_directory and out.exists() and not out.is_dir():
         raise GancliError(f"-o {output}: a file of this name is in the way of the directory")
     if to is not None and (to_directory or known.together):
-        raise GancliError(f"--to {to}: here all networks are written, whatever they translate into", "leave --to out")
-
+        raise GancliError(f"--to {to} has no effect, since all networks are written", "leave --to out")
     if not to_directory:
         _check_free([out], overwrite)
 
     import torch
-
-    from gancli.console import result
-    from gancli.files import replace_file
-    from gancli.importers import export_checkpoint
-    from gancli.modelfile import load_model
 
     loaded, _ = load_model(path, torch.device("cpu"))
     networks = info.networks if to_directory or known.together else [_generator(loaded, info, model, to)]
@@ -86,18 +78,14 @@ def export(
 
 
 def _check_free(files: Iterable[Path], overwrite: bool) -> None:
-    from gancli.errors import GancliError
-
     for file in files:
         if file.exists() and not overwrite:
             raise GancliError(f"{file} already exists", "choose another -o, or add --overwrite")
 
 
 def _generator(model: Architecture, info: ModelInfo, name: str, to: str | None) -> str:
-    """Returns the one network to write: the only generator, or of two the one that goes the way ``--to`` means."""
+    """Returns the network to write: the only generator, or of two the one that goes the way of ``--to``."""
     from gancli.architectures.base import Translator, TwoWayTranslator
-    from gancli.errors import GancliError
-    from gancli.generation.ways import names_of, way_towards
 
     generators = [network for network in model.averaged if network in info.networks]
     if not isinstance(model, Translator):
@@ -109,9 +97,7 @@ def _generator(model: Architecture, info: ModelInfo, name: str, to: str | None) 
         return generators[0]
     if to is None:
         targets = [names_of(model, info)[each.target] for each in model.ways()]
-        raise GancliError(
-            f"{name} translates into {' and '.join(targets)}, but a file holds one generator",
-            f"--to {targets[-1]}, or -o DIR/ for all networks",
-        )
+        text = f"{name} translates into {' and '.join(targets)}, but a file holds one generator"
+        raise GancliError(text, f"--to {targets[-1]}, or -o DIR/ for all networks")
     assert isinstance(model, TwoWayTranslator)  # no other has two
     return model.generators[way]

@@ -5,62 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
-from gancli.cli.options import complete_importer
+from gancli.cli import options
+from gancli.errors import GancliError
+from gancli.files import replace_file
+from gancli.home import home
+from gancli.importers import find_files, import_checkpoint, importer_names, title
+from gancli.modelfile import SUFFIX
 
 
 def import_(
     architecture: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="ARCH",
             help="Architecture of the checkpoint: cyclegan, dcgan, pix2pix, stylegan or ugatit.",
-            autocompletion=complete_importer,
+            autocompletion=options.complete_importer,
         ),
     ],
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE", help="The checkpoint, or a folder of checkpoints: the newest is used."),
+        list[Path], Argument(metavar="FILE", help="The checkpoint, or a folder of checkpoints: the newest is used.")
     ],
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name of the model.  [default: the file's, or the folder's where that says more]",
-        ),
+        Option(metavar="NAME", help="Name of the model.  [default: the file's, or the folder's if that says more]"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Model file to write, instead of one in $GANCLI_HOME/models.",
-        ),
+        Option("-o", "--output", metavar="FILE", help="Model file to write, instead of one in $GANCLI_HOME/models."),
     ] = None,
     domains: Annotated[
         str | None,
-        typer.Option(
-            "--domains",
-            metavar="A,B",
-            help="Names of the domains, such as horse,zebra.  [default: from a name like horse2zebra]",
+        Option(
+            metavar="A,B", help="Names of the domains, such as horse,zebra.  [default: from a name like horse2zebra]"
         ),
     ] = None,
     resolution: Annotated[
-        int | None,
-        typer.Option(
-            "--resolution", metavar="N", help="Height and width of images in pixels, if the file does not say it."
-        ),
+        int | None, Option(metavar="N", help="Height and width of images in pixels, if the file does not say it.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A setting that the file does not tell: model.upsampling=nearest."
-        ),
+        Option("--set", metavar="KEY=VALUE", help="A setting that the file does not tell: model.upsampling=nearest."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
     """Turn a checkpoint of an official implementation into a model file, and print its path.
 
@@ -78,16 +66,11 @@ def import_(
 
     All sizes come from the tensors. No code in a file is run. Other packages may add importers.
     """
-    from gancli.errors import GancliError
-    from gancli.home import home
-    from gancli.importers import find_files, importer_names, title
-    from gancli.modelfile import SUFFIX
     from gancli.training.rundir import check_name
 
-    if architecture not in importer_names():
-        raise GancliError(
-            f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(importer_names())}"
-        )
+    known = importer_names()
+    if architecture not in known:
+        raise GancliError(f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(known)}")
     if name is not None and output is not None:
         raise GancliError("--name and -o both say where the model goes", "give one of them")
     paths = [path for file in files for path in find_files(architecture, file)]
@@ -96,13 +79,9 @@ def import_(
         raise GancliError(f"a model file ends in {SUFFIX}, but {path} does not", f"-o {path.with_suffix(SUFFIX)}")
     if path.exists() and not overwrite:
         raise GancliError(f"{path} already exists", "choose another --name, or add --overwrite")
-
-    from gancli.files import replace_file
-    from gancli.importers import import_checkpoint
-
     names = [name.strip() for name in domains.split(",")] if domains is not None else None
     flags = {"data.domains": (names, "--domains"), "model.resolution": (resolution, "--resolution")}
     content = import_checkpoint(architecture, paths, sets=set_ or (), flags=flags)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
-    typer.echo(path)
+    echo(path)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from gancli.cli.options import AutoDevice, Batch, Class, Cutoff, Latents, Model, Noise, Output, Seeds, Trunc
+from gancli import console
+from gancli.cli import options
+from gancli.cli.latent import choose_points, open_model
+from gancli.cli.output import default_name, output_file, write_images, write_in_directory
+from gancli.cli.seeds import MOST, parse_seeds
+from gancli.cli.targets import MOVING, choose_target
+from gancli.errors import GancliError, check_between, check_known
+from gancli.modelfile import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gancli.console import Progress
-
 FASTEST = {"mp4": 240, "webp": 240, "gif": 50}
 """Largest number of frames per second, by format."""
 FRAMES, FRAMES_IN_STRIP = 60, 8
@@ -25,52 +30,44 @@ FPS = 30
 
 
 def interpolate(
-    model: Model,
-    seeds: Seeds = None,
-    latents: Latents = None,
-    class_: Class = None,
+    model: options.Model,
+    seeds: options.Seeds = None,
+    latents: options.Latents = None,
+    class_: options.Class = None,
     frames: Annotated[
-        int | None,
-        typer.Option("--frames", metavar="N", help="Frames from one seed to the next.  [default: 60; in a strip 8]"),
+        int | None, Option(metavar="N", help="Frames from one seed to the next.  [default: 60; in a strip 8]")
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option(
-            "--space",
+        Option(
             metavar="z|w",
             help="Go between latents or styles; with --latents: what FILE holds.  [default: w for style models]",
         ),
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option(
-            "--path", metavar="slerp|lerp", help="On the sphere, or straight.  [default: slerp in z, lerp in w]"
-        ),
+        Option(metavar="slerp|lerp", help="On the sphere, or straight.  [default: slerp in z, lerp in w]"),
     ] = None,
-    smooth: Annotated[
-        bool, typer.Option("--smooth", help="Go through the seeds in a curve, without sharp turns.")
-    ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Return to the first seed at the end.")] = False,
-    grid: Annotated[
-        str, typer.Option("--grid", metavar="CxR", help="C x R paths side by side, which share the seeds.")
-    ] = "1x1",
+    smooth: Annotated[bool, Option("--smooth", help="Go through the seeds in a curve, without sharp turns.")] = False,
+    loop: Annotated[bool, Option("--loop", help="Return to the first seed at the end.")] = False,
+    grid: Annotated[str, Option(metavar="CxR", help="C x R paths side by side, which share the seeds.")] = "1x1",
     fps: Annotated[
-        int | None, typer.Option("--fps", metavar="N", help="Frames per second of .mp4, .webp and .gif.  [default: 30]")
+        int | None, Option(metavar="N", help="Frames per second of .mp4, .webp and .gif.  [default: 30]")
     ] = None,
-    trunc: Trunc = None,
-    cutoff: Cutoff = None,
-    noise: Noise = None,
-    output: Output = None,
+    trunc: options.Trunc = None,
+    cutoff: options.Cutoff = None,
+    noise: options.Noise = None,
+    output: options.Output = None,
     format_: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--format",
             metavar="F",
             help="mp4, webp, gif, png, jpg or npy, for a directory or -.  [default: mp4; png for a directory]",
         ),
     ] = None,
-    batch: Batch = None,
-    device: AutoDevice = "auto",
+    batch: options.Batch = None,
+    device: options.AutoDevice = "auto",
 ) -> None:
     """Go from seed to seed, and print the path of the film.
 
@@ -86,41 +83,30 @@ def interpolate(
     .npy holds float32 [N, C, H, W] in [-1, 1], of one path. A strip, a .gif and a .webp need more memory for more
     frames; the others do not.
     """
-    from gancli.cli.latent import choose_points, open_model
-    from gancli.cli.output import check_output, default_name, output_file, write_images
-    from gancli.cli.seeds import MOST, parse_seeds
-    from gancli.cli.targets import MOVING, choose_target
-    from gancli.console import progress, result, warn
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model
-
     match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
     if match is None:
         raise GancliError(f"--grid {grid}: must be columns x rows", "--grid 3x2")
     columns, cells = int(match[1]), int(match[1]) * int(match[2])
     if 2 * cells > MOST:
         raise GancliError(f"--grid {grid}: its paths need more than {MOST:,} seeds", "--grid 3x2")
-    for option, value in (("--frames", frames), ("--fps", fps)):
-        if value is not None and not 1 <= value <= MOST:
-            raise GancliError(f"{option} {value}: must be between 1 and {MOST:,}")
-    if path not in (None, "slerp", "lerp"):
-        raise GancliError(f"--path {path}: unknown", "known are: slerp, lerp")
+    check_between("--frames", frames, 1, MOST)
+    check_between("--fps", fps, 1, MOST)
+    check_known("--path", path, ("slerp", "lerp"))
     if seeds is not None and latents is not None:
         raise GancliError("--seeds and --latents cannot be combined", "leave one of them out")
     wanted = parse_seeds(seeds) if seeds is not None else list(range(3 * cells)) if latents is None else []
     file = find_model(model)
     target = choose_target(output, format_, default=default_name(file, "-interpolate", wanted, ".mp4"), suffixes=MOVING)
-    check_output(target, "interpolate", model)
     in_strip = target.kind != "directory" and target.format in ("png", "jpg")
     if target.kind == "directory" or target.format not in FASTEST:
         if fps is not None:
-            warn(f"--fps has no effect on {'single frames' if target.kind == 'directory' else f'a {target.format}'}")
+            what = "single frames" if target.kind == "directory" else f"a {target.format}"
+            console.warn(f"--fps has no effect on {what}")
     elif fps is not None and fps > FASTEST[target.format]:
         raise GancliError(f"--fps {fps}: a {target.format} plays at most {FASTEST[target.format]} frames per second")
     if cells > 1 and target.format == "npy":
         raise GancliError(f"--grid {grid}: a .npy file holds a single path", "-o x.mp4")
 
-    from gancli.files import replace_file
     from gancli.generation.between import BLENDS, NATURAL, Paths
     from gancli.generation.video import write_film
     from gancli.generation.writers import encode
@@ -128,14 +114,12 @@ def interpolate(
     opened = open_model(model, file, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise, space=space)
     points, _ = choose_points(opened, wanted, class_, latents=latents)
     if len(points) % cells or len(points) < 2 * cells:
-        given = f"{'--seeds' if latents is None else str(latents)} gives {len(points)}"
-        raise GancliError(
-            f"a path needs at least two seeds, but {given}"
-            if cells == 1
-            else f"--grid {grid}: {cells} paths need the same number of seeds each, at least two, but {given}",
-            f"--seeds 0-{3 * cells - 1}",
-        )
-    if opened.renderer.styled is not None and (space != "z" or points.space == "w"):
+        need = "a path needs at least two seeds"
+        if cells > 1:
+            need = f"--grid {grid}: {cells} paths need the same number of seeds each, at least two"
+        given = f"{'--seeds' if latents is None else latents} gives {len(points)}"
+        raise GancliError(f"{need}, but {given}", f"--seeds 0-{3 * cells - 1}")
+    if opened.renderer.styled is not None and space != "z":
         points = opened.renderer.styles(points)
     blend = BLENDS[path or NATURAL[points.space]]
     frames = frames or (FRAMES_IN_STRIP if in_strip else FRAMES)
@@ -145,20 +129,17 @@ def interpolate(
         names = [f"frame{index:05d}" for index in range(len(paths))]
         write_images(target, names, images, paths.frames, "interpolating")
         return
-    with progress("interpolating", paths.frames) as bar:
+    with console.progress("interpolating", paths.frames) as bar:
         shown = _frames(images, cells, columns, bar)
         if target.kind == "directory":
-            target.path.mkdir(parents=True, exist_ok=True)
             for index, frame in enumerate(shown):
-                file = target.path / f"frame{index:05d}.{target.format}"
-                replace_file(file, encode(frame, target.format))
-                result(file)
+                write_in_directory(target, f"frame{index:05d}", encode(frame, target.format))
         else:
             with output_file(target) as out:
                 write_film(out, shown, target.format, fps or FPS, streamed=target.kind == "stream")
 
 
-def _frames(images: Iterable[Tensor], cells: int, columns: int, bar: Progress) -> Iterator[NDArray[np.uint8]]:
+def _frames(images: Iterable[Tensor], cells: int, columns: int, bar: console.Progress) -> Iterator[NDArray[np.uint8]]:
     """Yields frames uint8 [H, W, C], each of the next ``cells`` images."""
     import numpy as np
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, echo
 
-from gancli.cli.options import Json, complete_model
-
-if TYPE_CHECKING:
-    from gancli.domains import Domain
-
+from gancli import console
+from gancli.cli import options
+from gancli.domains import Domain
+from gancli.errors import GancliError
+from gancli.modelfile import find_model, known_models, model_directories, read_info
 
 _COLOURS = {1: "grey", 3: "RGB"}
 
@@ -18,31 +20,24 @@ _COLOURS = {1: "grey", 3: "RGB"}
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="MODEL",
             help="Show this one: a name, a model file or a run directory.",
-            autocompletion=complete_model,
+            autocompletion=options.complete_model,
         ),
     ] = None,
-    json_: Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List the models in ./runs and $GANCLI_HOME/models, or show one of them."""
-    import json
-    from dataclasses import asdict
-
-    from gancli import console
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model, known_models, model_directories, read_info
-
     if name is not None:
         path = find_model(name)
-        info = read_info(path)
+        known = {"path": str(path), **asdict(read_info(path))}
         if json_:
-            typer.echo(json.dumps({"path": str(path), **asdict(info)}, indent=1))
+            echo(json.dumps(known, indent=1))
             return
         import yaml
 
-        typer.echo(yaml.safe_dump({"path": str(path), **asdict(info)}, sort_keys=False), nl=False)
+        echo(yaml.safe_dump(known, sort_keys=False), nl=False)
         return
     listed: list[dict[str, Any]] = []
     for found, path in known_models().items():
@@ -63,21 +58,14 @@ def models(
             }
         )
     if json_:
-        typer.echo(json.dumps(listed, indent=1))
+        echo(json.dumps(listed, indent=1))
     elif listed:
-        console.table(
-            ["name", "architecture", "images", "steps", "path"],
-            [
-                [
-                    model["name"],
-                    model["architecture"],
-                    "; ".join(dict.fromkeys(_format(image, model["grown_to"]) for image in model["images"].values())),
-                    f"{model['step']:,}" if model["step"] else "imported",
-                    model["path"],
-                ]
-                for model in listed
-            ],
-        )
+        rows = []
+        for model in listed:
+            images = dict.fromkeys(_format(sizes, model["grown_to"]) for sizes in model["images"].values())
+            steps = f"{model['step']:,}" if model["step"] else "imported"
+            rows.append([model["name"], model["architecture"], "; ".join(images), steps, model["path"]])
+        console.table(["name", "architecture", "images", "steps", "path"], rows)
     else:
         places = " and ".join(str(directory) for directory in model_directories())
         console.note(f"no models in {places}; make one: gancli train dcgan-shapes --data shapes")

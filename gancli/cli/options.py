@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from gancli.errors import GancliError
 from gancli.importers import importer_names
@@ -15,16 +15,6 @@ from gancli.registry import preset_paths
 if TYPE_CHECKING:
     from gancli.architectures.base import Architecture
     from gancli.modelfile import ModelInfo
-
-Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Loader processes.  [default: 0 on a CPU, 2 on a GPU]")
-]
-Keep = Annotated[int | None, typer.Option("--keep", metavar="N", help="Checkpoints to keep.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def complete_preset(incomplete: str) -> list[str]:
@@ -39,11 +29,8 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Returns the runs in ./runs that begin with what was typed."""
-    return [
-        path.parent.name
-        for path in sorted(Path("runs").glob("*/config.yaml"))
-        if path.parent.name.startswith(incomplete)
-    ]
+    names = [path.parent.name for path in sorted(Path("runs").glob("*/config.yaml"))]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_importer(incomplete: str) -> list[str]:
@@ -51,72 +38,61 @@ def complete_importer(incomplete: str) -> list[str]:
     return [name for name in importer_names() if name.startswith(incomplete)]
 
 
+# Of train and resume; None leaves a setting as it is.
+Device = Annotated[str | None, Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str | None, Option(metavar="fp32|bf16|fp16", help="Arithmetic of the networks.")]
+Workers = Annotated[int | None, Option(metavar="N", help="Loader processes.  [default: 0 on a CPU, 2 on a GPU]")]
+Keep = Annotated[int | None, Option(metavar="N", help="Checkpoints to keep.")]
+
+Json = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model)
+    str, Argument(metavar="MODEL", help="Name, run directory or model file.", autocompletion=complete_model)
 ]
-Seeds = Annotated[str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: numbers and ranges, as 0,1,4-6.")]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", metavar="N", help="Seed of what is drawn at random; with -n, of the first image."),
-]
+Seeds = Annotated[str | None, Option(metavar="LIST", help="Seeds: numbers and ranges, as 0,1,4-6.")]
+Seed = Annotated[int | None, Option(metavar="N", help="Seed of what is drawn at random; with -n, of the first image.")]
 Class = Annotated[
     str | None,
-    typer.Option(
-        "--class", metavar="NAME", help="Class by name or number, or one for each image, separated by commas."
-    ),
+    Option("--class", metavar="NAME", help="Class by name or number, or one for each image, separated by commas."),
 ]
 Trunc = Annotated[
     float | None,
-    typer.Option(
-        "--trunc",
+    Option(
         metavar="T",
         help="Less variety. Style models: psi, from 1 (all) to 0 (the mean). Others: redraw latents beyond +-T.",
     ),
 ]
-Cutoff = Annotated[
-    int | None, typer.Option("--cutoff", metavar="N", help="Truncate the first N layers only (style models).")
-]
+Cutoff = Annotated[int | None, Option(metavar="N", help="Truncate the first N layers only (style models).")]
 Noise = Annotated[
     str | None,
-    typer.Option(
-        "--noise",
-        metavar="const|random|none",
-        help="Noise of style models; random depends on the seed.  [default: const]",
-    ),
+    Option(metavar="const|random|none", help="Noise of style models; random depends on the seed.  [default: const]"),
 ]
 Latents = Annotated[
     Path | None,
-    typer.Option(
-        "--latents", metavar="FILE.npy", help="Instead of seeds: latents [N, Z], or styles [N, W], [N, L, W]."
-    ),
+    Option(metavar="FILE.npy", help="Instead of seeds: latents [N, Z], or styles [N, W], [N, L, W]."),
 ]
-To = Annotated[
-    str | None, typer.Option("--to", metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]")
-]
+To = Annotated[str | None, Option(metavar="DOMAIN", help="Domain to translate into.  [default: the model's last]")]
 Output = Annotated[
     str | None,
-    typer.Option("-o", "--output", metavar="OUT", help="File, whose suffix is the format; directory; or - for stdout."),
+    Option("-o", "--output", metavar="OUT", help="File, whose suffix is the format; directory; or - for stdout."),
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
+    Option("--format", metavar="F", help="png, jpg, webp or npy, for a directory or -.  [default: png]"),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files.")]
 Batch = Annotated[
-    int | None,
-    typer.Option("--batch", metavar="N", help="Images computed at a time.  [default: 64, fewer if they are large]"),
+    int | None, Option(metavar="N", help="Images computed at a time.  [default: 64, fewer if they are large]")
 ]
-AutoDevice = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
+AutoDevice = Annotated[str, Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
 Features = Annotated[
     str | None,
-    typer.Option(
-        "--features",
+    Option(
         metavar="NAME",
         help="inception, vgg16, clip, dinov2, torchvision:NAME, or a TorchScript or torch.export file.  "
         "[default: inception; vgg16 for prc]",
     ),
 ]
-Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of --features, from a file.")]
+Weights = Annotated[Path | None, Option(metavar="FILE", help="Weights of --features, from a file.")]
 
 
 def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) -> GancliError:
@@ -133,8 +109,8 @@ def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) ->
     commands = []
     if isinstance(loaded, LatentModel):
         commands = [f"gancli {command} {model}" for command in ("sample", "interpolate", "truncate")]
-        if isinstance(loaded, StyleModel):
-            commands.append(f"gancli style-mix {model} --rows 0-2 --cols 3-6")
-    elif isinstance(loaded, Translator):
+    if isinstance(loaded, StyleModel):
+        commands.append(f"gancli style-mix {model} --rows 0-2 --cols 3-6")
+    if isinstance(loaded, Translator):
         commands = [f"gancli translate {model} IMAGE"]
     return GancliError(f"{model} is a {info.architecture}, which {lack}", ", or ".join(commands))

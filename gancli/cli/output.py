@@ -1,4 +1,4 @@
-"""Where and how commands write images: the names of files, single files and stdout, grids and directories."""
+"""How commands write images: the names of files, single files and stdout, grids and directories."""
 
 from __future__ import annotations
 
@@ -9,35 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from gancli import console
-from gancli.errors import GancliError
+from gancli.cli.targets import Target
+from gancli.files import replace_file, replacing
+from gancli.modelfile import title
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gancli.cli.targets import Target
 
-
-def check_output(target: Target, command: str, model: str) -> None:
-    """Raises ``GancliError`` if bytes would go to a terminal."""
-    if target.kind == "stream" and sys.stdout.isatty():
-        raise GancliError(
-            "refusing to write image data to a terminal", f"gancli {command} {model} -o - | COMMAND, or -o FILE"
-        )
-
-
-def default_name(model: Path, command: str, seeds: Sequence[int], suffix: str) -> str:
+def default_name(model: Path, command: str, seeds: Sequence[int], suffix: str = ".png") -> str:
     """Returns the file's name if there is no -o: ``horses-seed3.png``, ``horses-truncate-seeds0-15.png``.
 
     Args:
         model: the model file.
         command: its name after a hyphen, or empty.
-        seeds: those of the images; empty for latents from a file.
+        seeds: of the images; empty for latents from a file.
         suffix: with the dot.
     """
-    from gancli.modelfile import title
-
     name = title(model) + command
     if not seeds:
         return f"{name}-latents{suffix}"
@@ -50,9 +40,7 @@ def default_name(model: Path, command: str, seeds: Sequence[int], suffix: str) -
 
 @contextmanager
 def output_file(target: Target) -> Iterator[BinaryIO]:
-    """Yields the file or stdout to write; when the block has ended well, the file is there and its path printed."""
-    from gancli.files import replacing
-
+    """Yields the file or stdout to write; if the block ends well, the file is there after it, and its path printed."""
     if target.kind == "stream":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -60,6 +48,14 @@ def output_file(target: Target) -> Iterator[BinaryIO]:
         with replacing(target.path) as file:
             yield file
         console.result(target.path)
+
+
+def write_in_directory(target: Target, name: str, content: bytes) -> None:
+    """Writes a file into the directory of a target, and prints its path."""
+    file = target.path / f"{name}.{target.format}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, content)
+    console.result(file)
 
 
 def write_images(
@@ -76,7 +72,6 @@ def write_images(
     """
     import numpy as np
 
-    from gancli.files import replace_file
     from gancli.generation.writers import check_size, encode, grid, grid_size, npy, to_pixels, write_npy
 
     with console.progress(doing, len(names)) as bar:
@@ -87,17 +82,11 @@ def write_images(
                 bar.advance(len(part))
 
         if target.kind == "directory":
-            target.path.mkdir(parents=True, exist_ok=True)
-            left = iter(names)
-            for part in counted():
-                for image in part.split(1):
-                    name = next(left)
-                    if name is None:
-                        continue
+            each = (image for part in counted() for image in part.split(1))
+            for name, image in zip(names, each, strict=True):
+                if name is not None:
                     content = npy(image) if target.format == "npy" else encode(to_pixels(image)[0], target.format)
-                    file = target.path / f"{name}.{target.format}"
-                    replace_file(file, content)
-                    console.result(file)
+                    write_in_directory(target, name, content)
         elif target.format == "npy":
             with output_file(target) as output:
                 write_npy(output, counted(), len(names))

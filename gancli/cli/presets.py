@@ -12,11 +12,11 @@ from gancli.cli.options import Json, complete_preset
 from gancli.errors import GancliError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 NARROWEST, WIDEST = 60, 120
 MOST = 40
-"""Columns of a key and its value, before its comment begins further right or below."""
+"""A key and its value with more columns than this have their comment below."""
 
 
 def presets(
@@ -36,7 +36,7 @@ def presets(
 ) -> None:
     """List the presets, or print one of them in full.
 
-    What is printed can be saved, changed and used: gancli train --config FILE.
+    Save the output to a file, change it, and train with it: gancli train --config FILE.
     """
     if name is None:
         if keys is not None:
@@ -46,14 +46,12 @@ def presets(
     from gancli import config
     from gancli.yamltree import from_file
 
-    resolved = config.resolve(name)
-    lines = list(_lines(resolved, resolved.to_dict(), from_file(registry.preset_path(name), name, 0, []).plain()))
+    lines = list(_lines(config.resolve(name), from_file(registry.preset_path(name), name, 0, []).plain()))
     if keys is not None:
         lines = _matching(lines, keys)
         if not lines:
-            raise GancliError(
-                f"no key of {name} has {keys!r} in its name or description", f"`gancli presets {name}` prints them all"
-            )
+            hint = f"`gancli presets {name}` prints them all"
+            raise GancliError(f"no key of {name} has {keys!r} in its name or description", hint)
     if as_json:
         typer.echo(json.dumps(_nested(lines), indent=2))
     else:
@@ -70,15 +68,9 @@ def _list(as_json: bool) -> None:
         except GancliError as error:
             console.warn(error.message)
             continue
-        found.append(
-            {
-                "name": name,
-                "architecture": str(content.get("architecture", "")),
-                "description": str(content.get("description", "")),
-            }
-        )
+        found.append({"name": name, **{key: str(content.get(key, "")) for key in ("architecture", "description")}})
     for path in registry.hidden_presets():
-        console.warn(f"{path} is not used: there is a preset {path.stem} already")
+        console.warn(f"{path} is not used: there is already a preset {path.stem}")
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -86,7 +78,7 @@ def _list(as_json: bool) -> None:
 
 
 class _Line(NamedTuple):
-    """A key: its path, its value as plain data (None for a section), its meaning, and whether the preset sets it."""
+    """A key: its path, its value (None for a section), its meaning, and whether the preset sets it."""
 
     path: tuple[str, ...]
     value: Any
@@ -95,50 +87,40 @@ class _Line(NamedTuple):
     is_set: bool
 
 
-def _lines(section: Any, values: Mapping[str, Any], written: Any, path: tuple[str, ...] = ()) -> Iterator[_Line]:
-    """Yields every key of a section, and after them the sections in it.
+def _lines(section: Any, written: Any, path: tuple[str, ...] = ()) -> Iterator[_Line]:
+    """Yields every key of a section, or of a table of sections, at ``path``, and after them the sections in it.
 
-    Args:
-        section: the section, or a table of sections.
-        values: the same as plain data.
-        written: what the preset says about it.
-        path: its place in the configuration.
+    ``written`` is what the preset says about it.
     """
     from pydantic import BaseModel
 
-    from gancli.keys import meaning
-
-    if isinstance(section, BaseModel):
-        fields = type(section).model_fields
-        entries = [(name, value := getattr(section, name), meaning(field, value)) for name, field in fields.items()]
-    else:
-        entries = [(name, row, "") for name, row in section.items()]
+    from gancli.keys import Key
 
     def is_section(value: Any) -> bool:
-        rows = value.values() if isinstance(value, dict) else [value]
-        return any(isinstance(row, BaseModel) for row in rows)
+        return isinstance(value, BaseModel) or (isinstance(value, dict) and any(map(is_section, value.values())))
 
+    fields = type(section).model_fields if isinstance(section, BaseModel) else {}
     said = written if isinstance(written, dict) else {}
-    for name, value, words in sorted(entries, key=lambda entry: is_section(entry[1])):
-        here, below = (*path, name), is_section(value)
-        yield _Line(here, values[name], below, words, not below and said.get(name) is not None)
-        if below:
-            yield from _lines(value, values[name], said.get(name), here)
+    for name, value in sorted(dict(section).items(), key=lambda entry: is_section(entry[1])):
+        here, inside = (*path, name), said.get(name)
+        meaning = Key(here, fields[name], value).meaning if name in fields else ""
+        if is_section(value):
+            yield _Line(here, None, True, meaning, False)
+            yield from _lines(value, inside, here)
+        else:
+            yield _Line(here, value, False, meaning, inside is not None)
 
 
 def _matching(lines: list[_Line], text: str) -> list[_Line]:
-    """Returns the keys that have a text in their path or meaning, or are in a section that has, and their sections."""
-    found = {
-        line.path
-        for line in lines
-        if text.lower() in ".".join(line.path).lower() or text.lower() in line.meaning.lower()
-    }
+    """Returns the keys with a text in their path or meaning, what is in sections with it, and the sections around."""
+    text = text.lower()
+    found = {line.path for line in lines if text in ".".join(line.path).lower() or text in line.meaning.lower()}
     around = {path[:depth] for path in found for depth in range(len(path))}
-    return [
-        line
-        for line in lines
-        if line.path in around or any(line.path[:depth] in found for depth in range(1, len(line.path) + 1))
-    ]
+
+    def matches(path: tuple[str, ...]) -> bool:
+        return path in around or any(path[: depth + 1] in found for depth in range(len(path)))
+
+    return [line for line in lines if matches(line.path)]
 
 
 def _nested(lines: list[_Line]) -> dict[str, Any]:
@@ -155,12 +137,11 @@ def _yaml(line: _Line) -> str:
     """Returns a key with its value, on one line."""
     from gancli.yamltree import dump
 
-    key = line.path[-1]
     if line.is_section:
-        return f"{key}:"
+        return f"{line.path[-1]}:"
     if isinstance(line.value, dict):  # such as a schedule by resolution
-        return f"{key}: {dump(line.value, flow=True).rstrip()}"
-    return dump({key: line.value}).rstrip()
+        return f"{line.path[-1]}: {dump(line.value, flow=True).rstrip()}"
+    return dump({line.path[-1]: line.value}).rstrip()
 
 
 def _print(name: str, lines: list[_Line]) -> None:
@@ -177,13 +158,11 @@ def _print(name: str, lines: list[_Line]) -> None:
     out = Console(highlight=False, soft_wrap=True)
     out.print(Text(f"# {name}: * marks what the preset sets, all else is the default.", style="dim"))
     for line, text in zip(lines, texts, strict=True):
-        comment = textwrap.wrap(line.meaning, width - column - 4, break_long_words=False, break_on_hyphens=False)
-        if line.is_set and not comment:
-            comment = [""]
-        rows = [("* " if line.is_set and not index else "  ") + part for index, part in enumerate(comment)]
-        comments = [f"# {row}".rstrip() for row in rows]
+        rows = textwrap.wrap(line.meaning, width - column - 4, break_long_words=False, break_on_hyphens=False)
+        if line.is_set:
+            rows = rows or [""]
+        comments = [f"# {'*' if line.is_set and not index else ' '} {row}".rstrip() for index, row in enumerate(rows)]
         first = comments.pop(0) if comments and len(text) < column - 1 else ""
-        style = "bold" if line.is_set else ""
-        out.print(Text.assemble((text, style), (f"{' ' * (column - len(text))}{first}" if first else "", "dim")))
+        out.print(Text.assemble((text.ljust(column) if first else text, "bold" if line.is_set else ""), (first, "dim")))
         for more in comments:
             out.print(Text(" " * column + more, style="dim"))

@@ -1,55 +1,43 @@
-"""``gancli resume``: go on with a run that was stopped, killed, or is to become longer."""
+"""``gancli resume``: continues a run that was stopped or killed, or makes it longer."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from gancli.cli.options import Device, Keep, Precision, Workers, complete_run
+from gancli.cli import options
+from gancli.cli.train import train_in
 
 
 def resume(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="Run directory, or its name in ./runs.", autocompletion=complete_run),
+        Argument(metavar="RUN", help="Run directory, or its name in ./runs.", autocompletion=options.complete_run),
     ],
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="New length in training steps, in all.")
-    ] = None,
-    device: Device = None,
-    precision: Precision = None,
-    workers: Workers = None,
-    keep: Keep = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a key; may be repeated.")
-    ] = None,
+    steps: Annotated[int | None, Option(metavar="N", help="New length in training steps, in all.")] = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    workers: options.Workers = None,
+    keep: options.Keep = None,
+    sets: Annotated[list[str] | None, Option("--set", metavar="A.B=V", help="Change a key; may be repeated.")] = None,
 ) -> None:
-    """Go on with a run from its last checkpoint, with everything as it was.
+    """Continue a run from its last checkpoint, with the same settings.
 
-    On a CPU, where nothing is changed, the result is the same to the byte as if the run had never stopped.
+    On a CPU and without changes, the result is the same to the byte as if the run had never stopped.
     """
-    from gancli import config as configuration
-    from gancli.training import checkpoint, distributed
+    from gancli.config import resolve
+    from gancli.training import checkpoint
     from gancli.training.rundir import RunDirectory
-    from gancli.training.session import prepare, run_session
+    from gancli.training.session import prepare
 
     directory = RunDirectory.find(run)
-    config = configuration.load(
-        directory.config,
-        sets=sets or (),
-        flags={
-            "train.steps": (steps, "--steps"),
-            "train.device": (device, "--device"),
-            "train.precision": (precision, "--precision"),
-            "train.workers": (workers, "--workers"),
-            "train.keep": (keep, "--keep"),
-        },
-    )
-    session = prepare(config, begins=not checkpoint.steps(directory.checkpoints))
-    leader = distributed.rank() == 0  # the session disconnects the processes at its end
-    outcome = run_session(session, directory)
-    if leader:
-        typer.echo(directory.path)
-    if outcome.signal is not None:
-        raise typer.Exit(128 + outcome.signal)
+    flags = {
+        "train.steps": (steps, "--steps"),
+        "train.device": (device, "--device"),
+        "train.precision": (precision, "--precision"),
+        "train.workers": (workers, "--workers"),
+        "train.keep": (keep, "--keep"),
+    }
+    config = resolve(config_file=directory.config, sets=sets or (), flags=flags)
+    train_in(directory, prepare(config, begins=not checkpoint.steps(directory.checkpoints)))

@@ -5,47 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from gancli.cli.options import (
-    AutoDevice,
-    Batch,
-    Class,
-    Cutoff,
-    Format,
-    Latents,
-    Model,
-    Noise,
-    Output,
-    Seed,
-    Seeds,
-    Trunc,
-)
+from gancli.cli import options
+from gancli.cli.latent import choose_points, open_model
+from gancli.cli.output import default_name, write_images
+from gancli.cli.seeds import MOST, parse_seeds
+from gancli.cli.targets import choose_target
+from gancli.errors import GancliError, check_between
+from gancli.modelfile import find_model
+from gancli.seeding import LARGEST_SEED
 
 
 def sample(
-    model: Model,
-    n: Annotated[int | None, typer.Option("-n", metavar="N", help="Number of images.  [default: 1]")] = None,
-    seed: Seed = None,
-    seeds: Seeds = None,
-    latents: Latents = None,
-    class_: Class = None,
-    trunc: Trunc = None,
-    cutoff: Cutoff = None,
-    noise: Noise = None,
+    model: options.Model,
+    n: Annotated[int | None, Option("-n", metavar="N", help="Number of images.  [default: 1]")] = None,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    latents: options.Latents = None,
+    class_: options.Class = None,
+    trunc: options.Trunc = None,
+    cutoff: options.Cutoff = None,
+    noise: options.Noise = None,
     space: Annotated[
         str | None,
-        typer.Option(
-            "--space", metavar="z|w", help="Write latents or styles instead of images; with --latents: what FILE holds."
-        ),
+        Option(metavar="z|w", help="Write latents or styles instead of images; with --latents: what FILE holds."),
     ] = None,
-    output: Output = None,
-    format_: Format = None,
-    columns: Annotated[
-        int | None, typer.Option("--columns", metavar="N", help="Columns of the grid.  [default: square]")
-    ] = None,
-    batch: Batch = None,
-    device: AutoDevice = "auto",
+    output: options.Output = None,
+    format_: options.Format = None,
+    columns: Annotated[int | None, Option(metavar="N", help="Columns of the grid.  [default: square]")] = None,
+    batch: options.Batch = None,
+    device: options.AutoDevice = "auto",
 ) -> None:
     """Draw images from a model, and print the paths written.
 
@@ -61,25 +51,14 @@ def sample(
     --space w -o w.npy writes the styles instead of the images, truncated: [N, W], or with --cutoff [N, L, W], since
     layers differ. --latents w.npy --space w reads them.
     """
-    from gancli.cli.latent import choose_points, open_model
-    from gancli.cli.output import check_output, default_name, write_images
-    from gancli.cli.targets import choose_target
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model
-
     wanted = _seeds(n, seed, seeds, latents)
-    if columns is not None and columns < 1:
-        raise GancliError(f"--columns {columns}: must be at least 1")
+    check_between("--columns", columns, 1)
     path = find_model(model)
-    numbers = space if latents is None else None
-    suffix = ".npy" if numbers else ".png"
-    target = choose_target(
-        output, format_, default=default_name(path, f"-{numbers}" if numbers else "", wanted, suffix)
-    )
-    check_output(target, "sample", model)
+    numbers = space if latents is None else None  # written instead of images
+    default = default_name(path, f"-{numbers}", wanted, ".npy") if numbers else default_name(path, "", wanted)
+    target = choose_target(output, format_, default=default)
     if numbers and target.format != "npy":
         raise GancliError(f"--space {numbers} writes numbers, not pictures", f"-o {numbers}.npy, or --format npy")
-
     for option, value in (("--noise", noise), ("--class", class_ if numbers == "z" else None)):
         if numbers and value is not None:
             raise GancliError(f"{option} {value} has no effect on what --space {numbers} writes", f"leave {option} out")
@@ -103,28 +82,15 @@ def sample(
 
 def _seeds(n: int | None, seed: int | None, seeds: str | None, latents: Path | None) -> list[int]:
     """Returns the seeds to draw; none if there are latents."""
-    from gancli.cli.seeds import MOST, parse_seeds
-    from gancli.errors import GancliError
-    from gancli.seeding import LARGEST_SEED
-
-    counted = [option for option, value in (("-n", n), ("--seed", seed)) if value is not None]
-    ways = [
-        *counted[:1],
-        *(["--seeds"] if seeds is not None else []),
-        *(["--latents"] if latents is not None else []),
-    ]
-    if len(ways) > 1:
-        raise GancliError(
-            f"{' and '.join(ways)} cannot be combined",
-            "give -n and --seed, or --seeds, or --latents",
-        )
+    values = {"-n": n, "--seed": seed, "--seeds": seeds, "--latents": latents}
+    given = [option for option, value in values.items() if value is not None]
+    if len(given) > 1 and given != ["-n", "--seed"]:
+        raise GancliError(f"{' and '.join(given)} cannot be combined", "give -n and --seed, or --seeds, or --latents")
     if latents is not None:
         return []
     if seeds is not None:
         return parse_seeds(seeds)
     count, first = 1 if n is None else n, 0 if seed is None else seed
-    if not 1 <= count <= MOST:
-        raise GancliError(f"-n {count}: must be between 1 and {MOST:,}")
-    if not 0 <= first <= LARGEST_SEED - count:
-        raise GancliError(f"--seed {first}: must be between 0 and 2^63 - 1")
+    check_between("-n", count, 1, MOST)
+    check_between("--seed", first, 0, LARGEST_SEED - count)
     return list(range(first, first + count))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from gancli.cli.options import AutoDevice, Batch, Class, Cutoff, Format, Model, Noise, Output, Trunc
+from gancli import console
+from gancli.cli import options
+from gancli.cli.latent import choose_points, open_model
+from gancli.cli.layers import NAMED, named_layers, parse_layers
+from gancli.cli.output import default_name, write_images
+from gancli.cli.seeds import parse_seeds
+from gancli.cli.targets import choose_target
+from gancli.modelfile import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,25 +23,24 @@ if TYPE_CHECKING:
 
 
 def style_mix(
-    model: Model,
-    rows: Annotated[str, typer.Option("--rows", metavar="SEEDS", help="Seeds of the rows: 0,1,4-6.")],
-    cols: Annotated[str, typer.Option("--cols", metavar="SEEDS", help="Seeds whose layers in --styles are used.")],
+    model: options.Model,
+    rows: Annotated[str, Option(metavar="SEEDS", help="Seeds of the rows: 0,1,4-6.")],
+    cols: Annotated[str, Option(metavar="SEEDS", help="Seeds whose layers in --styles are used.")],
     styles: Annotated[
         list[str] | None,
-        typer.Option(
-            "--styles",
+        Option(
             metavar="LAYERS",
             help="coarse, middle, fine, or layers: 0-3,8. Repeat it for more rows.  [default: each of the three]",
         ),
     ] = None,
-    class_: Class = None,
-    trunc: Trunc = None,
-    cutoff: Cutoff = None,
-    noise: Noise = None,
-    output: Output = None,
-    format_: Format = None,
-    batch: Batch = None,
-    device: AutoDevice = "auto",
+    class_: options.Class = None,
+    trunc: options.Trunc = None,
+    cutoff: options.Cutoff = None,
+    noise: options.Noise = None,
+    output: options.Output = None,
+    format_: options.Format = None,
+    batch: options.Batch = None,
+    device: options.AutoDevice = "auto",
 ) -> None:
     """Mix the styles of two sets of seeds, and print the paths written.
 
@@ -43,39 +50,26 @@ def style_mix(
     first; without it, classes take turns by seed. A .npy holds the grid's images row by row, with a black corner; a
     directory gets a file for each.
     """
-    from gancli.cli.latent import choose_points, open_model
-    from gancli.cli.layers import NAMED, named_layers, parse_layers
-    from gancli.cli.output import check_output, default_name, write_images
-    from gancli.cli.seeds import parse_seeds
-    from gancli.cli.targets import choose_target
-    from gancli.modelfile import find_model
-
     row_seeds, column_seeds = parse_seeds(rows, "--rows"), parse_seeds(cols, "--cols")
     path = find_model(model)
-    target = choose_target(output, format_, default=default_name(path, "-style-mix", row_seeds + column_seeds, ".png"))
-    check_output(target, "style-mix", model)
-
-    from itertools import chain
+    target = choose_target(output, format_, default=default_name(path, "-style-mix", row_seeds + column_seeds))
 
     import torch
 
-    from gancli import console
     from gancli.generation.latents import Points, mixed
 
-    opened = open_model(model, path, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise, styles=True)
-    styled = opened.renderer.styled
-    assert styled is not None
-    count = styled.layers
-    bands = {
-        text: parse_layers(text, count) for text in styles or [name for name in NAMED if named_layers(name, count)]
-    }
-    stage = styled.stage
+    opened = open_model(model, path, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise)
+    renderer, styled = opened.renderer, opened.renderer.styled
+    if styled is None:
+        raise options.wrong_model(model, renderer.model, opened.info, "has no styles to mix")
+    count, stage = styled.layers, styled.stage
+    chosen = styles or [name for name in NAMED if named_layers(name, count)]
+    bands = {text: parse_layers(text, count) for text in chosen}
     idle = [text for text, layers in bands.items() if stage is not None and min(layers) >= 2 * stage.depth]
     if stage is not None and idle:
         console.note(f"the model has grown to {stage.resolution} px so far: {' and '.join(idle)} have no effect yet")
     points, names = choose_points(opened, row_seeds + column_seeds, class_)
-    points = opened.renderer.styles(points)
-    ws = points.values if points.values.ndim == 3 else points.values[:, None].expand(-1, count, -1)  # [N, L, W]
+    ws = renderer.styles(points, layered=True).values  # [N, L, W]
 
     # The grid's images after its corner: the name, styles and noise seed of each.
     first = len(row_seeds)  # of the columns
@@ -90,7 +84,7 @@ def style_mix(
             seeds += [points.seeds[row]] * (1 + len(column_seeds))
 
     def images() -> Iterator[Tensor]:
-        parts = opened.renderer.images(Points(torch.cat(styles_of_cells), seeds, space="w"))
+        parts = renderer.images(Points(torch.cat(styles_of_cells), seeds, space="w"))
         part = next(parts)
         yield torch.full_like(part[:1], -1)  # the corner
         yield from chain([part], parts)

@@ -1,13 +1,14 @@
-"""Where pictures go: the meaning of ``-o`` and ``--format``. Importable without torch."""
+"""``-o`` and ``--format``: where pictures go. Importable without torch."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gancli.errors import GancliError
+from gancli.errors import GancliError, check_known
 
 STILLS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".npy": "npy"}
 """Formats of single pictures and grids, by suffix."""
@@ -37,12 +38,12 @@ def choose_target(
         suffixes: the formats of a file, by suffix. A directory gets one picture per file, in one of ``STILLS``.
 
     Raises:
-        GancliError: the format is unknown, or contradicts the file name.
+        GancliError: the format is unknown or contradicts the file name, or bytes would go to a terminal.
     """
-    formats = sorted(set(suffixes.values()))
-    if format_ is not None and format_ not in formats:
-        raise GancliError(f"--format {format_}: unknown", f"known are: {', '.join(formats)}")
+    check_known("--format", format_, sorted(set(suffixes.values())))
     if output == "-":
+        if sys.stdout.isatty():
+            raise GancliError("refusing to write image data to a terminal", "gancli ... -o - | COMMAND, or -o FILE")
         return Target("stream", Path("-"), format_ or suffixes[Path(default).suffix])
     if output is None:
         path = Path(default)
@@ -52,15 +53,12 @@ def choose_target(
         if path.exists() and not path.is_dir():
             raise GancliError(f"-o {output}: a file of this name is in the way of the directory")
         if format_ is not None and format_ not in STILLS.values():
-            raise GancliError(
-                f"--format {format_}: a directory gets one picture per file", "choose png, jpg, webp or npy"
-            )
+            text = f"--format {format_}: a directory gets one picture per file"
+            raise GancliError(text, "choose png, jpg, webp or npy")
         return Target("directory", path, format_ or "png")
     if path.suffix.lower() not in suffixes:
-        raise GancliError(
-            f"-o {output}: {path.suffix} files cannot be written",
-            f"give a file ending in {' '.join(suffixes)}, a directory, or -",
-        )
+        hint = f"give a file ending in {' '.join(suffixes)}, a directory, or -"
+        raise GancliError(f"-o {output}: {path.suffix} files cannot be written", hint)
     chosen = suffixes[path.suffix.lower()]
     if format_ is not None and format_ != chosen:
         raise GancliError(f"-o {output} and --format {format_} contradict each other", "leave --format out")

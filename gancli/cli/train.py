@@ -1,65 +1,61 @@
-"""``gancli train``: a preset, data, and a run directory at the end."""
+"""``gancli train``: from a preset and data to a run directory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Exit, Option, echo
 
-from gancli.cli.options import Device, Keep, Precision, Workers, complete_preset
+from gancli import console
+from gancli.cli import options
+from gancli.errors import GancliError
+from gancli.home import home
+from gancli.metrics.catalogue import without_classifier
+from gancli.modelfile import find_model
+from gancli.registry import load_architecture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gancli.schema import RunConfig
+    from gancli.training.rundir import RunDirectory
+    from gancli.training.session import Session
 
 
 def train(
     preset: Annotated[
         str | None,
-        typer.Argument(metavar="PRESET", help="A preset; `gancli presets` lists them.", autocompletion=complete_preset),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, or a data set such as `mnist`."
+        Argument(
+            metavar="PRESET", help="A preset; `gancli presets` lists them.", autocompletion=options.complete_preset
         ),
     ] = None,
+    data: Annotated[
+        str | None, Option(metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, or a data set such as `mnist`.")
+    ] = None,
     name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="Name of the run: it goes to runs/NAME.  [default: the preset's]"),
+        str | None, Option(metavar="NAME", help="Name of the run, in runs/NAME.  [default: the preset's]")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory, instead of --name.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="Length in training steps.")] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", metavar="N", help="Length in passes over the data.")
-    ] = None,
-    kimg: Annotated[float | None, typer.Option("--kimg", metavar="N", help="Length in thousands of images.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Images per step.")] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option("--resolution", metavar="N", help="Height and width of the images in pixels."),
-    ] = None,
-    direction: Annotated[
-        str | None, typer.Option("--direction", metavar="AtoB|BtoA", help="pix2pix: from which domain to which.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")] = None,
-    device: Device = None,
-    precision: Precision = None,
+    out: Annotated[Path | None, Option(metavar="DIR", help="Run directory, instead of --name.")] = None,
+    steps: Annotated[int | None, Option(metavar="N", help="Length in training steps.")] = None,
+    epochs: Annotated[float | None, Option(metavar="N", help="Length in passes over the data.")] = None,
+    kimg: Annotated[float | None, Option(metavar="N", help="Length in thousands of images.")] = None,
+    batch: Annotated[int | None, Option(metavar="N", help="Images per step.")] = None,
+    resolution: Annotated[int | None, Option(metavar="N", help="Height and width of the images in pixels.")] = None,
+    direction: Annotated[str | None, Option(metavar="AtoB|BtoA", help="pix2pix: from which domain to which.")] = None,
+    seed: Annotated[int | None, Option(metavar="N", help="Seed of all random numbers.")] = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
     compile_: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False),
+        Option("--compile/--no-compile", help="Compile the networks (torch.compile).", show_default=False),
     ] = None,
-    workers: Workers = None,
+    workers: options.Workers = None,
     on_bad_image: Annotated[
-        str | None,
-        typer.Option("--on-bad-image", metavar="skip|error", help="What to do with an unreadable image."),
+        str | None, Option(metavar="skip|error", help="What to do with an unreadable image.")
     ] = None,
-    keep: Keep = None,
+    keep: options.Keep = None,
     evaluate: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--eval",
             metavar="METRIC:N",
             help="Measure every N steps, and keep the best in best/: fid:5000; --set train.evaluate... says how.",
@@ -67,28 +63,22 @@ def train(
     ] = None,
     tensorboard: Annotated[
         bool | None,
-        typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
+        Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
     ] = None,
     config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML over the preset, such as a run's config.yaml."),
+        Path | None, Option(metavar="FILE", help="YAML that overrides the preset, such as a run's config.yaml.")
     ] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=V", help="Set any key, over preset and --config; may be repeated."),
+        list[str] | None, Option("--set", metavar="A.B=V", help="Override any key; may be repeated.")
     ] = None,
-    init_from: Annotated[
-        str | None, typer.Option("--init-from", metavar="MODEL", help="Begin with the weights of a model.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and stop.")] = False,
+    init_from: Annotated[str | None, Option(metavar="MODEL", help="Begin with the weights of a model.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be trained, and stop.")] = False,
 ) -> None:
     """Train a model and print its run directory.
 
-    Settings come from the preset, over it from --config, and over both from --set and the other options.
+    Settings come from the preset, then --config, then --set and the other options; later ones win.
     """
-    from gancli import config as configuration
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model
+    from gancli.config import resolve
 
     if name is not None and out is not None:
         raise GancliError("--name and --out both say where the run goes", "give one of them")
@@ -114,41 +104,42 @@ def train(
         "train.evaluate.every": (every, "--eval"),
         "train.tensorboard": (tensorboard, "--tensorboard" if tensorboard else "--no-tensorboard"),
     }
-    resolved = configuration.resolve(
-        preset,
-        config_file=config,
-        sets=sets or (),
-        flags=flags,
-    )
+    resolved = resolve(preset, config_file=config, sets=sets or (), flags=flags)
     if dry_run:
         _print_plan(resolved)
         return
 
     from gancli.training import distributed
     from gancli.training.rundir import RUNS, RunDirectory, check_name, default_run_path
-    from gancli.training.session import prepare, run_session
+    from gancli.training.session import prepare
 
     if out is None and name is not None:
         out = RUNS / check_name(name)
     if out is not None:
         RunDirectory.check_free(out)  # before the data are read, which may take minutes
     session = prepare(resolved, begins=True)
+    path = ""
+    if distributed.rank() == 0:
+        out = out or default_run_path(resolved.preset or resolved.architecture)
+        path = str(RunDirectory.create(out, session.config).path)
+    train_in(RunDirectory(Path(distributed.share_text(path))), session)
+
+
+def train_in(run: RunDirectory, session: Session) -> None:
+    """Trains in a run directory and prints it; exits as a signal says if one has ended the training."""
+    from gancli.training import distributed
+    from gancli.training.session import run_session
+
     leader = distributed.rank() == 0  # the session disconnects the processes at its end
-    if leader:
-        path = out or default_run_path(resolved.preset or resolved.architecture)
-        run = RunDirectory.create(path, session.config)
-    run = RunDirectory(Path(distributed.share_text(str(run.path) if leader else "")))
     outcome = run_session(session, run)
     if leader:
-        typer.echo(run.path)
+        echo(run.path)
     if outcome.signal is not None:
-        raise typer.Exit(128 + outcome.signal)
+        raise Exit(128 + outcome.signal)
 
 
 def _evaluation(text: str | None) -> tuple[str | None, int | None]:
     """Returns the metric and the steps of ``--eval fid:5000``."""
-    from gancli.errors import GancliError
-
     if text is None:
         return None, None
     metric, _, every = text.rpartition(":")
@@ -161,20 +152,15 @@ def _print_plan(config: RunConfig) -> None:
     """Prints the configuration, the networks, the data, the length and the memory of a run."""
     import torch
 
-    from gancli import config as configuration
-    from gancli import console
+    from gancli.config import to_yaml
     from gancli.data.pipeline import decoded_bytes
     from gancli.devices import choose_device
-    from gancli.home import home
-    from gancli.registry import load_architecture
     from gancli.training import distributed
     from gancli.training.length import portions
     from gancli.training.plan import make_plan
     from gancli.training.session import open_training_source, with_classes
 
     if config.train.evaluate is not None:
-        from gancli.metrics.catalogue import without_classifier
-
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
     source = open_training_source(config)
@@ -184,47 +170,42 @@ def _print_plan(config: RunConfig) -> None:
     # Each process of torchrun plans for itself: they are not connected.
     world = distributed.launched()
     plan = make_plan(architecture, config, epoch, world)
-    memory = plan.memory
-    known = memory.activations is not None
-    in_memory, in_file = decoded_bytes(
-        source, architecture.inputs(config.model), config.data, portions(architecture, config.train), world
-    )
+    inputs, drawn = architecture.inputs(config.model), portions(architecture, config.train)
+    in_memory, in_file = decoded_bytes(source, inputs, config.data, drawn, world)
     decoded = [f"{_mib(in_memory)} MiB in RAM"] if in_memory else []
     decoded += [f"{_mib(in_file)} MiB in a file in {home() / 'cache'}"] if in_file else []
-    typer.echo(configuration.to_yaml(config))
-    console.table(
-        ["network", "parameters"],
-        [[name, f"{count:,}"] for name, count in plan.parameters.items()]
-        + [["all", f"{sum(plan.parameters.values()):,}"]],
-    )
-    typer.echo("")
+    least, most = min(plan.batches), max(plan.batches)
+    batch = f"{most}" if least == most else f"{least} to {most}"
+    epochs = f"{plan.epochs:,.0f}" if plan.epochs >= 100 else f"{plan.epochs:.3g}"
+    memory = plan.memory
+    known = memory.activations is not None
+    parts = {
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "optimizers": memory.optimizers,
+        "averages": memory.averages,
+        "activations": memory.activations,
+    }
+    sizes = ", ".join(f"{name} {'unknown' if size is None else _mib(size)}" for name, size in parts.items())
+    threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    echo(to_yaml(config))
+    networks = [*plan.parameters.items(), ("all", sum(plan.parameters.values()))]
+    console.table(["network", "parameters"], [[name, f"{count:,}"] for name, count in networks])
+    echo("")
     console.table(
         ["run", ""],
         [
-            ["data", f"{source.location}: {source.layout}, {epoch:,} images"],
-            [
-                "device",
-                f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device),
-            ],
-            ["length", f"{plan.steps:,} steps of {_batches(plan.batches)}, {plan.epochs:.3g} epochs"],
+            ["data", f"{source.location}: {source.layout}, {_count(epoch, 'image')}"],
+            ["device", f"{device}{threads}"],
+            ["length", f"{_count(plan.steps, 'step')}, batch size {batch}, {epochs} epoch{'s' * (epochs != '1')}"],
             ["decoded images", f"at least {' and '.join(decoded)}"],
-            [
-                "memory",
-                f"{'about' if known else 'more than'} {_mib(memory.total)} MiB on {device.type}, plus PyTorch itself",
-            ],
-            [
-                "",
-                f"weights {_mib(memory.weights)}, gradients {_mib(memory.gradients)}, "
-                f"optimizers {_mib(memory.optimizers)}, averages {_mib(memory.averages)}, "
-                f"activations {'unknown' if memory.activations is None else _mib(memory.activations)}",
-            ],
+            ["memory", f"{'about' if known else 'more than'} {_mib(memory.total)} MiB plus PyTorch itself ({sizes})"],
         ],
     )
 
 
-def _batches(sizes: Sequence[int]) -> str:
-    least, most = min(sizes), max(sizes)
-    return f"{most} images" if least == most else f"{least} to {most} images"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _mib(size: int) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from gancli.cli.options import AutoDevice, Format, Model, Output, Overwrite, Precision, Seed, To, wrong_model
+from gancli import console
+from gancli.cli import options
+from gancli.cli.targets import Target, choose_target
+from gancli.errors import GancliError, RunError, check_between, check_known
+from gancli.files import replace_file
+from gancli.generation.ways import names_of, way_towards
+from gancli.modelfile import find_model, load_model
+from gancli.seeding import LARGEST_SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gancli.cli.targets import Target
-    from gancli.generation.inputs import Input, Plan
+    from gancli.generation.inputs import Input, Job, Plan
+    from gancli.generation.pictures import Picture, Translated
 
 SMALLEST_TILE = 64
 NAMED = 5
@@ -21,47 +29,39 @@ NAMED = 5
 
 
 def translate(
-    model: Model,
+    model: options.Model,
     images: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="IMAGE", help="Files, directories, globs, or - for an image on stdin."),
+        list[str] | None, Argument(metavar="IMAGE", help="Files, directories, globs, or - for an image on stdin.")
     ] = None,
     from_file: Annotated[
-        str | None,
-        typer.Option("--from-file", metavar="LIST", help="File with one path of an image per line, or -."),
+        str | None, Option(metavar="LIST", help="File with one path of an image per line, or -.")
     ] = None,
     recursive: Annotated[
-        bool,
-        typer.Option("-r", "--recursive", help="Also search the folders below directories; the output keeps them."),
+        bool, Option("-r", "--recursive", help="Also search the folders below directories; the output keeps them.")
     ] = False,
-    to: To = None,
-    output: Output = None,
-    format_: Format = None,
-    overwrite: Overwrite = False,
+    to: options.To = None,
+    output: options.Output = None,
+    format_: options.Format = None,
+    overwrite: options.Overwrite = False,
     size: Annotated[
-        int | None,
-        typer.Option("--size", metavar="N", help="First resize the short side to N.  [default: the image's own size]"),
+        int | None, Option(metavar="N", help="First resize the short side to N.  [default: the image's own size]")
     ] = None,
     tile: Annotated[
-        int | None,
-        typer.Option("--tile", metavar="N", help="Translate larger images in overlapping tiles of N pixels."),
+        int | None, Option(metavar="N", help="Translate larger images in overlapping tiles of N pixels.")
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(
-            "--batch", metavar="N", help="Images or tiles computed at a time.  [default: 1 on a CPU, else up to 8]"
-        ),
+        Option(metavar="N", help="Images or tiles computed at a time.  [default: 1 on a CPU, else up to 8]"),
     ] = None,
     attention: Annotated[
-        bool, typer.Option("--attention", help="Also write the attention, over the input, as NAME-attention.png.")
+        bool, Option("--attention", help="Also write the attention, over the input, as NAME-attention.png.")
     ] = False,
     side_by_side: Annotated[
-        bool,
-        typer.Option("--side-by-side", help="One picture with input, attention (if asked for) and translation."),
+        bool, Option("--side-by-side", help="One picture with input, attention (if asked for) and translation.")
     ] = False,
-    seed: Seed = None,
-    device: AutoDevice = "auto",
-    precision: Precision = "fp32",
+    seed: options.Seed = None,
+    device: options.AutoDevice = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Translate images into another domain, and print the paths written.
 
@@ -74,48 +74,34 @@ def translate(
 
     As input and output, a .npy file holds float32 [C, H, W] or [N, C, H, W] in [-1, 1].
     """
-    import sys
-
-    from gancli.cli.output import check_output
-    from gancli.cli.targets import Target, choose_target
-    from gancli.errors import GancliError, RunError
-    from gancli.modelfile import find_model
-    from gancli.seeding import LARGEST_SEED
-
-    for option, value, least in (("--batch", batch, 1), ("--size", size, 1), ("--tile", tile, SMALLEST_TILE)):
-        if value is not None and value < least:
-            raise GancliError(f"{option} {value}: must be at least {least}")
-    if seed is not None and not 0 <= seed <= LARGEST_SEED:
-        raise GancliError(f"--seed {seed}: must be between 0 and 2^63 - 1")
+    check_between("--batch", batch, 1)
+    check_between("--size", size, 1)
+    check_between("--tile", tile, SMALLEST_TILE)
+    check_between("--seed", seed, 0, LARGEST_SEED)
     target = choose_target(output, format_, default="name.png")
     if output is None:  # also a file for each image
         target = Target("directory", Path(), target.format)
-    check_output(target, "translate", f"{model} IMAGE")
     if target.kind == "stream" and attention and not side_by_side:
         raise GancliError("--attention makes a second picture, but -o - takes only one", "add --side-by-side")
     path = find_model(model)
 
     import torch
 
-    from gancli import console
     from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
     from gancli.data.source import BadImage
     from gancli.devices import choose_device
-    from gancli.generation.inputs import Job, find_inputs, make_plan, read_stdin
-    from gancli.generation.pictures import Picture, Translated, attention_pixels, output_pixels, read_picture
+    from gancli.generation.inputs import find_inputs, make_plan, read_stdin
+    from gancli.generation.pictures import attention_pixels, output_pixels, read_picture
     from gancli.generation.translation import Translation, translate_all
-    from gancli.generation.ways import names_of, way_towards
     from gancli.generation.writers import encode, npy
-    from gancli.modelfile import load_model
     from gancli.training.update import AUTOCAST
 
-    if precision not in AUTOCAST:
-        raise GancliError(f"--precision {precision}: unknown", f"known are: {', '.join(AUTOCAST)}")
+    check_known("--precision", precision, AUTOCAST)
     chosen = choose_device(device)
     translator, info = load_model(path, chosen, whole=False)
     if not isinstance(translator, Translator):
-        raise wrong_model(model, translator, info, "translates no images")
+        raise options.wrong_model(model, translator, info, "translates no images")
     way = way_towards(translator, info, model, to)
     domains = translator.inputs(translator.config).domains
     channels = domains[way.source].shape[0]
@@ -124,23 +110,21 @@ def translate(
     if tile is not None and fixed is not None and fixed != (tile, tile):
         raise GancliError(f"--tile {tile}: {model} takes only images of {fixed[1]}x{fixed[0]}", "leave --tile out")
     if attention and not isinstance(translator, AttentiveTranslator):
-        raise GancliError(
-            f"--attention needs a model with attention, such as ugatit; {model} is a {info.architecture}",
-            "leave --attention out",
-        )
+        text = f"--attention needs a model with attention, such as ugatit; {model} is a {info.architecture}"
+        raise GancliError(text, "leave --attention out")
     if seed is not None and not translator.noisy:
         console.warn(f"--seed has no effect: {info.architecture} is deterministic")
+
+    picture_kind = "png" if kind == "npy" else kind
+    ending = f".{kind}" if output else f"-{names_of(translator, info)[way.target]}.{kind}"
 
     def outputs(item: Input) -> tuple[Path, ...]:
         if target.kind == "stream":
             return ()
-        if target.kind == "file":
-            first = target.path
-        else:
-            first = target.path / f"{item.name}{'' if output else f'-{names_of(translator, info)[way.target]}'}.{kind}"
+        first = target.path if target.kind == "file" else target.path / f"{item.name}{ending}"
         if not attention or side_by_side:
             return (first,)
-        return first, first.with_name(f"{first.stem}-attention.{'png' if kind == 'npy' else kind}")
+        return first, first.with_name(f"{first.stem}-attention.{picture_kind}")
 
     inputs = find_inputs(
         images or [],
@@ -168,7 +152,7 @@ def translate(
         else:
             contents = [encode(output_pixels(picture, translated, side_by_side=side_by_side), kind)]
         if attention and not side_by_side:
-            contents.append(encode(attention_pixels(picture, translated), "png" if kind == "npy" else kind))
+            contents.append(encode(attention_pixels(picture, translated), picture_kind))
         for file, content in zip(outputs(job.input), contents, strict=False):
             if file in job.outputs:
                 _write(file, content)
@@ -182,7 +166,7 @@ def translate(
             chosen,
             batch=batch,
             seed=seed or 0,
-            precision=AUTOCAST[precision],
+            precision=AUTOCAST[precision or "fp32"],
             tile=tile,
             attention=attention,
             floats=kind == "npy",
@@ -195,8 +179,9 @@ def translate(
                 elif target.kind == "stream":
                     sys.stdout.buffer.write(result)
                     sys.stdout.buffer.flush()
-                for file in job.outputs if not isinstance(result, BadImage) else ():
-                    console.result(file)
+                else:
+                    for file in job.outputs:
+                        console.result(file)
                 if len(plan.jobs) > 1:
                     bar.advance()
         finally:
@@ -207,18 +192,14 @@ def translate(
 
 def _format(target: Target, given: str | None, channels: int, side_by_side: bool) -> str:
     """Returns the format to write: the user's, else one that can hold the images."""
-    from gancli.errors import GancliError
-
     viewable = side_by_side or channels <= 4
     if given is None and target.kind != "file":
         return "png" if viewable else "npy"
     if target.format == "npy" and side_by_side:
         raise GancliError("--side-by-side makes a picture, which a .npy file cannot hold", "leave one of them out")
     if target.format != "npy" and not viewable:
-        raise GancliError(
-            f"the images have {channels} channels, which no {target.format} file can hold",
-            "--format npy, or --side-by-side to see the first three",
-        )
+        text = f"the images have {channels} channels, which no {target.format} file can hold"
+        raise GancliError(text, "--format npy, or --side-by-side to see the first three")
     return target.format
 
 
@@ -236,11 +217,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    import errno
-
     from gancli.data.source import BadImage
-    from gancli.errors import RunError
-    from gancli.files import replace_file
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +232,6 @@ def _write(file: Path, content: bytes) -> None:
 
 def _report(plan: Plan, failures: Sequence[str]) -> None:
     """Says which images were not translated and why."""
-    from gancli import console
 
     def some(names: Sequence[object], what: str) -> str:
         listed = ", ".join(str(name) for name in names[:NAMED])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from typer import Option
 
-from gancli.cli.options import AutoDevice, Batch, Class, Cutoff, Features, Format, Model, Noise, Output, Weights
-
-if TYPE_CHECKING:
-    import torch
-
-    from gancli.metrics.evaluation import Evaluation
+from gancli import console
+from gancli.cli import options
+from gancli.cli.evaluate import Wanted, of_model
+from gancli.cli.latent import choose_points, open_model
+from gancli.cli.output import default_name, write_images
+from gancli.cli.seeds import parse_seeds
+from gancli.cli.targets import choose_target
+from gancli.errors import GancliError, check_between
+from gancli.metrics.catalogue import without_classifier
+from gancli.modelfile import find_model
 
 WITH_STYLES = [1.0, 0.7, 0.5, 0.0, -1.0]
 WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
@@ -22,38 +25,31 @@ WITHOUT_STYLES = [2.0, 1.0, 0.5, 0.2]
 
 
 def truncate(
-    model: Model,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="LIST", help="A row for each: 0,1,4-6.")] = "0-3",
+    model: options.Model,
+    seeds: Annotated[str, Option(metavar="LIST", help="A row for each: 0,1,4-6.")] = "0-3",
     levels: Annotated[
         str | None,
-        typer.Option(
-            "--levels", metavar="LIST", help="A column for each.  [default: 1,0.7,0.5,0,-1; without styles 2,1,0.5,0.2]"
-        ),
+        Option(metavar="LIST", help="A column for each.  [default: 1,0.7,0.5,0,-1; without styles 2,1,0.5,0.2]"),
     ] = None,
-    class_: Class = None,
-    cutoff: Cutoff = None,
-    noise: Noise = None,
-    output: Output = None,
-    format_: Format = None,
+    class_: options.Class = None,
+    cutoff: options.Cutoff = None,
+    noise: options.Noise = None,
+    output: options.Output = None,
+    format_: options.Format = None,
     metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics", metavar="LIST", help="Also print a table of metrics by level, as in evaluate: prc,fid."
-        ),
+        str | None, Option(metavar="LIST", help="Also print a table of metrics by level, as in evaluate: prc,fid.")
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", metavar="SOURCE", help="For --metrics: real images.  [default: the training data, if built in]"
-        ),
+        Option(metavar="SOURCE", help="For --metrics: real images.  [default: the training data, if built in]"),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("-n", metavar="N", help="For --metrics: use at most N real and N generated images.")
+        int | None, Option("-n", metavar="N", help="For --metrics: use at most N real and N generated images.")
     ] = None,
-    features: Features = None,
-    weights: Weights = None,
-    batch: Batch = None,
-    device: AutoDevice = "auto",
+    features: options.Features = None,
+    weights: options.Weights = None,
+    batch: options.Batch = None,
+    device: options.AutoDevice = "auto",
 ) -> None:
     """Draw seeds at several levels of truncation, and print the paths written.
 
@@ -64,14 +60,6 @@ def truncate(
 
     --metrics prc measures the trade: precision and recall at every level.
     """
-    from gancli.cli.evaluate import check_count
-    from gancli.cli.latent import choose_points, open_model
-    from gancli.cli.output import check_output, default_name, write_images
-    from gancli.cli.seeds import parse_seeds
-    from gancli.cli.targets import choose_target
-    from gancli.errors import GancliError
-    from gancli.modelfile import find_model
-
     wanted = parse_seeds(seeds)
     try:
         chosen = None if levels is None else [float(level) for level in levels.split(",")]
@@ -81,18 +69,13 @@ def truncate(
         for option, value in (("--data", data), ("-n", n), ("--features", features), ("--weights", weights)):
             if value is not None:
                 raise GancliError(f"{option} {value} has no effect without --metrics", "add --metrics prc")
-    check_count(n)
+    check_between("-n", n, 2, 10**9)
     path = find_model(model)
-    target = choose_target(output, format_, default=default_name(path, "-truncate", wanted, ".png"))
-    check_output(target, "truncate", model)
+    target = choose_target(output, format_, default=default_name(path, "-truncate", wanted))
     if metrics is not None and target.kind == "stream":
         raise GancliError("-o - and --metrics would both write to stdout", "-o FILE")
 
-    from dataclasses import replace
-
     import torch
-
-    from gancli import console
 
     # Any level will do here, for --cutoff: each column then has its own.
     opened = open_model(model, path, device, batch=batch, trunc=1.0, cutoff=cutoff, noise=noise)
@@ -109,7 +92,13 @@ def truncate(
     if metrics is None:
         write_images(target, names, renderer.images(cells), count, "truncating")
         return
-    evaluations = _evaluations(model, chosen, cutoff, metrics, data, n, features, weights, batch, renderer.device)
+
+    from gancli.metrics.evaluation import Evaluation, Request
+
+    which = without_classifier(metrics, "--metrics")
+    request = Request(which, renderer.device, features or "", weights, batch=batch or 64)
+    comparisons = (of_model(Wanted(model, data, n=n, trunc=level, cutoff=cutoff), request) for level in chosen)
+    evaluations = (Evaluation(request, comparison, console.progress) for comparison in comparisons)
     first = next(evaluations)  # fails before anything is written
     write_images(target, names, renderer.images(cells), count, "truncating")
     measured = []
@@ -118,34 +107,8 @@ def truncate(
         if report.failed:
             raise report.failed[0]
         measured.append({name: value for values in report.metrics.values() for name, value in values.items()})
+    rows = zip(chosen, measured, strict=True)
     console.table(
         ["level", *measured[0]],
-        [
-            [f"{level:g}", *(f"{value:.6g}" for value in values.values())]
-            for level, values in zip(chosen, measured, strict=True)
-        ],
+        [[f"{level:g}", *(f"{value:.6g}" for value in values.values())] for level, values in rows],
     )
-
-
-def _evaluations(
-    model: str,
-    levels: Sequence[float],
-    cutoff: int | None,
-    metrics: str,
-    data: str | None,
-    n: int | None,
-    features: str | None,
-    weights: Path | None,
-    batch: int | None,
-    device: torch.device,
-) -> Iterator[Evaluation]:
-    """Yields the evaluation of each level of truncation."""
-    from gancli import console
-    from gancli.cli.evaluate import Wanted, of_model
-    from gancli.metrics.catalogue import without_classifier
-    from gancli.metrics.evaluation import Evaluation, Request
-
-    request = Request(without_classifier(metrics, "--metrics"), device, features or "", weights, batch=batch or 64)
-    for level in levels:
-        comparison = of_model(Wanted(model, data, None, n, None, level, cutoff), request)
-        yield Evaluation(request, comparison, console.progress)

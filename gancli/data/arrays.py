@@ -7,17 +7,18 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
-from gancli.data.images import ArrayImages, Joined
-from gancli.data.source import Images, PointCloud, Source
+from gancli.data.images import ArrayImages, join
+from gancli.data.source import Labels, PointCloud, Source
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -33,7 +34,6 @@ SIDE_KEYS = {"train": (("A", "B"), ("trainA", "trainB")), "test": (("testA", "te
 """Keys of two domains; the first pair of keys in the file counts."""
 MOST_CHANNELS = 64
 
-Labels = NDArray[np.int64] | NDArray[np.float32]
 Items = ArrayImages | PointCloud
 
 
@@ -50,7 +50,7 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     Args:
         content: the file's bytes.
         name: what errors call it.
-        dimensions: number of dimensions that the array must have: 3 for images, 1 for labels.
+        dimensions: that the array must have: 3 for images, 1 for labels.
 
     Raises:
         GancliError: it is cut off, damaged, or something else.
@@ -72,37 +72,51 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
 
 
 def open_npz(path: Path, location: str, split: str) -> Source:
-    """Opens a ``.npz`` file; see ``read_npz`` for what it may hold.
+    """Opens a ``.npz`` with images or points and, optionally, labels; or with the images of two domains.
 
-    Equally long arrays of two domains are pairs. The names of the domains come from the file's name (``sat2map.npz``).
+    Images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, two domains under
+    ``SIDE_KEYS``; a file without a test part gives everything for every split. Equally long arrays of two domains are
+    pairs, and the domains' names come from the file's name (``sat2map.npz``).
+
+    Floats [N, D] are points. Four dimensions are [N, H, W, C] or [N, C, H, W]: the last one is C if it is 1, 3, 4, or
+    smaller than the others; else the second one, by the same rule. Float images are in [0, 1], or in [-1, 1] if any
+    value is negative.
 
     Raises:
-        GancliError: it cannot be read, or has no such part.
+        GancliError: it is damaged, holds Python objects or no array that can be images or points, or has no such part.
     """
-    found = read_npz(path, split)
-    domains = {name: _joined(parts, path) for name, parts in found.domains.items()}
-    channels = {name: _channels(parts[0]) for name, parts in found.domains.items() if _channels(parts[0]) > 4}
-    two = len(domains) == 2
-    paired = two and len({tuple(map(len, parts)) for parts in found.domains.values()}) == 1
-    if two:
-        names = domain_names([path.absolute().name, path.resolve().name])
-        channels = {name: channels[key] for name, key in zip(names, domains, strict=True) if key in channels}
-        domains = dict(zip(names, domains.values(), strict=True))
-    known = [part for part in found.labels if part is not None]
-    labels: NDArray[Any] | None = None
-    if len(known) == len(found.labels) and len({part.shape[1:] for part in known}) == 1:
-        labels = np.concatenate(known)
-    return Source(
-        location,
-        ("an npz file with pairs" if paired else "an npz file with two unpaired domains") if two else "an npz file",
-        domains,
-        labels,
-        classes_of(labels) if labels is not None else (),
-        paired,
-        _fingerprint(path, split),
-        found.notes,
-        found.has_test,
-        channels,
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        keys = list(archive.keys())
+        sides = {part: _first(pairs, keys) for part, pairs in SIDE_KEYS.items()}
+        two = any(sides.values())
+        found = sides if two else {part: _first([(key,) for key in IMAGE_KEYS[part]], keys) for part in sides}
+        if not any(found.values()):
+            raise _no_images(path, keys)
+        parts = [part for part in found if found[part] and split in (part, "all")]
+        if not parts and found["train"] and found["train"][0] not in ("x_train", "X_train", "train_images", "trainA"):
+            parts = ["train"]
+        if not parts:
+            other = "test" if split == "train" else "train"
+            raise GancliError(
+                f"{path} has no {split} part, only {other}",
+                f"to train on it: --set data.split={other}; to look at it: --split {other}",
+            )
+        names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
+        sources = []
+        for part in parts:
+            items = [_items_from(archive[key], f"{path}:{key}") for key in found[part]]
+            label_key = () if two else _first([(key,) for key in LABEL_KEYS[part]], keys)
+            labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}") for key in label_key]
+            sources.append(_source(location, items, names, *labels))
+    whole = join(sources)
+    unused = [keys for part, keys in found.items() if keys and part not in parts]
+    notes = [f"{' and '.join(keys)}: another part, not used (data.split is {split})" for keys in unused]
+    return replace(
+        whole,
+        layout=f"an npz file with {'pairs' if whole.paired else 'two unpaired domains'}" if two else "an npz file",
+        fingerprint=_fingerprint(path, split),
+        notes=(*whole.notes, *notes),
+        has_test=split == "train" and parts == ["train"] and bool(found["test"]),
     )
 
 
@@ -114,13 +128,25 @@ def open_npy(path: Path, location: str, split: str) -> Source:
     """
     with _reading(path):
         items = _items_from(np.load(path, allow_pickle=False), str(path))
-    name, channels = _domain_of(items), _channels(items)
+    return replace(_source(location, [items]), layout="an npy file", fingerprint=_fingerprint(path, split))
+
+
+def _source(location: str, items: Sequence[Items], names: Sequence[str] = (), labels: Labels | None = None) -> Source:
+    """Returns the source of one part; ``names`` are those of two domains."""
+    names = names or ("points" if isinstance(items[0], PointCloud) else "image",)
+    domains = dict(zip(names, items, strict=True))
     return Source(
         location,
-        "an npy file",
-        {name: items},
-        fingerprint=_fingerprint(path, split),
-        channels={name: channels} if channels > 4 else {},
+        "arrays",
+        domains,
+        labels,
+        classes_of(labels) if labels is not None else (),
+        paired=len(items) == 2 and len(items[0]) == len(items[1]),
+        channels={
+            name: images.channels
+            for name, images in domains.items()
+            if isinstance(images, ArrayImages) and images.channels > 4
+        },
     )
 
 
@@ -128,88 +154,6 @@ def _fingerprint(path: Path, split: str) -> str:
     status = path.stat()
     text = f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-
-
-def _channels(items: Items) -> int:
-    return items.channels if isinstance(items, ArrayImages) else 0
-
-
-def _domain_of(items: Items) -> str:
-    """Returns the name of the only domain."""
-    return "points" if isinstance(items, PointCloud) else "image"
-
-
-def _joined(parts: Sequence[Items], path: Path) -> Images:
-    if len(parts) == 1:
-        return parts[0]
-    points = [part.values for part in parts if isinstance(part, PointCloud)]
-    if not points:
-        return Joined(parts)
-    if len(points) < len(parts) or len({values.shape[1] for values in points}) > 1:
-        raise GancliError(f"the parts of {path} hold different things", "choose one, such as data.split=train")
-    return PointCloud(str(path), np.concatenate(points))
-
-
-class Arrays(NamedTuple):
-    """What ``read_npz`` found.
-
-    Attributes:
-        domains: images or points by domain, ``"image"`` or ``"points"``, or ``"A"`` and ``"B"``; part after part.
-        labels: of each part.
-        has_test: whether the file has a test part besides these images.
-        notes: what a person should know.
-    """
-
-    domains: dict[str, list[Items]]
-    labels: list[Labels | None]
-    has_test: bool
-    notes: tuple[str, ...]
-
-
-def read_npz(path: Path, split: str) -> Arrays:
-    """Reads a ``.npz`` with images or points and, optionally, labels; or with the images of two domains.
-
-    Images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, two domains under
-    ``SIDE_KEYS``; a file without a test part gives everything for every split. Floats [N, D] are points. Four
-    dimensions are [N, H, W, C] or [N, C, H, W]: the last one is C if it is 1, 3, 4, or smaller than the others; else
-    the second one, by the same rule. Float images are in [0, 1], or in [-1, 1] if any value is negative.
-
-    Raises:
-        GancliError: it is damaged, holds Python objects, or no array that can be images or points.
-    """
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
-        keys = list(archive.keys())
-        sides = {part: _first(SIDE_KEYS[part], keys) for part in SIDE_KEYS}
-        two = any(sides.values())
-        found = sides if two else {part: _first([(key,) for key in IMAGE_KEYS[part]], keys) for part in sides}
-        parts = [part for part in found if found[part] and split in (part, "all")]
-        named_parts = ("x_train", "X_train", "train_images", "trainA")
-        if not parts and found["train"] and found["train"][0] not in named_parts:
-            parts = ["train"]
-        if not parts and not any(found.values()):
-            raise _no_images(path, keys)
-        if not parts:
-            other = "test" if split == "train" else "train"
-            raise GancliError(
-                f"{path} has no {split} part, only {other}",
-                f"to train on it: --set data.split={other}; to look at it: --split {other}",
-            )
-        groups = [
-            [_items_from(archive[found[part][side]], f"{path}:{found[part][side]}") for part in parts]
-            for side in range(2 if two else 1)
-        ]
-        labels: list[Labels | None] = []
-        for part, items in zip(parts, groups[0], strict=True):
-            key = None if two else next((name for name in LABEL_KEYS[part] if name in keys), None)
-            labels.append(None if key is None else _labels_from(archive[key], len(items), f"{path}:{key}"))
-    notes = tuple(
-        f"{' and '.join(unused)}: another part, not used (data.split is {split})"
-        for part, unused in found.items()
-        if unused and part not in parts
-    )
-    names = ("A", "B") if two else (_domain_of(groups[0][0]),)
-    has_test = split == "train" and parts == ["train"] and bool(found["test"])
-    return Arrays(dict(zip(names, groups, strict=True)), labels, has_test, notes)
 
 
 @contextmanager
@@ -224,21 +168,16 @@ def _reading(path: Path) -> Iterator[None]:
         raise GancliError(f"{path} cannot be read: {reason}", hint) from error
 
 
-def _first(candidates: Iterable[tuple[str, ...]], keys: list[str]) -> tuple[str, ...]:
+def _first(candidates: Sequence[tuple[str, ...]], keys: list[str]) -> tuple[str, ...]:
     """Returns the first group of keys that are all in the file, or none."""
     return next((group for group in candidates if all(key in keys for key in group)), ())
 
 
 def _no_images(path: Path, keys: list[str]) -> GancliError:
-    lonely = [
-        (there, missing)
-        for pairs in SIDE_KEYS.values()
-        for pair in pairs
-        for there, missing in (pair, pair[::-1])
-        if there in keys
-    ]
-    if lonely:
-        return GancliError(f"{path} holds {lonely[0][0]}, but no {lonely[0][1]}", "two domains are arrays A and B")
+    for pair in (pair for pairs in SIDE_KEYS.values() for pair in pairs):
+        for there, missing in (pair, pair[::-1]):
+            if there in keys:
+                return GancliError(f"{path} holds {there}, but no {missing}", "two domains are arrays A and B")
     named = ", ".join(sorted(key for names in IMAGE_KEYS.values() for key in names))
     return GancliError(
         f"{path} holds no images: its arrays are {', '.join(keys) or 'none'}",
@@ -271,8 +210,7 @@ def _items_from(array: NDArray[Any], name: str) -> Items:
     # Averaging and filters leave values a little over 1.
     if not (low >= -1.001 and high <= 1.001):
         raise GancliError(
-            f"{name} holds numbers from {low:.4g} to {high:.4g}",
-            "float images lie in [0, 1] or [-1, 1]; or save uint8",
+            f"{name} holds numbers from {low:.4g} to {high:.4g}", "float images lie in [0, 1] or [-1, 1]; or save uint8"
         )
     return ArrayImages(name, np.clip(array, -1, 1), -1.0 if low < 0 else 0.0)
 

@@ -21,6 +21,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,50 +42,43 @@ TRAILER = 8 + 16 + len(MAGIC)
 Progress = Callable[[int, int], None]
 
 
+@dataclass(eq=False)
 class Decoded:
     """The good images of one domain, decoded.
 
     Attributes:
+        pixels: of all images, one after the other, in memory; or the file that is mapped into memory.
         indices: int64 [n], which image of the source each one is, ascending.
         sizes: int32 [n, 2], height and width of each.
         channels: of every image.
         bad: name and reason of each image that was left out.
-        path: the memory-mapped file; None if the pixels are in memory.
     """
 
-    def __init__(
-        self,
-        pixels: torch.Tensor | Path,
-        indices: NDArray[np.int64],
-        sizes: NDArray[np.int32],
-        channels: int,
-        bad: list[tuple[str, str]],
-    ) -> None:
-        self.indices, self.sizes, self.channels, self.bad = indices, sizes, channels, bad
-        self.path = pixels if isinstance(pixels, Path) else None
-        self._tensor = pixels if isinstance(pixels, torch.Tensor) else None
-        lengths = sizes[:, 0].astype(np.int64) * sizes[:, 1] * channels
-        self._ends = np.cumsum(lengths)
-        self._open()
+    pixels: torch.Tensor | Path
+    indices: NDArray[np.int64]
+    sizes: NDArray[np.int32]
+    channels: int
+    bad: list[tuple[str, str]]
 
-    def _open(self) -> None:
+    def __post_init__(self) -> None:
+        self._ends = np.cumsum(self.sizes[:, 0].astype(np.int64) * self.sizes[:, 1] * self.channels)
         self._flat: NDArray[np.uint8]
-        if self._tensor is not None:
-            self._flat = self._tensor.numpy()
+        if isinstance(self.pixels, torch.Tensor):
+            self._flat = self.pixels.numpy()
         else:
-            assert self.path is not None
-            self._flat = np.memmap(self.path, np.uint8, "r", shape=(int(self._ends[-1]),))
+            self._flat = np.memmap(self.pixels, np.uint8, "r", shape=(self.nbytes,))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # A worker process attaches to the shared memory, or maps the file itself.
-        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
+        return Decoded, (self.pixels, self.indices, self.sizes, self.channels, self.bad)
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @property
+    def path(self) -> Path | None:
+        """The memory-mapped file; None if the pixels are in memory."""
+        return self.pixels if isinstance(self.pixels, Path) else None
 
     @property
     def nbytes(self) -> int:
@@ -106,72 +100,77 @@ class Decoded:
         return self._flat[start:end].reshape(height, width, self.channels)
 
 
-def decode_all(
-    images: Images,
-    prepare: Preparation,
-    key: str,
-    *,
-    limit: int,
-    shared: bool,
-    stop_at_bad: bool,
-    progress: Progress | None = None,
-) -> Decoded:
-    """Decodes a list of images, or finds them in the cache file of an earlier run.
+@dataclass
+class Cache:
+    """Decodes the images of a run.
 
-    Args:
-        images: one domain of a source.
-        prepare: applied to each image.
-        key: changes whenever the images may have changed.
-        limit: bytes up to which the pixels stay in memory; 0 always uses the file.
-        shared: put the pixels into shared memory, for worker processes.
+    Attributes:
+        left: bytes of pixels that may still stay in memory; 0 always uses a file.
+        shared: pixels in memory are put into shared memory, for worker processes.
         stop_at_bad: a bad image is an error; otherwise it is left out.
-        progress: called now and then with the number of finished images and of all images.
-
-    Raises:
-        GancliError: a bad image if that is an error, no good image at all, or no place for the file.
-        RunError: the disk is full.
     """
-    name = hashlib.blake2b(
-        json.dumps([MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]).encode(), digest_size=16
-    ).hexdigest()
-    folder = home() / "cache"
-    path = folder / f"{name}.pixels"
-    if shared:
-        limit = min(limit, _shared_memory_left())
-    decoded = _load(path, name, prepare.channels)
-    bad: list[tuple[str, str]] = []
-    if decoded is None:
-        with _Store(path, name, limit, len(images)) as store:
-            if prepare.least_bytes * len(images) > limit:
+
+    left: int
+    shared: bool
+    stop_at_bad: bool
+
+    def decode(self, images: Images, prepare: Preparation, key: str, progress: Progress | None = None) -> Decoded:
+        """Decodes a list of images, or finds them in the cache file of an earlier run.
+
+        Args:
+            images: one domain of a source.
+            prepare: applied to each image.
+            key: changes whenever the images may have changed.
+            progress: called now and then with the number of finished images and of all images.
+
+        Raises:
+            GancliError: a bad image if that is an error, no good image at all, or no place for the file.
+            RunError: the disk is full.
+        """
+        settings = [MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]
+        name = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+        path = home() / "cache" / f"{name}.pixels"
+        limit = min(self.left, _shared_memory_left()) if self.shared else self.left
+        with _Store(path, limit, len(images)) as store:
+            decoded = _load(path, prepare.channels)
+            if decoded is None and prepare.least_bytes * len(images) > limit:
                 store.open_file()
                 # Another process, such as another rank of this run, may have written it meanwhile.
-                decoded = _load(path, name, prepare.channels)
+                decoded = _load(path, prepare.channels)
             if decoded is None:
+                bad = self._fill(store, images, prepare, progress)
+                decoded = store.finish(prepare.channels, bad, self.shared)
+        self._judge(decoded.bad)
+        if decoded.path is None:
+            self.left -= decoded.nbytes
+        return decoded
 
-                def decode(index: int) -> Pixels:
-                    return prepare(images.read(index, prepare.channels, prepare.side))
+    def _fill(
+        self, store: _Store, images: Images, prepare: Preparation, progress: Progress | None
+    ) -> list[tuple[str, str]]:
+        """Decodes all images into the store; returns the bad ones."""
+        bad: list[tuple[str, str]] = []
 
-                for done, result in enumerate(in_threads(decode, len(images)), start=1):
-                    if isinstance(result, BadImage):
-                        bad.append((images.name(done - 1), str(result)))
-                        if stop_at_bad:
-                            break
-                    else:
-                        store.add(done - 1, result)
-                    if progress is not None and (done % CHUNK == 0 or done == len(images)):
-                        progress(done, len(images))
-                if store.indices and not (stop_at_bad and bad):
-                    decoded = store.finish(prepare.channels, bad, shared)
-    if decoded is not None:
-        bad = decoded.bad
-    if stop_at_bad and bad:
-        raise GancliError(
-            f"{bad[0][0]} cannot be read: {bad[0][1]}", "`--set data.on_bad_image=skip` leaves such images out"
-        )
-    if decoded is None:
-        first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
-        raise GancliError(f"none of the {len(images):,} images can be read{first}")
-    return decoded
+        def decode(index: int) -> Pixels:
+            return prepare(images.read(index, prepare.channels, prepare.side))
+
+        for done, result in enumerate(in_threads(decode, len(images)), start=1):
+            if isinstance(result, BadImage):
+                bad.append((images.name(done - 1), str(result)))
+                self._judge(bad)
+            else:
+                store.add(done - 1, result)
+            if progress is not None and (done % CHUNK == 0 or done == len(images)):
+                progress(done, len(images))
+        if not store.indices:
+            first = f"; the first is {bad[0][0]}: {bad[0][1]}" if bad else ""
+            raise GancliError(f"none of the {len(images):,} images can be read{first}")
+        return bad
+
+    def _judge(self, bad: list[tuple[str, str]]) -> None:
+        if self.stop_at_bad and bad:
+            hint = "`--set data.on_bad_image=skip` leaves such images out"
+            raise GancliError(f"{bad[0][0]} cannot be read: {bad[0][1]}", hint)
 
 
 def _shared_memory_left() -> int:
@@ -186,12 +185,12 @@ def _shared_memory_left() -> int:
 class _Store:
     """Collects pixels in memory, and in a file beside ``path`` once they are more than ``limit`` bytes."""
 
-    def __init__(self, path: Path, name: str, limit: int, count: int) -> None:
-        self.path, self.name, self.limit, self.count = path, name, limit, count
+    def __init__(self, path: Path, limit: int, count: int) -> None:
+        self.path, self.limit, self.count = path, limit, count
         self.indices: list[int] = []
         self.sizes: list[tuple[int, int]] = []
         self._total = 0
-        self._blocks: deque[Pixels] = deque()
+        self._blocks: deque[Pixels] = deque()  # not in the file yet
         self._file: BinaryIO | None = None
         self._lock: BinaryIO | None = None
         self._aside = path.with_suffix(".part")
@@ -244,7 +243,7 @@ class _Store:
                 view[start : start + len(block)] = block
                 start += len(block)
             return Decoded(flat, indices, sizes, channels, bad)
-        header = json.dumps({"name": self.name, "channels": channels, "images": len(indices), "bad": bad}).encode()
+        header = json.dumps({"name": self.path.stem, "channels": channels, "images": len(indices), "bad": bad}).encode()
         rest = sizes.tobytes() + indices.tobytes() + header
         with self._disk_errors():
             self._file.write(rest + _trailer(header, rest))
@@ -280,33 +279,25 @@ def _trailer(header: bytes, rest: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + hashlib.blake2b(rest, digest_size=16).digest() + MAGIC
 
 
-def _load(path: Path, name: str, channels: int) -> Decoded | None:
+def _load(path: Path, channels: int) -> Decoded | None:
     """Returns the content of a cache file; None if it is missing, damaged, or belongs to another name.
 
     The pixels themselves are not read here: they may not fit into memory.
     """
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size < TRAILER:
-                return None
-            file.seek(size - TRAILER)
+            end = file.seek(-TRAILER, os.SEEK_END)
             trailer = file.read()
             header_length = int.from_bytes(trailer[:8], "little")
-            if not trailer.endswith(MAGIC) or header_length > size - TRAILER:
-                return None
-            file.seek(size - TRAILER - header_length)
+            file.seek(end - header_length)
             header_bytes = file.read(header_length)
             header = json.loads(header_bytes)
             count = header["images"]
-            start = size - TRAILER - header_length - 16 * count
-            if header["name"] != name or header["channels"] != channels or start < 0:
-                return None
-            file.seek(start)
+            start = file.seek(end - header_length - 16 * count)
             rest = file.read(16 * count + header_length)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if _trailer(header_bytes, rest) != trailer:
+            if (header["name"], header["channels"]) != (path.stem, channels) or _trailer(header_bytes, rest) != trailer:
+                return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # also from places before the file's beginning
         return None
     sizes = np.frombuffer(rest, np.int32, 2 * count).reshape(count, 2)
     indices = np.frombuffer(rest, np.int64, count, 8 * count)

@@ -68,17 +68,13 @@ def _clean(member: str) -> str:
 class DirectoryFiles(Files):
     """A directory and everything below it; symbolic links are followed."""
 
-    def _scan(self) -> Iterator[tuple[str, Entry]]:
-        yield from self._scan_below(self.path, "", frozenset())
-
-    def _scan_below(self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, Entry]]:
+    def _scan(self, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[str, Entry]]:
+        folder = self.path / prefix
         try:
             status = folder.stat()
             entries = list(os.scandir(folder))
         except OSError as error:
-            raise GancliError(
-                f"{folder} cannot be read: {error.strerror}", f"try: ls -l {folder}" if prefix else ""
-            ) from error
+            raise GancliError(f"{folder} cannot be read: {error.strerror}", f"try: ls -l {folder}") from error
         here = (status.st_dev, status.st_ino)
         if here in above:  # a link back up
             return
@@ -86,7 +82,7 @@ class DirectoryFiles(Files):
             name = prefix + entry.name
             if entry.is_dir():
                 if not is_hidden(entry.name):
-                    yield from self._scan_below(folder / entry.name, name + "/", above | {here})
+                    yield from self._scan(name + "/", above | {here})
             elif entry.is_file():
                 status = entry.stat()
                 yield name, Entry(status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
@@ -110,14 +106,11 @@ class ZipFiles(Files):
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise GancliError(f"{self.path} cannot be read as a zip: {error}", "download or copy it again") from error
         self._lock = threading.Lock()  # ZipFile counts its readers without one
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        for member in self._archive.infolist():
-            if member.is_dir():
-                continue
-            if member.flag_bits & 1:
-                raise GancliError(f"{self.path} is encrypted", "unpack it and name the folder")
-            name = _clean(member.filename)
-            self._members[name] = member
+        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        if any(member.flag_bits & 1 for member in members):
+            raise GancliError(f"{self.path} is encrypted", "unpack it and name the folder")
+        self._members = {_clean(member.filename): member for member in members}
+        for name, member in self._members.items():
             yield name, Entry(member.file_size, f"{member.file_size}-{member.CRC:08x}")
 
     def read(self, name: str) -> bytes:
@@ -157,9 +150,8 @@ class TarFiles(Files):
             with tarfile.open(self.path, "r:"):
                 return self.path.open("rb")
         except tarfile.ReadError:
-            self.notes += (
-                "a compressed tar is decompressed to a temporary file at every start; a zip or a plain tar is not",
-            )
+            note = "a compressed tar is decompressed to a temporary file at every start; a zip or a plain tar is not"
+            self.notes += (note,)
         unpacked: BinaryIO = tempfile.TemporaryFile(prefix="gancli-")  # noqa: SIM115 - it lives as long as this object
         # tarfile finds the compression; the stream below its members is the plain tar.
         with tarfile.open(self.path, "r:*") as archive:
@@ -219,16 +211,12 @@ def domain_names(folders: Iterable[str]) -> tuple[str, str]:
 
     Args:
         folders: names of the folders or archives that hold the domains, or the title of a checkpoint. The first piece
-            between underscores that is like ``horse2zebra`` gives the names: the rest says where the images are from,
-            as in ``summer2winter_yosemite`` and ``facades_label2photo``.
-
-    Returns:
-        ``("horse", "zebra")``; without such a piece ``("A", "B")``.
+            between underscores that is like ``horse2zebra`` gives the names, also in ``summer2winter_yosemite`` and
+            ``facades_label2photo``; without such a piece they are A and B.
     """
     for folder in folders:
         for piece in ARCHIVE_ENDING.sub("", folder).split("_"):
-            match = DOMAIN_NAMES.fullmatch(piece)
-            if match is not None:
+            if match := DOMAIN_NAMES.fullmatch(piece):
                 first, second = match[1].rstrip("-"), match[2].rstrip("-")
                 if first.lower() != second.lower():
                     return first, second

@@ -41,15 +41,10 @@ def is_image(name: str) -> bool:
 
 
 def decode(data: bytes, channels: int) -> Pixels:
-    """Decodes the content of an image file.
-
-    Args:
-        data: the file's bytes.
-        channels: as for ``to_pixels``.
+    """Decodes the content of an image file to ``channels`` as for ``to_pixels``.
 
     Raises:
-        BadImage: the bytes are damaged, cut off, too large (a decompression bomb), or not an image; or ``to_pixels``
-            refuses the image.
+        BadImage: it is damaged, cut off, too large (a decompression bomb), not an image, or refused by ``to_pixels``.
     """
     with _opened(data) as image:
         image.load()
@@ -103,13 +98,12 @@ def to_pixels(image: Image.Image, channels: int) -> Pixels:
         image = image.convert("RGB")
     elif image.mode in ("P", "1", "La", "LA"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    if isinstance(profile, bytes) and profile:
-        image = _to_srgb(image, profile)
+    if isinstance(profile, bytes) and profile and (transform := _to_srgb(profile, image.mode)):
+        image = ImageCms.applyTransform(image, transform) or image
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     if alpha is not None and channels in (1, 3):
-        white = Image.new(image.mode, image.size, "white")
-        image = Image.composite(image, white, alpha)
+        image = Image.composite(image, Image.new(image.mode, image.size, "white"), alpha)
     image = image.convert("L" if channels <= 2 else "RGB")
     if channels in (2, 4):
         image.putalpha(255 if alpha is None else alpha)
@@ -152,26 +146,16 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    transform = _transform(profile, image.mode)
-    return image if transform is None else ImageCms.applyTransform(image, transform) or image
-
-
 @functools.lru_cache(maxsize=64)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Returns the transform from a profile to sRGB; None if the colours are sRGB already or the profile is broken."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):
             return None
         # Without the cache a transform may be used from many threads.
-        return ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.PERCEPTUAL,
-            ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(source, target, mode, "RGB", ImageCms.Intent.PERCEPTUAL, flags)
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
         return None

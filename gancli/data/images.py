@@ -1,29 +1,26 @@
-"""Lists of images, each an ``Images``: files, halves of files, arrays, several lists as one, and a part of one."""
+"""Lists of images, each an ``Images``: files, halves of files, arrays, several lists as one, one side of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancli.data.files import Files
+from gancli.data.files import Files, natural
 from gancli.data.formats import LARGEST_FILE, decode, to_pixels
-from gancli.data.source import IDS, BadImage, Images, Pixels, same_proportions
+from gancli.data.source import IDS, BadImage, Images, Numbered, Pixels, PointCloud, Source, same_proportions
+from gancli.errors import GancliError
 
 LEAST_PROPORTION = 1.8
 """Width over height from which an image may be two side by side; photographs, films and screens of 16:9 have 1.78."""
 
 
 class EncodedImages:
-    """Image files of a directory or an archive.
-
-    Args:
-        files: where they are.
-        names: their names there, in order.
-    """
+    """Image files of a directory or an archive, in the order of ``names``."""
 
     def __init__(self, files: Files, names: Sequence[str]) -> None:
         self._files, self._names = files, names
@@ -41,7 +38,7 @@ class EncodedImages:
         return decode(self._files.read(name), channels)
 
 
-class _Of:
+class Of:
     """Images made of others, one of each."""
 
     def __init__(self, images: Images) -> None:
@@ -54,13 +51,8 @@ class _Of:
         return self._images.name(index)
 
 
-class HalfImages(_Of):
-    """One half of images that hold two side by side.
-
-    Args:
-        images: the whole ones.
-        right: take the right half, not the left one.
-    """
+class HalfImages(Of):
+    """The left half of images that hold two side by side, or the right one."""
 
     def __init__(self, images: Images, right: bool) -> None:
         super().__init__(images)
@@ -77,14 +69,14 @@ class HalfImages(_Of):
         return pixels[:, half:] if self._right else pixels[:, :half]
 
 
-class Masks(_Of):
+class Masks(Of):
     """Images that are read as masks, whatever channels are asked for."""
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         return self._images.read(index, IDS, size)
 
 
-class ArrayImages:
+class ArrayImages(Numbered):
     """Images from one array.
 
     Args:
@@ -96,14 +88,9 @@ class ArrayImages:
     """
 
     def __init__(self, name: str, array: NDArray[Any], low: float = 0.0) -> None:
-        self._name, self._array, self._low = name, array, low
+        super().__init__(name, array)
+        self._array, self._low = array, low
         self.channels = array.shape[3] if array.ndim == 4 else 1
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def name(self, index: int) -> str:
-        return f"{self._name}[{index}]"
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         image = self._array[index]
@@ -117,12 +104,12 @@ class ArrayImages:
             image = np.rint((image.astype(np.float64) - self._low) * (255 / (1 - self._low))).astype(np.uint8)
         if image.ndim == 2:
             image = image[:, :, None]
+        image = np.ascontiguousarray(image)
         if self.channels == channels:
-            return np.ascontiguousarray(image)
+            return image
         if max(self.channels, channels) > 4:
             raise BadImage(f"it has {self.channels} channels and not {channels}")
-        squeezed = image[:, :, 0] if self.channels == 1 else image
-        return to_pixels(Image.fromarray(np.ascontiguousarray(squeezed)), channels)
+        return to_pixels(Image.fromarray(image[:, :, 0] if self.channels == 1 else image), channels)
 
 
 class Joined:
@@ -148,28 +135,50 @@ class Joined:
         return part.read(place, channels, size)
 
 
-class Chosen:
-    """Some of the images of a list.
+def join(parts: Sequence[Source]) -> Source:
+    """Returns parts of one data set as one; classes of the same name are the same class.
 
-    Args:
-        images: the list.
-        indices: which ones, in order.
+    Raises:
+        GancliError: the parts have different domains.
     """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    dimensions = [
+        {name: images.values.shape[1] if isinstance(images, PointCloud) else 0 for name, images in part.domains.items()}
+        for part in parts
+    ]
+    if any(list(found.items()) != list(dimensions[0].items()) for found in dimensions):
+        raise GancliError(
+            f"the parts of {first.location} hold different things",
+            "choose one: --set data.split=train to train on it, --split train to look at it",
+        )
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    domains: dict[str, Images] = {}
+    for name in first.domains:
+        lists = [part.domains[name] for part in parts]
+        points = [images.values for images in lists if isinstance(images, PointCloud)]
+        domains[name] = PointCloud(first.location, np.concatenate(points)) if points else Joined(lists)
+    labels: list[NDArray[Any]] = [part.labels for part in parts if part.labels is not None]
+    classes = first.classes
+    if len(labels) == len(parts) and all(values.ndim == 1 for values in labels):
+        classes = tuple(sorted({name for part in parts for name in part.classes}, key=natural))
+        numbers = [np.array([classes.index(name) for name in part.classes], np.int64) for part in parts]
+        labels = [known[values] for known, values in zip(numbers, labels, strict=True)]
+    elif labels and (any(values.ndim == 1 for values in labels) or any(part.classes != classes for part in parts)):
+        labels = []
+        notes += ("the labels are not used: some parts have none, or different ones",)
+    return replace(
+        first,
+        domains=domains,
+        labels=np.concatenate(labels) if labels else None,
+        classes=classes if labels else (),
+        paired=all(part.paired for part in parts),
+        notes=notes,
+    )
 
-    def __init__(self, images: Images, indices: Sequence[int]) -> None:
-        self._images, self._indices = images, indices
 
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def name(self, index: int) -> str:
-        return self._images.name(self._indices[index])
-
-    def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        return self._images.read(self._indices[index], channels, size)
-
-
-class Aligned(_Of):
+class Aligned(Of):
     """One side of pairs that are resized until they cover the crop: all images of a pair must lose the same parts.
 
     Args:
@@ -200,7 +209,7 @@ class Aligned(_Of):
         return pixels
 
     def size(self, index: int, size: int | None) -> tuple[int, int]:
-        """Returns height and width; mostly they are known because this side was read before."""
+        """Returns height and width; usually they are known because this side was read before."""
         if index not in self._sizes:
             self.read(index, self._channels, size)
         return self._sizes[index]

@@ -11,7 +11,8 @@ import math
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from gancli.data.arrays import IDX_NAME, classes_of, read_idx
 from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
-from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages
-from gancli.data.place import Layout, Partners, Place, are_parts, join, some
-from gancli.data.source import BadImage, Source
+from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
+from gancli.data.place import Place, are_parts, find_partners, some
+from gancli.data.source import BadImage, Images, Source
 from gancli.domains import Inputs
 from gancli.errors import GancliError
 
@@ -41,23 +42,12 @@ def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) 
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    layout = recognise(Place(files, location, split, inputs, "", names))
+    source = recognise(Place(files, location, split, inputs, "", names))
     digest = hashlib.blake2b(digest_size=16)
-    lines = [files.path.resolve(), split, layout.words, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
+    lines = [files.path.resolve(), split, source.layout, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
     for line in lines:
         digest.update(f"{line}\0".encode(errors="surrogateescape"))
-    notes = files.notes + layout.notes
-    return Source(
-        location,
-        layout.words,
-        layout.domains,
-        layout.labels,
-        layout.classes,
-        layout.paired,
-        digest.hexdigest(),
-        notes,
-        layout.has_test,
-    )
+    return replace(source, fingerprint=digest.hexdigest(), notes=files.notes + source.notes)
 
 
 def _matters(name: str) -> bool:
@@ -73,74 +63,61 @@ def _nothing_in(files: Files, location: str) -> GancliError:
     data = [name for name in others if re.search(r"\.(zip|npz|npy|tar(\.\w+)?|tgz)$", name)]
     if data:
         return GancliError(f"{location} holds no images", f"it holds {data[0]}: name that as SOURCE")
-    endings = " ".join(sorted(EXTENSIONS))
-    return GancliError(
-        f"{location} holds {len(others):,} files, but none is an image", f"image files end in one of: {endings}"
-    )
+    hint = f"image files end in one of: {' '.join(sorted(EXTENSIONS))}"
+    return GancliError(f"{location} holds {len(others):,} files, but none is an image", hint)
 
 
-def recognise(place: Place) -> Layout:
-    """Returns what a place holds, by the first of ``LAYOUTS`` that fits.
+def recognise(place: Place) -> Source:
+    """Returns what a place holds, by the first of ``LAYOUTS`` that fits; without a fingerprint.
 
     Raises:
         GancliError: none fits, or what fits is incomplete.
     """
-    return next(layout for _, recogniser in LAYOUTS if (layout := recogniser(place)) is not None)
+    return next(source for _, recogniser in LAYOUTS if (source := recogniser(place)) is not None)
 
 
-# -- the recognisers: each returns None if the place is none of its kind ----------------------------------------------
+# -- the recognisers: each returns None if the place is not of its kind -----------------------------------------------
 
 
-def only_folder(place: Place) -> Layout | None:
+def only_folder(place: Place) -> Source | None:
     """One folder and nothing beside it: the data set is inside."""
-    if place.top or len(place.folders) != 1 or place.has_parts or place.sides:
+    if place.top or len(place.folders) != 1 or are_parts(place.folders) or place.sides:
         return None
     ((folder, below),) = place.folders.items()
-    layout = recognise(below)
-    if place.several and len(layout.domains) == 1:
-        _refuse_empty_sibling(place, folder)
-    return layout
-
-
-def _refuse_empty_sibling(place: Place, folder: str) -> None:
-    """Raises GancliError if a directory has two folders, but images in one only."""
+    source = recognise(below)
     here = place.files.path / place.prefix
-    if not here.is_dir():
-        return
-    others = [entry.name for entry in here.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
-    others.remove(folder)
-    if len(others) == 1:
-        raise GancliError(
-            f"{place.location} holds {len(place.names):,} images in {folder}, but none in {others[0]}",
-            f"put the images of the other domain into {others[0]}",
-        )
+    if place.wanted > 1 and len(source.domains) == 1 and here.is_dir():
+        others = [entry.name for entry in here.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
+        others.remove(folder)
+        if len(others) == 1:  # the folder of the other domain
+            raise place.lacks(others[0], folder, len(place.names))
+    return source
 
 
-def stylegan(place: Place) -> Layout | None:
+def stylegan(place: Place) -> Source | None:
     """Images, and StyleGAN's file of labels."""
     if f"{place.prefix}{STYLEGAN_LABELS}" not in place.top:
         return None
     names = list(filter(is_image, place.names))
     if not names:
         raise GancliError(f"{place.location} holds {STYLEGAN_LABELS}, but no images")
-    layout = Layout(f"images with {STYLEGAN_LABELS}", {"image": EncodedImages(place.files, names)})
+    images = {"image": EncodedImages(place.files, names)}
+    source = Source(place.location, f"images with {STYLEGAN_LABELS}", images)
     by_name = _stylegan_labels(place)
     found = [by_name.get(name) for name in names]
     missing = found.count(None)
     if missing == len(names):
-        return layout
+        return source
     if missing:
-        return replace(layout, notes=(f"{missing:,} images have no label, so no labels are used",))
+        return replace(source, notes=(f"{missing:,} images have no label, so no labels are used",))
     if all(type(label) is int and label >= 0 for label in found):
         labels = np.array(found, np.int64)
-        return replace(layout, labels=labels, classes=classes_of(labels))
-    try:
+        return replace(source, labels=labels, classes=classes_of(labels))
+    with suppress(ValueError, TypeError):
         attributes = np.array(found, np.float32)
-    except (ValueError, TypeError):
-        attributes = np.empty(0, np.float32)
-    if attributes.ndim == 2 and np.isin(attributes, (0, 1)).all():
-        return replace(layout, labels=attributes, classes=classes_of(attributes))
-    return replace(layout, notes=("the labels are not used: they are neither whole numbers >= 0 nor lists of 0 and 1",))
+        if attributes.ndim == 2 and np.isin(attributes, (0, 1)).all():
+            return replace(source, labels=attributes, classes=classes_of(attributes))
+    return replace(source, notes=("the labels are not used: they are neither whole numbers >= 0 nor lists of 0 and 1",))
 
 
 def _stylegan_labels(place: Place) -> dict[str, object]:
@@ -156,45 +133,46 @@ def _stylegan_labels(place: Place) -> dict[str, object]:
         ) from error
 
 
-def idx_files(place: Place) -> Layout | None:
+def idx_files(place: Place) -> Source | None:
     """MNIST's files, or those of its kin."""
-    parts: dict[str, dict[str, str]] = {"train": {}, "t10k": {}}
+    parts: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     # Sorted, a plain file comes before its gzipped copy.
     for name in sorted(place.top):
         match = IDX_NAME.fullmatch(posixpath.basename(name))
         if match is not None:
-            parts[match[1]].setdefault(match[2], name)
+            parts["train" if match[1] == "train" else "test"].setdefault(match[2], name)
     if not any(parts.values()):
         return None
-    by_part = {"train": parts["train"], "test": parts["t10k"]}
-    chosen = place.choose(lambda folder: "images" in by_part.get(folder, ()))
-    layout = join([_idx_part(place, by_part[part]) for part in chosen])
-    return replace(layout, has_test=place.split == "train" and "images" in parts["t10k"])
+
+    def there(part: str) -> bool:
+        return "images" in parts.get(part, ())
+
+    source = join([_idx_part(place, parts[part]) for part in place.choose(there)])
+    return replace(source, has_test=place.leaves_a_test(there))
 
 
-def _idx_part(place: Place, part: Mapping[str, str]) -> Layout:
+def _idx_part(place: Place, part: Mapping[str, str]) -> Source:
+    def read(kind: str, dimensions: int) -> NDArray[np.uint8]:
+        full = f"{place.files.path}/{part[kind]}"
+        try:
+            return read_idx(place.files.read(part[kind]), full, dimensions)
+        except BadImage as error:
+            raise GancliError(f"{full} cannot be read: {error}") from error
+
+    array = read("images", 3)
     name = f"{place.files.path}/{part['images']}"
-    array = _read_idx(place, part["images"], 3)
     if 0 in array.shape:
         raise GancliError(f"{name} holds no images")
-    images = {"image": ArrayImages(name, array)}
+    source = Source(place.location, "MNIST idx files", {"image": ArrayImages(name, array)})
     if "labels" not in part:
-        return Layout("MNIST idx files", images, notes=(f"{part['images']} comes without labels",))
-    labels = _read_idx(place, part["labels"], 1).astype(np.int64)
+        return replace(source, notes=(f"{part['images']} comes without labels",))
+    labels = read("labels", 1).astype(np.int64)
     if len(labels) != len(array):
         raise GancliError(f"{name} has {len(array):,} images, but {part['labels']} {len(labels):,} labels")
-    return Layout("MNIST idx files", images, labels, classes_of(labels))
+    return replace(source, labels=labels, classes=classes_of(labels))
 
 
-def _read_idx(place: Place, name: str, dimensions: int) -> NDArray[np.uint8]:
-    full = f"{place.files.path}/{name}"
-    try:
-        return read_idx(place.files.read(name), full, dimensions)
-    except BadImage as error:
-        raise GancliError(f"{full} cannot be read: {error}") from error
-
-
-def two_sides(place: Place) -> Layout | None:
+def two_sides(place: Place) -> Source | None:
     """CycleGAN's folders, ``trainA`` and ``trainB``: domains, or pairs if the names agree and pairs are needed."""
     complete = any({f"{part}a", f"{part}b"} <= place.sides for part in ("train", "test", "val"))
     alone = not place.images and len(place.sides) == len(place.folders) and place.wanted != 1
@@ -204,100 +182,79 @@ def two_sides(place: Place) -> Layout | None:
     by_name = {folder.lower(): folder for folder in folders}
     chosen = place.choose(lambda part: f"{part}a" in by_name or f"{part}b" in by_name)
     for part in chosen:
-        _refuse_one_side(place, part)
-    sides = [[folders[by_name[f"{part}{side}"]] for part in chosen] for side in "ab"]
-    used = sorted(by_name[f"{part}{side}"] for part in chosen for side in "ab")
-    notes = tuple(place.unused(folder, len(at.names)) for folder, at in folders.items() if folder not in used)
-    names = [[name for at in side for name in at.names] for side in sides]
+        for side, other in ("ab", "ba"):
+            if f"{part}{side}" not in by_name:
+                there = by_name[f"{part}{other}"]
+                missing = there[:-1] + (side.upper() if there[-1].isupper() else side)
+                raise place.lacks(missing, there, len(folders[there].names))
+    used = [[by_name[f"{part}{side}"] for side in "ab"] for part in chosen]
+    beside = [folder for folder in folders if not any(folder in pair for pair in used)]
+    notes = tuple(place.unused(folder, len(folders[folder].names)) for folder in beside)
+    names = [[name for folder in side for name in folders[folder].names] for side in zip(*used, strict=True)]
     paired = False
-    if place.paired:
-        parts = [Partners.of(part) for part in zip(*sides, strict=True)]
-        partners = Partners.joined(parts, min(map(len, names)))
-        paired = partners.enough
-        if paired:
-            names = partners.sides
-            notes += partners.notes
+    if place.paired and (partners := find_partners(*([folders[folder] for folder in pair] for pair in used))).enough:
+        paired, names, notes = True, partners.sides, notes + partners.notes
     if place.images:
         notes += (f"{len(place.images):,} images beside the folders are not used: {some(place.images)}",)
-    titles = place.names_of_domains()
-    return Layout(
-        f"{'pairs' if paired else 'two unpaired domains'}, {' '.join(used)}",
-        {title: EncodedImages(place.files, side) for title, side in zip(titles, names, strict=True)},
+    words = "pairs" if paired else "two unpaired domains"
+    return Source(
+        place.location,
+        f"{words}, {' '.join(sorted(folder for pair in used for folder in pair))}",
+        _domains(place, place.names_of_domains(), names),
         paired=paired,
         notes=notes,
         has_test=place.leaves_a_test(lambda part: f"{part}a" in by_name and f"{part}b" in by_name),
     )
 
 
-def _refuse_one_side(place: Place, part: str) -> None:
-    """Raises GancliError if only one side of a part has images."""
-    by_name = {folder.lower(): folder for folder in place.image_folders}
-    for side, other in ("ab", "ba"):
-        if f"{part}{side}" not in by_name:
-            there = by_name[f"{part}{other}"]
-            missing = there[:-1] + (side.upper() if there[-1].isupper() else side)
-            raise GancliError(
-                f"{place.location} holds {len(place.image_folders[there].names):,} images in {there}, but none in "
-                f"{missing}",
-                f"put the images of the other domain into {missing}",
-            )
+def _domains(place: Place, titles: Sequence[str], names: Sequence[Sequence[str]]) -> dict[str, Images]:
+    return {title: EncodedImages(place.files, side) for title, side in zip(titles, names, strict=True)}
 
 
-def halves(place: Place) -> Layout | None:
+def halves(place: Place) -> Source | None:
     """Images at the top, where pairs are needed: each must be a pair side by side, by the sizes of some of them."""
     if not place.images or not place.paired:
         return None
-    step = math.ceil(len(place.images) / SIZES_LOOKED_AT)
-    looked_at = 0
-    unusual, narrow, odd = [], [], []
-    for name in place.images[::step]:
-        try:
+    sizes: dict[str, tuple[int, int]] = {}
+    for name in place.images[:: math.ceil(len(place.images) / SIZES_LOOKED_AT)]:
+        with suppress(BadImage):  # reported like any other when all are decoded
             width, height = stored_size(place.files.read(name))
-        except BadImage:
-            continue  # reported like any other when all are decoded
-        looked_at += 1
-        said = f"{name} is {width} x {height} px"
-        # To two percent of the width.
-        if 50 * abs(width - 2 * height) > width:
-            unusual.append(said)
-        if width < LEAST_PROPORTION * height:
-            narrow.append(said)
-        elif width % 2:
-            odd.append(said)
-    usual = 2 * len(unusual) <= looked_at
+            sizes[f"{name} is {width} x {height} px"] = width, height
+    # To two percent of the width.
+    unusual = [said for said, (width, height) in sizes.items() if 50 * abs(width - 2 * height) > width]
+    narrow = [said for said, (width, height) in sizes.items() if width < LEAST_PROPORTION * height]
+    odd = [said for said, (width, _) in sizes.items() if width % 2 and said not in narrow]
+    usual = 2 * len(unusual) <= len(sizes)
     # Otherwise nearly all must be wide: photographs must not be cut in two because some of them are wide.
-    if not usual and 10 * len(narrow) > looked_at:
+    if not usual and 10 * len(narrow) > len(sizes):
         raise GancliError(
-            f"{place.location} holds no pairs: it is one folder of images, and {len(unusual)} of {looked_at} are "
+            f"{place.location} holds no pairs: it is one folder of images, and {len(unusual)} of {len(sizes)} are "
             f"not twice as wide as high, as two images side by side are; {narrow[0]}",
             "pairs are two folders whose images have the same names, or images with A on the left and B on the "
             f"right, which are at least {LEAST_PROPORTION} times as wide as high",
         )
-    if 2 * len(odd) > looked_at:
+    if 2 * len(odd) > len(sizes):
         raise GancliError(
-            f"{place.location} holds no pairs that can be used: {len(odd)} of {looked_at} images have an odd width "
+            f"{place.location} holds no usable pairs: {len(odd)} of {len(sizes)} images have an odd width "
             f"and cannot be halved; {odd[0]}",
             "crop or resize them to an even width, or put the two sides into two folders, with the same names",
         )
-    whole = EncodedImages(place.files, place.images)
-    left, right = place.names_of_domains()
     notes = _unused_below(place)
     if not usual:
-        notes = (
-            "read as A|B side by side: every image is cut in the middle, although most are not twice as wide as "
-            f"high; {unusual[0]}",
-            *notes,
-        )
+        said = "every image is cut in the middle, although most are not twice as wide as high"
+        notes = (f"read as A|B side by side: {said}; {unusual[0]}", *notes)
+    whole = EncodedImages(place.files, place.images)
+    left, right = place.names_of_domains()
     domains = {left: HalfImages(whole, right=False), right: HalfImages(whole, right=True)}
-    return Layout("pairs side by side, A left and B right", domains, paired=True, notes=notes)
+    return Source(place.location, "pairs side by side, A left and B right", domains, paired=True, notes=notes)
 
 
-def flat(place: Place) -> Layout | None:
+def flat(place: Place) -> Source | None:
     """Images at the top."""
     if not place.images:
         return None
-    images = EncodedImages(place.files, place.images)
-    return Layout("a folder of images", {"image": images}, notes=_unused_below(place))
+    images = {"image": EncodedImages(place.files, place.images)}
+    return Source(place.location, "a folder of images", images, notes=_unused_below(place))
 
 
 def _unused_below(place: Place) -> tuple[str, ...]:
@@ -307,26 +264,24 @@ def _unused_below(place: Place) -> tuple[str, ...]:
     return (f"{count:,} images in sub-folders are not used, since there are images beside these folders",)
 
 
-def parts(place: Place) -> Layout | None:
+def parts(place: Place) -> Source | None:
     """Folders ``train`` and ``test``, each with a layout of its own."""
     if not are_parts(place.folders):
         return None
-    chosen = [place.by_name[part] for part in place.choose(lambda folder: folder in place.by_name)]
-    layout = join([recognise(place.folders[folder]) for folder in chosen])
-    notes = tuple(
-        place.unused(folder, sum(map(is_image, below.names)))
-        for folder, below in place.folders.items()
-        if folder not in chosen
-    )
+    there = place.by_name.__contains__
+    chosen = [place.by_name[part] for part in place.choose(there)]
+    source = join([recognise(place.folders[folder]) for folder in chosen])
+    unused = {folder: below for folder, below in place.folders.items() if folder not in chosen}
+    notes = [place.unused(folder, sum(map(is_image, below.names))) for folder, below in unused.items()]
     return replace(
-        layout,
-        words=f"{' and '.join(chosen)}: {layout.words}",
-        notes=layout.notes + notes,
-        has_test=place.leaves_a_test(lambda folder: folder in place.by_name),
+        source,
+        layout=f"{' and '.join(chosen)}: {source.layout}",
+        notes=(*source.notes, *notes),
+        has_test=place.leaves_a_test(there),
     )
 
 
-def parts_inside(place: Place) -> Layout | None:
+def parts_inside(place: Place) -> Source | None:
     """Folders that have the parts inside, such as ``A/train`` and ``B/train``."""
     folders = place.image_folders
     if not folders or not all(are_parts(below.folders) for below in folders.values()):
@@ -334,84 +289,77 @@ def parts_inside(place: Place) -> Layout | None:
     chosen = place.choose(lambda part: any(part in below.by_name for below in folders.values()))
     found = []
     for part in chosen:
-        there = {folder: below.by_name[part] for folder, below in folders.items() if part in below.by_name}
-        missing = [folder for folder in folders if folder not in there]
-        if place.several and missing and len(folders) == place.wanted:
-            folder, name = next(iter(there.items()))
-            count, empty = len(folders[folder].folders[name].names), f"{missing[0]}/{name}"
-            raise GancliError(
-                f"{place.location} holds {count:,} images in {folder}/{name}, but none in {empty}",
-                f"put the images of the other domain into {empty}",
-            )
-        chosen_folders = {folder: folders[folder].folders[name] for folder, name in there.items()}
-        found.append(_two_folders(place, chosen_folders) or _class_folders(place, chosen_folders))
+        there = {title: at.folders[at.by_name[part]] for title, at in folders.items() if part in at.by_name}
+        missing = [title for title in folders if title not in there]
+        if missing and 1 < place.wanted == len(folders):
+            title, at = next(iter(there.items()))
+            name = folders[title].by_name[part]
+            raise place.lacks(f"{missing[0]}/{name}", f"{title}/{name}", len(at.names))
+        found.append(two_folders(place, there) or class_folders(place, there))
+    source = join(found)
     counts: Counter[str] = Counter()
     for below in folders.values():
         used = {below.by_name[part] for part in chosen if part in below.by_name}
         counts.update({name: len(at.names) for name, at in below.folders.items() if name not in used})
-    notes = tuple(place.unused(name, count) for name, count in counts.items())
+    notes = [place.unused(name, count) for name, count in counts.items()]
     beside = [name for below in folders.values() for name in below.top]
     if beside:
-        notes += (f"{len(beside):,} images beside the folders are not used: {some(beside)}",)
-    layout = join(found)
-    enough = all if place.several else any  # a class may lack a part, but no domain may
+        notes.append(f"{len(beside):,} images beside the folders are not used: {some(beside)}")
+    enough = all if place.wanted > 1 else any  # a class may lack a part, but no domain may
     return replace(
-        layout,
-        words=f"{' and '.join(chosen)}: {layout.words}",
-        notes=layout.notes + notes,
+        source,
+        layout=f"{' and '.join(chosen)}: {source.layout}",
+        notes=(*source.notes, *notes),
         has_test=place.leaves_a_test(lambda part: enough(part in below.by_name for below in folders.values())),
     )
 
 
-def two_folders(place: Place) -> Layout | None:
-    """Two folders: classes, domains or pairs; or as many folders as the networks take domains."""
-    return _two_folders(place, place.image_folders)
-
-
-def _two_folders(place: Place, folders: Mapping[str, Place]) -> Layout | None:
-    """Recognises two folders by the domains that are needed and by the names in them.
+def two_folders(place: Place, given: Mapping[str, Place] | None = None) -> Source | None:
+    """Two folders: classes, domains or pairs; or as many folders as the networks take domains.
 
     Args:
         place: where the data are, which may give names to the domains.
-        folders: by the title of the domain or class.
+        given: the folders by the title of the domain or class; by default those in ``place``.
     """
-    if len(folders) != (place.wanted if place.several else 2):
+    folders = place.image_folders if given is None else given
+    if len(folders) != (place.wanted if place.wanted > 1 else 2):
         return None
-    partners = Partners.of(folders.values())
-    alike = len(partners.sides[0]) > len(partners.alone)
+    partners = find_partners(list(folders.values()))
+    alike = len(partners.sides[0]) > partners.alone
     if place.wanted == 1:
         # Cats and dogs with the same numbers as names: networks for one domain can only mean classes.
         notes = ("read as two classes, although the names in both folders are the same",) if alike else ()
-        return replace(_class_folders(place, folders), notes=notes)
+        return replace(class_folders(place, folders), notes=notes)
     # Networks that need no pairs lose no image because it has no partner.
-    paired = partners.enough if place.paired else alike and (place.wanted is None or not partners.alone)
-    if place.wanted is None and not paired:
-        return _class_folders(place, folders)
+    paired = partners.enough if place.paired else alike and not (place.wanted and partners.alone)
+    if not place.wanted and not paired:
+        return class_folders(place, folders)
     lettered = {folder.lower() for folder in folders} == {"a", "b"}
     titles = place.names_of_domains() if lettered else tuple(folders)
     names = partners.sides if paired else [below.names for below in folders.values()]
-    domains = {title: EncodedImages(place.files, side) for title, side in zip(titles, names, strict=True)}
-    count = "two" if len(folders) == 2 else str(len(folders))
+    count, all_of = ("two", "both") if len(folders) == 2 else (str(len(folders)), "all")
     if not paired:
-        return Layout(f"{count} folders, a domain each", domains)
-    said = f"read as pairs, since the names in {'both' if count == 'two' else 'all'} folders are the same"
-    return Layout(f"{count} folders of same-named pairs", domains, paired=True, notes=(said, *partners.notes))
+        return Source(place.location, f"{count} folders, a domain each", _domains(place, titles, names))
+    return Source(
+        place.location,
+        f"{count} folders of same-named pairs",
+        _domains(place, titles, names),
+        paired=True,
+        notes=(f"read as pairs, since the names in {all_of} folders are the same", *partners.notes),
+    )
 
 
-def class_folders(place: Place) -> Layout | None:
-    """Other folders: a class each."""
-    if not place.image_folders:
+def class_folders(place: Place, given: Mapping[str, Place] | None = None) -> Source:
+    """Other folders: a class each; ``given`` as for ``two_folders``."""
+    folders = place.image_folders if given is None else given
+    if not folders:
         raise GancliError(f"{place.location} holds several data sets", "name one of the folders inside")
-    return _class_folders(place, place.image_folders)
-
-
-def _class_folders(place: Place, folders: Mapping[str, Place]) -> Layout:
     labels = np.repeat(np.arange(len(folders)), [len(below.names) for below in folders.values()])
-    names = [name for below in folders.values() for name in below.names]
-    return Layout("class folders", {"image": EncodedImages(place.files, names)}, labels, tuple(folders))
+    images = {"image": EncodedImages(place.files, [name for below in folders.values() for name in below.names])}
+    return Source(place.location, "class folders", images, labels, tuple(folders))
 
 
-LAYOUTS: tuple[tuple[str, Callable[[Place], Layout | None]], ...] = (
+LAYOUTS: tuple[tuple[str, Callable[[Place], Source | None]], ...] = (
     ("one folder and nothing beside it", only_folder),
     (f"`{STYLEGAN_LABELS}`", stylegan),
     ("idx files", idx_files),

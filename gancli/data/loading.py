@@ -8,33 +8,26 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gancli.architectures.base import Batch
-from gancli.data.sampler import Piece, Portion, portion_at
+from gancli.data.sampler import Piece
 from gancli.errors import RunError
 
 PREFETCH = 4
 """Batches that each worker prepares ahead."""
 
 
-@dataclass
-class Raw:
+class Raw(NamedTuple):
     """A batch before it reaches the device: what the gatherers of the domains return, and labels [N] or [N, K]."""
 
     items: dict[str, torch.Tensor]
     labels: torch.Tensor | None
-
-    def pin_memory(self) -> Raw:
-        """Returns it in page-locked memory; the DataLoader calls this."""
-        labels = self.labels.pin_memory() if self.labels is not None else None
-        return Raw({name: items.pin_memory() for name, items in self.items.items()}, labels)
 
 
 class Batches:
@@ -44,13 +37,8 @@ class Batches:
         dataset: gathers the raw batch of a ``Piece``, in the worker processes.
         pieces: this rank's, endlessly.
         finish: makes a batch of a raw one, in this process.
-        start: position of the first batch.
-        portions: of the run.
         workers: number of processes; 0 gathers in this one.
         pinned: raw batches are moved into page-locked memory, from which a GPU copies faster.
-
-    Attributes:
-        images_shown: real images before the next batch, over all ranks and since the beginning of the run.
     """
 
     def __init__(
@@ -59,17 +47,14 @@ class Batches:
         pieces: Iterable[Piece],
         finish: Callable[[Raw], Batch],
         *,
-        start: int,
-        portions: Sequence[Portion],
         workers: int,
         pinned: bool,
     ) -> None:
-        self.images_shown = start
-        self._portions, self._finish = portions, finish
+        self._finish = finish
         loader = DataLoader(
             dataset,
-            batch_sampler=pieces,  # type: ignore[arg-type]
-            collate_fn=_as_it_is,
+            batch_size=None,  # the data set returns whole batches
+            sampler=pieces,
             num_workers=workers,
             prefetch_factor=PREFETCH if workers else None,
             pin_memory=pinned,
@@ -105,7 +90,6 @@ class Batches:
                 f"a loader process died: {reason}",
                 "often memory or shared memory ran out; --workers 0 does without such processes",
             ) from error
-        self.images_shown += portion_at(self._portions, self.images_shown).batch
         return self._finish(raw)
 
     def close(self) -> None:
@@ -118,10 +102,6 @@ class Batches:
         for worker in workers:
             if worker.is_alive():
                 worker.kill()
-
-
-def _as_it_is(raw: Any) -> Any:
-    return raw
 
 
 def _begin_worker(worker: int) -> None:

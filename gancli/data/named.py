@@ -19,10 +19,9 @@ import numpy as np
 from gancli.data.arrays import classes_of
 from gancli.data.files import DirectoryFiles
 from gancli.data.formats import to_pixels
-from gancli.data.images import Joined
+from gancli.data.images import join
 from gancli.data.layouts import open_layout
-from gancli.data.place import join_labels
-from gancli.data.source import BadImage, Pixels, Source
+from gancli.data.source import BadImage, Numbered, Pixels, Source
 from gancli.errors import GancliError
 from gancli.home import home
 
@@ -35,28 +34,20 @@ class Known(NamedTuple):
 
     Attributes:
         name: of the class in ``torchvision.datasets``.
-        part: the constructor's arguments that choose ``"train"`` or ``"test"``.
-        files: the folder below the root where a person may put the downloaded files, and their names.
+        files: returns, for that class and a part, the folder below the root where a person may put the downloaded
+            files, and their names.
+        splits: the constructor takes ``split="train"`` or ``"test"``; otherwise ``train=True`` or ``False``.
     """
 
     name: str
-    part: Callable[[str], dict[str, Any]]
     files: Callable[[Any, str], tuple[str, list[str]]]
-
-
-def _by_train(part: str) -> dict[str, Any]:
-    return {"train": part == "train"}
-
-
-def _by_split(part: str) -> dict[str, Any]:
-    return {"split": part}
+    splits: bool = False
 
 
 def _idx_files(kind: Any, part: str) -> tuple[str, list[str]]:
+    names = [url.rpartition("/")[2] for url, _ in kind.resources]
     begin = "train" if part == "train" else "t10k"
-    return f"{kind.__name__}/raw", [
-        name for url, _ in kind.resources if (name := url.rpartition("/")[2]).startswith(begin)
-    ]
+    return f"{kind.__name__}/raw", [name for name in names if name.startswith(begin)]
 
 
 def _archive(kind: Any, part: str) -> tuple[str, list[str]]:
@@ -72,33 +63,27 @@ def _celeba_files(kind: Any, part: str) -> tuple[str, list[str]]:
 
 
 _KNOWN = {
-    "mnist": Known("MNIST", _by_train, _idx_files),
-    "fashion-mnist": Known("FashionMNIST", _by_train, _idx_files),
-    "kmnist": Known("KMNIST", _by_train, _idx_files),
-    "usps": Known("USPS", _by_train, _by_part),
-    "cifar10": Known("CIFAR10", _by_train, _archive),
-    "cifar100": Known("CIFAR100", _by_train, _archive),
-    "svhn": Known("SVHN", _by_split, _by_part),
-    "stl10": Known("STL10", _by_split, _archive),
-    "celeba": Known("CelebA", _by_split, _celeba_files),
+    "mnist": Known("MNIST", _idx_files),
+    "fashion-mnist": Known("FashionMNIST", _idx_files),
+    "kmnist": Known("KMNIST", _idx_files),
+    "usps": Known("USPS", _by_part),
+    "cifar10": Known("CIFAR10", _archive),
+    "cifar100": Known("CIFAR100", _archive),
+    "svhn": Known("SVHN", _by_part, splits=True),
+    "stl10": Known("STL10", _archive, splits=True),
+    "celeba": Known("CelebA", _celeba_files, splits=True),
 }
-"""How torchvision spells each data set."""
 
 NAMES = tuple(_KNOWN)
 """The names that a SOURCE can be."""
 
 
-class TorchvisionImages:
+class TorchvisionImages(Numbered):
     """The images of a torchvision data set whose items are (Pillow image, target)."""
 
     def __init__(self, name: str, dataset: Any) -> None:
-        self._name, self._dataset = name, dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def name(self, index: int) -> str:
-        return f"{self._name}[{index}]"
+        super().__init__(name, dataset)
+        self._dataset = dataset
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         try:
@@ -121,44 +106,32 @@ def open_named(name: str, split: str) -> Source:
     kind = getattr(datasets, known.name)
     root = home() / "data"
     parts = ["train", "test"] if split == "all" else [split]
-    if known.files is _idx_files:
-        return _open_idx(name, known, kind, root, split)
-    opened = [_open_part(name, known, kind, root, part) for part in parts]
-    labels, classes, _ = join_labels([_labels(dataset) for dataset in opened])
-    images = Joined([TorchvisionImages(name, dataset) for dataset in opened])
-    # torchvision checks the files against known checksums, so the name is enough.
-    fingerprint = hashlib.blake2b(f"{name}\0{split}\0{len(images)}".encode(), digest_size=16).hexdigest()
-    return Source(
-        name,
-        f"torchvision's {known.name}",
-        {"image": images},
-        labels,
-        classes,
-        fingerprint=fingerprint,
-        notes=_shadowed(name),
-        has_test=split == "train",
-    )
-
-
-def _open_idx(name: str, known: Known, kind: Any, root: Path, split: str) -> Source:
-    """Opens MNIST or its kin: torchvision fetches the idx files, and they are read like those of any folder."""
-    folder = root / known.files(kind, "train")[0]
-    for part in ["train", "test"] if split == "all" else [split]:
-        files = known.files(kind, part)[1]
-        if not all((folder / file).exists() or (folder / file.removesuffix(".gz")).exists() for file in files):
-            _open_part(name, known, kind, root, part)
-    source = open_layout(DirectoryFiles(folder), name, split, None)
-    classes = tuple(kind.classes) if source.labels is not None else ()
     words = f"torchvision's {known.name}"
-    return replace(source, layout=words, classes=classes, notes=source.notes + _shadowed(name))
-
-
-def _shadowed(name: str) -> tuple[str, ...]:
-    """Returns the note about a path of the same name: a name always means the data set."""
-    return (f"./{name} here is not used; write ./{name} to name it",) if Path(name).exists() else ()
+    # A name always means the data set.
+    notes = (f"./{name} here is not used; write ./{name} to name it",) if Path(name).exists() else ()
+    if known.files is _idx_files:
+        # torchvision fetches the idx files, and they are read like those of any folder.
+        for part in parts:
+            folder, files = known.files(kind, part)
+            paths = [root / folder / file for file in files]
+            if not all(path.exists() or path.with_suffix("").exists() for path in paths):
+                _open_part(name, known, kind, root, part)
+        source = open_layout(DirectoryFiles(root / folder), name, split, None)
+        classes = tuple(kind.classes) if source.labels is not None else ()
+        return replace(source, layout=words, classes=classes, notes=source.notes + notes)
+    sources = []
+    for part in parts:
+        dataset = _open_part(name, known, kind, root, part)
+        sources.append(Source(name, words, {"image": TorchvisionImages(name, dataset)}, *_labels(dataset)))
+    source = join(sources)
+    # torchvision checks the files against known checksums, so the name is enough.
+    text = f"{name}\0{split}\0{len(source.domains['image'])}"
+    fingerprint = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return replace(source, fingerprint=fingerprint, notes=notes, has_test=split == "train")
 
 
 def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any:
+    which = {"split": part} if known.splits else {"train": part == "train"}
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -166,10 +139,10 @@ def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any
         # checksums before it loads them.
         with contextlib.redirect_stdout(sys.stderr):
             try:
-                return kind(root, **known.part(part))
+                return kind(root, **which)
             except (RuntimeError, FileNotFoundError):
                 root.mkdir(parents=True, exist_ok=True)
-                return kind(root, **known.part(part), download=True)
+                return kind(root, **which, download=True)
     except ModuleNotFoundError as error:
         raise GancliError(
             f"{name} cannot be read without the package {error.name}", f"pip install {error.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,51 +15,40 @@ from gancli.data.source import Source
 from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest
 
-KINDS_OF_SOURCE = (
-    "shapes, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, or one of "
+HINT = (
+    "SOURCE is shapes, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, or one of "
     + ", ".join(NAMES)
 )
 
 
 def open_source(
-    location: str,
-    split: str = "train",
-    *,
-    inputs: Inputs | None = None,
-    domains: tuple[str, ...] | None = None,
+    location: str, split: str = "train", *, inputs: Inputs | None = None, domains: tuple[str, ...] | None = None
 ) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
 
-    Some data can be read in several ways: two folders are two classes, two domains, or pairs if their names are the
-    same; wide images are pairs side by side if pairs are needed. ``check`` says whether the result is enough.
-
-    A name (``shapes``, ``mnist``) always means the built-in or torchvision data; a path of the same name is written
-    with a slash (``./mnist``).
+    Some data can be read in several ways, see docs/data.md; ``check`` says whether the result is enough.
 
     Args:
         location: ``shapes`` or a variant of it, a directory, a zip, tar, ``.npz`` or ``.npy`` file, or a torchvision
-            name.
-        split: ``"train"``, ``"test"`` or ``"all"``, for data that is delivered in parts.
+            name. A name always means that data set; a path of the same name is written with a slash (``./mnist``).
+        split: ``"train"``, ``"test"`` or ``"all"``, for data that come in parts.
         inputs: what the networks take; by default what the layout suggests is taken.
         domains: names for the domains, in their order, instead of those that were found. The found names in another
             order put the domains into that order.
 
     Raises:
-        GancliError: there is nothing of that name, it holds no images, not that part, cannot be read, or has another
-            number of domains than are named.
+        GancliError: it does not exist, cannot be read, or holds no images, not that part, or not as many domains as
+            are named.
     """
     source = _open(location, split, inputs)
-    if domains is None:
+    if domains is None or domains == tuple(source.domains):
         return source
     if len(domains) != len(source.domains):
-        raise GancliError(
-            f"data.domains names {' and '.join(domains)}, but {location} holds "
-            + (" and ".join(source.domains) if len(source.domains) > 1 else "one set of images"),
-            "" if len(source.domains) > 1 else "leave data.domains out, or put the two sets into two folders",
-        )
+        held, hint = " and ".join(source.domains), ""
+        if len(source.domains) == 1:
+            held, hint = "one set of images", "leave data.domains out, or put the two sets into two folders"
+        raise GancliError(f"data.domains names {' and '.join(domains)}, but {location} holds {held}", hint)
     if set(domains) == set(source.domains):
-        if domains == tuple(source.domains):
-            return source
         ordered = {name: source.domains[name] for name in domains}
         return replace(source, domains=ordered, fingerprint=f"{source.fingerprint} {' '.join(domains)}")
     names = dict(zip(source.domains, domains, strict=True))
@@ -70,7 +60,7 @@ def open_source(
 
 
 def _open(location: str, split: str, inputs: Inputs | None) -> Source:
-    if location == "shapes" or location.startswith("shapes:"):
+    if location.partition(":")[0] == "shapes":
         return open_shapes(location, split)
     if location in NAMES:
         return open_named(location, split)
@@ -81,29 +71,27 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
         raise GancliError(f"{location} cannot be read: {error.strerror or error}") from error
     if missing:
         raise _unknown(location, path)
-    arrays = {".npz": open_npz, ".npy": open_npy}.get(path.suffix.lower())
-    if arrays is not None and path.is_file():
-        return arrays(path, location, split)
+    ending = path.suffix.lower()
+    if ending in (".npz", ".npy") and path.is_file():
+        return (open_npz if ending == ".npz" else open_npy)(path, location, split)
     files = open_files(path)
     if files is None:
-        raise GancliError(f"{location} is neither a folder nor an archive", f"SOURCE is {KINDS_OF_SOURCE}")
+        raise GancliError(f"{location} is neither a folder nor an archive", HINT)
     return open_layout(files, location, split, inputs)
 
 
 def _unknown(location: str, path: Path) -> GancliError:
-    """The error for a SOURCE that is neither a name nor an existing path."""
+    """Returns the error for a SOURCE that is neither a name nor an existing path."""
     near = nearest(location, ("shapes", *NAMES))
     if not near and path.parent.is_dir():
-        try:
-            near = nearest(str(path), [str(entry) for entry in path.parent.iterdir()])
-        except OSError:
-            near = ""
-    return GancliError(f"{location!r} does not exist", near or f"SOURCE is {KINDS_OF_SOURCE}")
+        with suppress(OSError):
+            near = nearest(str(path), map(str, path.parent.iterdir()))
+    return GancliError(f"{location!r} does not exist", near or HINT)
 
 
 def absolute(location: str) -> str:
     """Returns a SOURCE that means the same in any working directory; names and missing paths stay as they are."""
-    if location in NAMES or location == "shapes" or location.startswith("shapes:"):
+    if location in NAMES or location.partition(":")[0] == "shapes":
         return location
     path = Path(location).expanduser()
     return str(path.resolve()) if path.exists() else location

@@ -6,10 +6,10 @@ item and random number in it is a function of its position (``sampler``).
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from math import log2
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from gancli.architectures.base import Batch
+from gancli.data.cache import Cache, Progress
 from gancli.data.gather import GATHERERS, Gatherer
 from gancli.data.images import Aligned
 from gancli.data.loading import Batches, Raw
-from gancli.data.sampler import Order, Piece, Pieces, Portion, share
+from gancli.data.sampler import Order, Piece, Portion, pieces_from, share
 from gancli.data.source import BadImage, Source
 from gancli.data.threads import in_threads
 from gancli.domains import Inputs
@@ -33,16 +34,7 @@ CPU = torch.device("cpu")
 
 
 def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool) -> dict[str, Gatherer]:
-    """Returns a gatherer of each domain of a source under the architecture's names, which are in the same order.
-
-    Raises:
-        GancliError: there are more or fewer.
-    """
-    if len(inputs.domains) != len(source.domains):
-        raise GancliError(
-            f"{source.location} holds {len(source.domains)} domain{'s' * (len(source.domains) > 1)}, but "
-            f"{len(inputs.domains)} {'is' if len(inputs.domains) == 1 else 'are'} needed"
-        )
+    """Returns a gatherer of each domain of a source under the architecture's names, which are in the same order."""
     pair: list[Aligned] | None = [] if paired else None
     return {
         name: GATHERERS[domain.kind](images, domain, config, pair)
@@ -50,7 +42,9 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
     }
 
 
-def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> Batch:
+def fixed_batch(
+    source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
+) -> Batch:
     """Decodes the first items of a source, always the same and as whole as possible.
 
     Nothing is random: images are resized to the size that the networks take and, if the proportions differ, cropped in
@@ -62,6 +56,7 @@ def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> B
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
         n: items of each domain; fewer if a domain has fewer.
+        among: indices of the items to choose from; by default all.
 
     Returns:
         Items of the inputs' kinds and shapes on the CPU, as many of each domain, with the labels of the first one's.
@@ -72,19 +67,22 @@ def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int) -> B
     paired = inputs.paired and source.paired
     whole = config.model_copy(update={"load_size": None, "crop": "center"})
     gatherers = _gatherers(source, inputs, whole, paired)
-    sizes = dict(zip(gatherers, map(len, source.domains.values()), strict=True))
+    lengths = dict(zip(gatherers, map(len, source.domains.values()), strict=True))
     found: dict[str, list[NDArray[Any]]] = {}
     places: list[int] = []
     for group in [list(gatherers)] if paired else [[name] for name in gatherers]:
+        indices = range(min(lengths[name] for name in group)) if among is None else among
 
-        def decode(index: int, group: list[str] = group) -> list[NDArray[Any]]:
-            return [gatherers[name].read(index) for name in group]
+        def decode(place: int, group: list[str] = group, indices: Sequence[int] = indices) -> list[NDArray[Any]]:
+            return [gatherers[name].read(indices[place]) for name in group]
 
-        results = in_threads(decode, min(sizes[name] for name in group))
-        readable = ((place, items) for place, items in enumerate(results) if not isinstance(items, BadImage))
+        results = in_threads(decode, len(indices))
+        readable = (
+            (index, items) for index, items in zip(indices, results, strict=True) if not isinstance(items, BadImage)
+        )
         chosen = list(itertools.islice(readable, n))
         results.close()
-        good, places = [items for _, items in chosen], places or [place for place, _ in chosen]
+        good, places = [items for _, items in chosen], places or [index for index, _ in chosen]
         if not good:
             what = "pair" if len(group) > 1 else "image"
             raise GancliError(f"no {what} of {source.location} can be read", f"gancli data {source.location}")
@@ -108,39 +106,17 @@ def decoded_bytes(
     """Returns how many bytes of decoded data a ``Pipeline`` keeps at least, in memory and in its cache file."""
     left = _memory_limit(config, world)
     in_memory = in_file = 0
-    gatherers = _gatherers(source, inputs, config, paired=False).values()
     most = max(portion.reduction for portion in portions)
-    sizes = [gatherer.least_bytes() for gatherer in gatherers]
-    sizes += [gatherer.least_bytes(2**power) for gatherer in gatherers for power in range(1, int(log2(most)) + 1)]
-    for size in sizes:
-        if size > left:
-            in_file += size
-        else:
-            in_memory += size
-            left -= size
+    for gatherer in _gatherers(source, inputs, config, paired=False).values():
+        for size in gatherer.least_bytes(most):
+            if size > left - in_memory:
+                in_file += size
+            else:
+                in_memory += size
     return in_memory, in_file
 
 
-class _Positions(Dataset[Raw]):
-    """The map from pieces of the run to raw batches that worker processes run.
-
-    Args:
-        gatherers: by the architecture's name of the domain.
-        labels: of the items that the first domain draws.
-        order: of the first domain.
-    """
-
-    def __init__(self, gatherers: Mapping[str, Gatherer], labels: torch.Tensor | None, order: Order) -> None:
-        self._gatherers, self._labels, self._order = gatherers, labels, order
-
-    def __getitems__(self, piece: Piece) -> Raw:
-        where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {name: gatherer.gather(where, piece.reduction) for name, gatherer in self._gatherers.items()}
-        labels = None if self._labels is None else self._labels[torch.from_numpy(self._order.indices(where))]
-        return Raw(items, labels)
-
-
-class Pipeline:
+class Pipeline(Dataset[Raw]):
     """The data of a run: decoded once, then served as batches from any position on.
 
     Args:
@@ -178,7 +154,7 @@ class Pipeline:
         world: int = 1,
         parts: int = 1,
         workers: int = 0,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         for portion in portions:
             share(portion.batch, world, parts)
@@ -187,56 +163,40 @@ class Pipeline:
         self.domains = tuple(source.domains)
         paired = inputs.paired and source.paired
         self._gatherers = _gatherers(source, inputs, config, paired)
-        left = self._decode(source, config, _memory_limit(config, world), progress)
-        # Two halves of one image are broken alike.
-        self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
-        usable = self._usable(source, paired)
-        self.length = max(map(len, usable.values()))
-        data_seed = derive(seed, "data")
-        # The items of a pair are drawn, cropped and mirrored alike.
-        orders = {name: Order(data_seed, "pair" if paired else name, len(usable[name])) for name in usable}
+        cache = Cache(_memory_limit(config, world), shared=workers > 0, stop_at_bad=config.on_bad_image == "error")
         most = max(portion.reduction for portion in portions)
-        for name, gatherer in self._gatherers.items():
-            gatherer.arrange(usable[name], orders[name])
-            left = gatherer.reduce(most, f"{source.fingerprint} {name} {paired}", limit=left, shared=workers > 0)
-        first = next(iter(usable))
-        labels = None if source.labels is None else torch.from_numpy(source.labels[usable[first]])
-        self._dataset = _Positions(self._gatherers, labels, orders[first])
-
-    def _decode(
-        self, source: Source, config: DataConfig, left: int, progress: Callable[[int, int], None] | None
-    ) -> int:
-        """Decodes all domains; returns the rest of the memory that they may take."""
-        total = sum(map(len, source.domains.values()))
-        before = 0
+        before, total = 0, sum(map(len, source.domains.values()))
 
         def report(before: int, done: int, _: int) -> None:
             if progress is not None:
                 progress(before + done, total)
 
         for (name, gatherer), images in zip(self._gatherers.items(), source.domains.values(), strict=True):
-            gatherer.decode(
-                f"{source.fingerprint} {name}",
-                limit=left,
-                shared=self._workers > 0,
-                stop_at_bad=config.on_bad_image == "error",
-                progress=partial(report, before),
-            )
-            left -= gatherer.in_memory
+            gatherer.decode(cache, f"{source.fingerprint} {name}", most, partial(report, before))
             before += len(images)
-        return left
-
-    def _usable(self, source: Source, paired: bool) -> dict[str, NDArray[np.int64]]:
-        """Returns the items that can be drawn; those of pairs must be usable on every side."""
+        # Two halves of one image are broken alike.
+        self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
-        if not paired:
-            return usable
-        everywhere = next(iter(usable.values()))
-        for indices in usable.values():
-            everywhere = np.intersect1d(everywhere, indices)
-        if len(everywhere) == 0:
-            raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
-        return dict.fromkeys(usable, everywhere)
+        data_seed = derive(seed, "data")
+        if paired:  # drawn, cropped and mirrored alike, if all its items are usable
+            everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
+            if len(everywhere) == 0:
+                raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
+            self._orders = dict.fromkeys(usable, Order(data_seed, "pair", everywhere))
+        else:
+            self._orders = {name: Order(data_seed, name, items) for name, items in usable.items()}
+        self.length = max(map(len, self._orders.values()))
+        self._labels = None if source.labels is None else torch.from_numpy(source.labels)
+
+    def __getitem__(self, piece: Piece) -> Raw:
+        """Returns a piece of the run as the gatherers store it; runs in loader processes."""
+        where = np.arange(piece.positions.start, piece.positions.stop)
+        items = {
+            name: gatherer.gather(where, self._orders[name], piece.reduction)
+            for name, gatherer in self._gatherers.items()
+        }
+        shown = next(iter(self._orders.values())).indices(where)
+        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
     def batches(
         self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
@@ -245,17 +205,9 @@ class Pipeline:
 
         def finish(raw: Raw) -> Batch:
             items = {
-                name: gatherer.finish(raw.items[name], device, memory_format)
-                for name, gatherer in self._gatherers.items()
+                name: self._gatherers[name].finish(part, device, memory_format) for name, part in raw.items.items()
             }
             return Batch(items, None if raw.labels is None else raw.labels.to(device, non_blocking=True))
 
-        return Batches(
-            self._dataset,
-            Pieces(start, self._portions, self._rank, self._world),
-            finish,
-            start=start,
-            portions=self._portions,
-            workers=self._workers,
-            pinned=device.type == "cuda",
-        )
+        pieces = pieces_from(start, self._portions, self._rank, self._world)
+        return Batches(self, pieces, finish, workers=self._workers, pinned=device.type == "cuda")

@@ -41,16 +41,14 @@ class Preparation:
         Raises:
             GancliError: the size before the crop is smaller than the crop.
         """
-        channels, height, width = shape
+        _, height, width = shape
         load = config.load_size
         if load is not None and load < max(height, width):
             raise GancliError(
                 f"data.load_size is {load}, but the networks take images of {width} x {height} pixels",
                 f"make it at least {max(height, width)}, or leave it out",
             )
-        return cls(
-            channels, height, width, load or height, load or width, config.resize, config.interpolation, config.crop
-        )
+        return cls(*shape, load or height, load or width, config.resize, config.interpolation, config.crop)
 
     @property
     def side(self) -> int:
@@ -60,9 +58,8 @@ class Preparation:
     @property
     def least_bytes(self) -> int:
         """Bytes that one prepared image takes at least."""
-        cropped = self.crop == "center"
-        height, width = (self.height, self.width) if cropped else (self.load_height, self.load_width)
-        return height * width * self.channels
+        area = self.height * self.width if self.crop == "center" else self.load_height * self.load_width
+        return area * self.channels
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Resizes, and crops unless the crop is random; returns uint8 [h, w, C]."""

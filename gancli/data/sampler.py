@@ -50,17 +50,20 @@ class Order:
 
     Args:
         seed: of the run's data.
-        stream: names the domain; domains with the same name and length have the same order and random numbers.
-        length: number of images, at least 1.
+        stream: names the domain; domains with the same name and images have the same order and random numbers.
+        images: indices of the images that are shown, at least one.
     """
 
-    def __init__(self, seed: int, stream: str, length: int) -> None:
-        self.seed, self.stream, self.length = seed, stream, length
+    def __init__(self, seed: int, stream: str, images: NDArray[np.int64]) -> None:
+        self._seed, self._stream, self._images = seed, stream, images
         self._permutations: dict[int, NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the image shown at each position: ``permutation(p // length)[p % length]``."""
-        epochs, places = np.divmod(positions, self.length)
+        epochs, places = np.divmod(positions, len(self))
         result = np.empty_like(positions)
         for epoch in np.unique(epochs):
             here = epochs == epoch
@@ -69,15 +72,15 @@ class Order:
 
     def uniform(self, positions: NDArray[np.int64], purpose: str) -> NDArray[np.float64]:
         """Returns a number in [0, 1) for each position; those of different purposes are independent."""
-        return uniform(self.seed, positions, purpose, self.stream)
+        return uniform(self._seed, positions, purpose, self._stream)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._permutations:
-            # A batch straddles two epochs at most, except where the data is smaller than a batch.
+            # A batch straddles at most two epochs, unless the data are smaller than a batch.
             while len(self._permutations) > 1:
                 del self._permutations[next(iter(self._permutations))]
-            bits = random_bits(derive(self.seed, "order", self.stream, epoch), np.arange(self.length))
-            self._permutations[epoch] = np.argsort(bits, kind="stable").astype(np.int64)
+            bits = random_bits(derive(self._seed, "order", self._stream, epoch), np.arange(len(self)))
+            self._permutations[epoch] = self._images[np.argsort(bits, kind="stable")]
         return self._permutations[epoch]
 
 
@@ -106,12 +109,11 @@ def share(batch: int, world: int, parts: int) -> int:
     Raises:
         GancliError: ``world`` processes cannot share it, or cannot cut their shares into ``parts``.
     """
-    if batch % (world * parts):
-        step = world * parts
+    step = world * parts
+    if batch % step:
         alike = f"{world} processes" + (f" in {parts} parts each (train.accumulate)" if parts > 1 else "")
-        raise GancliError(
-            f"a batch of {batch} cannot be shared by {alike}", f"--set train.batch={batch // step * step + step}"
-        )
+        hint = f"--set train.batch={batch // step * step + step}"
+        raise GancliError(f"a batch of {batch} cannot be shared by {alike}", hint)
     return batch // world
 
 
@@ -122,23 +124,12 @@ class Piece(NamedTuple):
     reduction: int
 
 
-class Pieces:
-    """One rank's part of every batch, endlessly.
-
-    Args:
-        start: position of the first batch.
-        portions: of the run.
-        rank, world: which of how many processes.
-    """
-
-    def __init__(self, start: int, portions: Sequence[Portion], rank: int, world: int) -> None:
-        self._start, self._portions, self._rank, self._world = start, portions, rank, world
-
-    def __iter__(self) -> Iterator[Piece]:
-        position = self._start
-        while True:
-            _, batch, reduction = portion_at(self._portions, position)
-            size = batch // self._world
-            first = position + self._rank * size
-            yield Piece(range(first, first + size), reduction)
-            position += batch
+def pieces_from(start: int, portions: Sequence[Portion], rank: int, world: int) -> Iterator[Piece]:
+    """Yields one rank's part of every batch from position ``start`` on, endlessly."""
+    position = start
+    while True:
+        _, batch, reduction = portion_at(portions, position)
+        size = batch // world
+        first = position + rank * size
+        yield Piece(range(first, first + size), reduction)
+        position += batch

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancli.data.images import Chosen
 from gancli.data.pipeline import fixed_batch
 from gancli.data.source import BadImage, PointCloud, Source
 from gancli.domains import Domain, Inputs
@@ -19,7 +17,7 @@ from gancli.errors import GancliError
 from gancli.schema import DataConfig
 
 SIDE = 64
-"""Side in pixels of images that are not square or too large to be shown whole."""
+"""Side in pixels of images that are not square or are larger than ``LARGEST_SIDE``."""
 LARGEST_SIDE = 256
 TRIED = 4
 """Images that are tried for each one that is shown; some may be broken."""
@@ -49,9 +47,8 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
 
     Args:
         source: from ``open_source``.
-        n: most images of each domain, at least 1; of more classes than that, only the first ``n`` are shown.
-        resolution: height and width; by default those of the first image if it is square and at most
-            ``LARGEST_SIDE``, else ``SIDE``.
+        n: most images of each domain, and most classes; at least 1.
+        resolution: height and width; by default those of the first image, or ``SIDE``.
 
     Raises:
         GancliError: it holds points, or no image can be read.
@@ -65,39 +62,29 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
         return _by_class(source, inputs, n)
     found = fixed_batch(source, inputs, DataConfig(), n)
     count, domains = len(found), len(source.domains)
-    images = torch.stack([_shown(found.images[name]) for name in source.domains], dim=1).flatten(0, 1)
-    names: list[str | None] = [f"{index}-{name}" for index in range(count) for name in source.domains]
+    images = torch.stack([_shown(domain) for domain in found.images.values()], dim=1).flatten(0, 1)
     if domains == 1:
         return Seen(images, [str(index) for index in range(count)], math.ceil(math.sqrt(count)), "")
-    order = f"columns in turn: {', '.join(source.domains)}"
-    return Seen(images, names, domains * max(1, round(math.sqrt(count / domains))), order)
+    names: list[str | None] = [f"{index}-{name}" for index in range(count) for name in source.domains]
+    columns = domains * max(1, round(math.sqrt(count / domains)))
+    return Seen(images, names, columns, f"columns in turn: {', '.join(source.domains)}")
 
 
 def _by_class(source: Source, inputs: Inputs, n: int) -> Seen:
     each = max(1, n // len(source.classes))
-    found = list(_classes(source, inputs, each, n))
-    # A class with fewer images than the others leaves the rest of its row black.
-    rows = [F.pad(images, (0, 0, 0, 0, 0, 0, 0, each - len(images)), value=-1) for _, images in found]
-    names = [
-        f"{title.replace('/', '-')}-{place}" if place < len(images) else None
-        for title, images in found
-        for place in range(each)
-    ]
-    columns = each if each > 1 else math.ceil(math.sqrt(len(found)))
-    order = f"{'rows' if each > 1 else 'row by row'}: {', '.join(title for title, _ in found)}"
-    return Seen(torch.cat(rows), names, columns, order)
-
-
-def _classes(source: Source, inputs: Inputs, each: int, n: int) -> Iterator[tuple[str, Tensor]]:
-    """Yields the names and first images of at most ``n`` classes that have any."""
-    ((name, images),) = source.domains.items()
-    shown = 0
+    rows: list[Tensor] = []
+    titles: list[str] = []
+    names: list[str | None] = []
     for number, title in enumerate(source.classes):
         indices = np.flatnonzero(source.labels == number)[: TRIED * each].tolist()
-        if indices and shown < n:
-            one = replace(source, domains={name: Chosen(images, indices)}, labels=None, classes=())
-            yield title, _shown(fixed_batch(one, inputs, DataConfig(), each).images[name])
-            shown += 1
+        if indices and len(rows) < n:
+            images = _shown(fixed_batch(source, inputs, DataConfig(), each, indices).image)
+            # A class with fewer images than the others leaves the rest of its row black.
+            rows.append(F.pad(images, (0, 0, 0, 0, 0, 0, 0, each - len(images)), value=-1))
+            names += [f"{title.replace('/', '-')}-{i}" if i < len(images) else None for i in range(each)]
+            titles.append(title)
+    columns = each if each > 1 else math.ceil(math.sqrt(len(rows)))
+    return Seen(torch.cat(rows), names, columns, f"{'rows' if each > 1 else 'row by row'}: {', '.join(titles)}")
 
 
 def _own_side(source: Source) -> int:
@@ -110,5 +97,5 @@ def _own_side(source: Source) -> int:
 
 
 def _shown(images: Tensor) -> Tensor:
-    """Returns the first three channels of images that have more than a picture."""
+    """Returns images as a picture: of more than 4 channels, the first three."""
     return images if images.shape[1] <= 4 else images[:, :3]

@@ -1,8 +1,8 @@
 """The built-in data: one coloured shape on a plain background, drawn from its index alone at any resolution.
 
-Every factor of an image is known, so it can be counted exactly which of the modes (a kind in a colour) a generator
-covers: ``recognise`` says what a picture shows, without any training. Drawing uses only +, -, *, / and square
-roots on constants given here, so image i is the same on every machine.
+All factors of an image are known, so the modes (a kind in a colour) that a generator covers can be counted exactly:
+``recognise`` says what a picture shows, without any training. Drawing uses only +, -, *, / and square roots on
+constants given here, so image i is the same on every machine.
 
 Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) the bottom right one.
 """
@@ -10,6 +10,7 @@ Geometry is in units of the image's side: (0, 0) is the top left corner, (1, 1) 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,14 +20,11 @@ from PIL import Image
 from gancli.data.formats import to_pixels
 from gancli.data.images import Joined
 from gancli.data.sampler import uniform
-from gancli.data.source import Images, Pixels, Source
+from gancli.data.source import Images, Numbered, Pixels, Source
 from gancli.errors import GancliError, nearest
 
 KINDS = ("circle", "square", "triangle", "diamond", "cross", "star")
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
-TEXTURES = ("plain", "striped")
-VARIANTS = ("classes", "pairs", "domains")
-
 RGB = np.array(
     [(228, 44, 44), (246, 204, 32), (46, 178, 66), (40, 190, 214), (50, 76, 226), (206, 62, 200)], np.float32
 )
@@ -53,27 +51,24 @@ Style = Literal["plain", "striped", "outline"]
 Floats = NDArray[np.float32]
 
 
-class Shape(NamedTuple):
-    """What an image shows.
-
-    Attributes:
-        kind: one of ``KINDS``.
-        colour: one of ``COLOURS``.
-        x, y: centre, in units of the image's side.
-        size: radius, in units of the image's side.
-        texture: one of ``TEXTURES``.
-    """
-
-    kind: str
-    colour: str
-    x: float
-    y: float
-    size: float
-    texture: str
+VARIANTS: dict[str, tuple[str, dict[str, Style]]] = {
+    "shapes": ("built-in coloured shapes", {"image": "plain"}),
+    "shapes:classes": ("built-in coloured shapes by kind", {"image": "plain"}),
+    "shapes:pairs": ("built-in pairs of shapes", {"outline": "outline", "filled": "plain"}),
+    "shapes:domains": ("built-in plain and striped shapes", {"plain": "plain", "striped": "striped"}),
+}
+"""By SOURCE: the layout in words, and the style of each domain."""
 
 
 class Factors(NamedTuple):
-    """The factors of many images as arrays [N]: kind and colour as indices, the rest as in ``Shape``."""
+    """What images show, as arrays [N].
+
+    Attributes:
+        kind, colour: indices into ``KINDS`` and ``COLOURS``.
+        x, y: centre, in units of the image's side.
+        size: radius, in units of the image's side.
+        background: grey level.
+    """
 
     kind: NDArray[np.int64]
     colour: NDArray[np.int64]
@@ -163,9 +158,7 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
         (here,) = np.nonzero(shapes.kind == kind)
         if len(here) == 0:
             continue
-        x, y, size, background = (
-            values[here, None, None] for values in (shapes.x, shapes.y, shapes.size, shapes.background)
-        )
+        x, y, size, background = (values[here, None, None] for values in shapes[2:])
         outside = distance(kind, grid - x, grid[:, None] - y, size)
         if style == "outline":
             half = np.float32(max(LINE, 1.5 / side) / 2)
@@ -183,7 +176,7 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
     return images
 
 
-class Drawn:
+class Drawn(Numbered):
     """Some of the built-in images, in one style: the ``Images`` of the built-in sources.
 
     Args:
@@ -194,25 +187,11 @@ class Drawn:
     """
 
     def __init__(self, name: str, style: Style = "plain", first: int = 0, count: int = LENGTH) -> None:
-        self._name, self._style, self._factors = name, style, factors(first, count)
-
-    def __len__(self) -> int:
-        return len(self._factors.kind)
-
-    def name(self, index: int) -> str:
-        return f"{self._name}[{index}]"
-
-    def attributes(self, index: int) -> Shape:
-        """Returns what image ``index`` shows."""
-        f = self._factors
-        texture = "striped" if self._style == "striped" else "plain"
-        place = float(f.x[index]), float(f.y[index]), float(f.size[index])
-        return Shape(KINDS[f.kind[index]], COLOURS[f.colour[index]], *place, texture)
+        super().__init__(name, range(count))
+        self._style, self._factors = style, factors(first, count)
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        here = slice(index, index + 1)
-        f = self._factors
-        one = Factors(f.kind[here], f.colour[here], f.x[here], f.y[here], f.size[here], f.background[here])
+        one = Factors._make(values[index : index + 1] for values in self._factors)
         image: Pixels = draw(one, SIZE if size is None else size, self._style)[0]
         if channels == 3:
             return image
@@ -224,7 +203,7 @@ class Drawn:
 
 
 def open_shapes(location: str, split: str = "train") -> Source:
-    """Opens ``shapes`` or one of its variants, ``shapes:<variant>``.
+    """Opens one of ``VARIANTS``.
 
     Pairs and domains have a test part with images of its own. The test part of ``shapes:domains`` is in pairs, the same
     shapes plain and striped, so that a translation can be compared with the truth. The other variants are the same for
@@ -233,46 +212,28 @@ def open_shapes(location: str, split: str = "train") -> Source:
     Raises:
         GancliError: there is no such variant.
     """
-    variant = location.partition(":")[2]
+    if location not in VARIANTS:
+        hint = nearest(location, VARIANTS) or f"the built-in data are {', '.join(VARIANTS)}"
+        raise GancliError(f"there is no built-in data {location!r}", hint)
+    words, styles = VARIANTS[location]
     # The number changes whenever the drawn pixels do.
     fingerprint = f"{location} 2"
-    if location == "shapes":
-        return Source(location, "built-in coloured shapes", {"image": Drawn(location)}, fingerprint=fingerprint)
-    if variant == "classes":
-        images = Drawn(location)
-        labels = np.arange(LENGTH) % len(KINDS)
-        return Source(
-            location,
-            "built-in coloured shapes by kind",
-            {"image": images},
-            labels,
-            KINDS,
-            fingerprint=fingerprint,
-        )
-    if variant in ("pairs", "domains"):
-        return _two_domains(location, variant, split, fingerprint)
-    known = ["shapes", *(f"shapes:{name}" for name in VARIANTS)]
-    hint = nearest(location, known) or f"the built-in data are {', '.join(known)}"
-    raise GancliError(f"there is no built-in data {location!r}", hint)
-
-
-def _two_domains(location: str, variant: str, split: str, fingerprint: str) -> Source:
-    styles: dict[str, Style] = (
-        {"outline": "outline", "filled": "plain"} if variant == "pairs" else {"plain": "plain", "striped": "striped"}
-    )
-    parts: dict[str, dict[str, Images]] = {
-        "train": {
-            name: Drawn(location, style, first=LENGTH * place * (variant == "domains"))
-            for place, (name, style) in enumerate(styles.items())
-        },
-        "test": {name: Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH) for name, style in styles.items()},
-    }
-    domains = {name: Joined([parts["train"][name], parts["test"][name]]) for name in styles}
+    if len(styles) == 1:
+        source = Source(location, words, {"image": Drawn(location)}, fingerprint=fingerprint)
+        classes = location == "shapes:classes"
+        return replace(source, labels=np.arange(LENGTH) % len(KINDS), classes=KINDS) if classes else source
+    paired = location == "shapes:pairs"
+    domains: dict[str, Images] = {}
+    for place, (name, style) in enumerate(styles.items()):
+        train = Drawn(location, style, 0 if paired else LENGTH * place)
+        test = Drawn(f"{location} test", style, 2 * LENGTH, TEST_LENGTH)
+        parts: dict[str, Images] = {"train": train, "test": test, "all": Joined([train, test])}
+        domains[name] = parts[split]
     return Source(
         location,
-        "built-in pairs of shapes" if variant == "pairs" else "built-in plain and striped shapes",
-        domains if split == "all" else parts[split],
-        paired=variant == "pairs" or split == "test",
+        words,
+        domains,
+        paired=paired or split == "test",
         fingerprint=fingerprint if split == "train" else f"{fingerprint} {split}",
         has_test=split == "train",
     )
@@ -296,9 +257,7 @@ def recognise(images: NDArray[Any]) -> Recognised:
     Args:
         images: uint8, or float in [-1, 1], [N, H, W, 3] with H = W.
     """
-    chunks = [_recognise(images[start : start + 256]) for start in range(0, len(images), 256)]
-    if not chunks:
-        return Recognised(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    chunks = [_recognise(images[start : start + 256]) for start in range(0, max(len(images), 1), 256)]
     return Recognised(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
@@ -359,10 +318,6 @@ def _moments() -> list[tuple[float, float]]:
     found = []
     for kind in range(len(KINDS)):
         inside = distance(kind, grid, grid[:, None], np.float32(1)) < 0
-        found.append(
-            (
-                float(inside.mean() * 2.4**2),
-                float((inside.mean(axis=1) * grid).sum() / inside.mean(axis=1).sum()),
-            )
-        )
+        rows = inside.mean(axis=1)
+        found.append((float(inside.mean() * 2.4**2), float((rows * grid).sum() / rows.sum())))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from gancli.domains import Inputs
 
 Pixels = NDArray[np.uint8]
 """One decoded image: uint8 [H, W, C]; C = 1 is grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
-
+Labels = NDArray[np.int64] | NDArray[np.float32]
+"""int64 [N] class indices, or float32 [N, K] attributes in {0, 1}."""
 IDS = 0
 """In place of a number of channels: an image is read as a mask, uint8 [H, W, 1], whose values are ids of classes."""
 
@@ -33,35 +34,35 @@ class Images(Protocol):
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         """Returns one image, decoded to ``channels`` channels; ``IDS`` reads a mask.
 
-        Args:
-            index: which image.
-            channels: number of channels, or ``IDS``.
-            size: side in pixels that the reader wants. Images that are drawn are drawn at it; stored ones ignore it and
-                come in their own size.
+        Drawn images are drawn with ``size`` pixels a side; stored ones ignore it and come in their own size.
 
         Raises:
             BadImage: it cannot be decoded, or not to that many channels.
         """
 
 
-class PointCloud:
-    """A list of points.
+class Numbered:
+    """A list of items called by its name and their number, such as ``shapes[17]``."""
 
-    It also reads like ``Images`` that are all bad: points in place of images are reported like other unusable files.
-
-    Args:
-        name: what a person calls the list.
-        values: float32 [N, D].
-    """
-
-    def __init__(self, name: str, values: NDArray[np.float32]) -> None:
-        self._name, self.values = name, values
+    def __init__(self, name: str, items: Sized) -> None:
+        self._name, self._items = name, items
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._items)
 
     def name(self, index: int) -> str:
         return f"{self._name}[{index}]"
+
+
+class PointCloud(Numbered):
+    """A list of points, ``values``: float32 [N, D].
+
+    It also reads like ``Images`` that are all bad: points in place of images are reported like other unusable files.
+    """
+
+    def __init__(self, name: str, values: NDArray[np.float32]) -> None:
+        super().__init__(name, values)
+        self.values = values
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         raise BadImage("it is a point, not an image")
@@ -69,14 +70,14 @@ class PointCloud:
 
 @dataclass(frozen=True)
 class Source:
-    """What ``open_source`` found.
+    """What ``open_source`` found, or one part of it.
 
     Attributes:
         location: the SOURCE as the user gave it.
         layout: what was recognised, in words ("class folders", "MNIST idx files").
         domains: images, or a ``PointCloud``, by the user's name of the domain; one-domain data has the one key
             ``"image"`` or ``"points"``.
-        labels: int64 [N] class indices, float32 [N, K] attributes in {0, 1}, or None.
+        labels: of all items, if there are any.
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
@@ -88,7 +89,7 @@ class Source:
     location: str
     layout: str
     domains: Mapping[str, Images]
-    labels: NDArray[np.int64] | NDArray[np.float32] | None = None
+    labels: Labels | None = None
     classes: tuple[str, ...] = ()
     paired: bool = False
     fingerprint: str = ""
@@ -100,8 +101,7 @@ class Source:
 def check(source: Source, inputs: Inputs) -> str | None:
     """Returns in words why networks with these inputs cannot train on a source; None if they can.
 
-    Whether the images of a mask domain are masks is in their files, which are not read here: those that are none are
-    reported as they are decoded.
+    It opens no files, so images that should be masks and are not are reported only when they are decoded.
     """
     location, names, wanted = source.location, " and ".join(source.domains), len(inputs.domains)
     if len(source.domains) != wanted:
@@ -123,24 +123,17 @@ def check(source: Source, inputs: Inputs) -> str | None:
             return f"it needs points of {needed} numbers, but those of {location} have {held}"
     if inputs.paired and not source.paired:
         return f"it needs pairs of images, but nothing pairs {names} of {location} ({source.layout})"
-    return _check_labels(source, inputs)
-
-
-def _check_labels(source: Source, inputs: Inputs) -> str | None:
     if inputs.labels == "none":
         return None
-    needed = "one class" if inputs.labels == "class" else "a list of attributes"
+    needs = f"it needs {'one class' if inputs.labels == 'class' else 'a list of attributes'} for every image"
     if source.labels is None:
-        return f"it needs {needed} for every image, but {source.location} has no labels"
+        return f"{needs}, but {location} has no labels"
     if (source.labels.ndim == 1) != (inputs.labels == "class"):
-        held = "one class" if source.labels.ndim == 1 else "attributes"
-        return f"it needs {needed} for every image, but {source.location} has {held} for each"
-    if inputs.classes not in (None, len(source.classes)):
+        return f"{needs}, but {location} has {'one class' if source.labels.ndim == 1 else 'attributes'} for each"
+    found = len(source.classes)
+    if inputs.classes not in (None, found):
         what = "classes" if inputs.labels == "class" else "attributes"
-        return (
-            f"it is made for {inputs.classes} {what}, but {source.location} has {len(source.classes)}: "
-            f"--set model.classes={len(source.classes)}"
-        )
+        return f"it is made for {inputs.classes} {what}, but {location} has {found}: --set model.classes={found}"
     return None
 
 
@@ -150,8 +143,7 @@ def _count(number: int, thing: str = "domain") -> str:
 
 
 def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Returns whether two (width, height) are alike in shape: scaled to the smaller one, they differ by less than a
-    pixel."""
+    """Returns whether two (width, height), scaled to the smaller one, differ by less than a pixel."""
     (width, height), (large_width, large_height) = sorted((one, other))
     # large / small is the same for both sides; either rounding may have made the smaller image.
     difference = abs(large_width * height - large_height * width)

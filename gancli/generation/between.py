@@ -46,9 +46,7 @@ NATURAL: dict[Space, str] = {"z": "slerp", "w": "lerp"}
 
 
 class Paths:
-    """Paths side by side, each through points of its own, as the points of all their frames (``ManyPoints``).
-
-    The first frames of all paths come first, then the second frames of all. Points are computed on demand.
+    """The points of all frames (``ManyPoints``) of paths side by side: first frame 0 of all paths, then frame 1, ...
 
     Args:
         points: those of the first path, then those of the second, ...
@@ -73,15 +71,14 @@ class Paths:
     ) -> None:
         self.points, self.cells, self.blend = points, cells, blend
         self._per_segment, self._smooth, self._one_by_one = frames, smooth, one_by_one
-        self._stops = len(points) // cells
-        self.frames = self._stops * frames if loop else (self._stops - 1) * frames + 1
+        stops = len(points) // cells
+        self.frames = stops * frames if loop else (stops - 1) * frames + 1
         # A z is one vector whatever its shape; a w is one vector per layer.
         vectors = points.values.double() if points.space == "w" else points.values.double().flatten(1)
         self._vectors = self._with_neighbours(vectors.unflatten(0, (cells, -1)), blend, loop)
-        labels = points.labels
-        if labels is not None:
-            labels = self._with_neighbours(labels.double().unflatten(0, (cells, -1)), lerp, loop)
-        self._labels = labels
+        self._labels: Tensor | None = None
+        if points.labels is not None:
+            self._labels = self._with_neighbours(points.labels.double().unflatten(0, (cells, -1)), lerp, loop)
 
     @staticmethod
     def _with_neighbours(stops: Tensor, blend: Blend, loop: bool) -> Tensor:

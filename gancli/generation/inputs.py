@@ -25,8 +25,7 @@ class Input:
 
     Attributes:
         path: the file; None is stdin.
-        name: base of the names of files made from it: the file's stem, preceded by the folders below a directory that
-            was searched recursively.
+        name: stem of the files made from it: the file's, after the folders below a directory searched recursively.
         listed: whether it was found in a directory instead of named by the user.
     """
 
@@ -76,8 +75,8 @@ def find_inputs(
             taken for a glob.
         list_file: a file with a path on every line, ``-`` for stdin; empty lines are skipped. Its files need not exist.
         recursive: search directories recursively.
-        wanted: whether to take a file that is found in a directory, by its name.
-        leave_out: a directory that is not searched: where the results go.
+        wanted: returns whether to take a file from a directory, by its name.
+        leave_out: a directory that is not searched, since the results go there.
 
     Raises:
         GancliError: something does not exist, cannot be read, or holds no image; or nothing is named at all.
@@ -139,13 +138,13 @@ def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], 
     ]
     if not inputs:
         deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
-        raise GancliError(
-            f"there is no image in {folder}", "--recursive also searches the folders below" if deeper else ""
-        )
+        hint = "--recursive also searches the folders below" if deeper else ""
+        raise GancliError(f"there is no image in {folder}", hint)
     return inputs
 
 
 def _lines(list_file: str) -> list[str]:
+    hint = "give a file with one path per line, or -"
     try:
         if list_file == STDIN:
             content = read_stdin()
@@ -153,22 +152,16 @@ def _lines(list_file: str) -> list[str]:
             with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
                 content = read_whole(file)
     except BadImage as error:
-        raise GancliError(f"--from-file {list_file}: too large for a list of paths") from error
+        raise GancliError(f"--from-file {list_file}: too large for a list of paths", hint) from error
     except OSError as error:
-        raise GancliError(
-            f"--from-file {list_file}: {error.strerror}", "give a file with one path per line, or -"
-        ) from error
+        raise GancliError(f"--from-file {list_file}: {error.strerror}", hint) from error
     if b"\0" in content:
-        raise GancliError(f"--from-file {list_file}: not a list of paths", "give a file with one path per line")
+        raise GancliError(f"--from-file {list_file}: not a list of paths", hint)
     return [os.fsdecode(line) for line in content.splitlines() if line]
 
 
 def read_stdin() -> bytes:
-    """Returns all of stdin.
-
-    Raises:
-        GancliError: it is closed, endless, or a terminal.
-    """
+    """Returns all of stdin; raises ``GancliError`` if it is closed, endless, or a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         raise GancliError("nothing to read on stdin", "for instance: curl URL | gancli ... - -o out.png")
     try:
@@ -178,11 +171,7 @@ def read_stdin() -> bytes:
 
 
 def read_whole(file: BinaryIO) -> bytes:
-    """Returns the content of a file, which may be an endless device or pipe.
-
-    Raises:
-        BadImage: it is larger than any image.
-    """
+    """Returns the content of a file, or raises ``BadImage`` if it is larger than any image: a pipe may be endless."""
     data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise BadImage("the file is too large to be an image")
@@ -202,14 +191,11 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
     """
     files = {item: tuple(outputs(item)) for item in inputs}
     identities = {identity: item for item in inputs if item.path and (identity := _identity(item.path))}
-    existing: dict[Path, tuple[int, int]] = {}
+    existing = {path: found for paths in files.values() for path in paths if (found := _identity(path))}
     left_out: dict[Input, None] = {}
     for item, paths in files.items():
         for path in paths:
-            if (identity := _identity(path)) is None:
-                continue
-            existing[path] = identity
-            owner = identities.get(identity)
+            owner = identities.get(existing[path]) if path in existing else None
             if owner is None:
                 continue
             if owner is item or (overwrite and not owner.listed):
@@ -243,6 +229,4 @@ def _identity(path: Path) -> tuple[int, int] | None:
         status = path.stat()
     except OSError:
         return None
-    if stat.S_ISDIR(status.st_mode):
-        return None
-    return status.st_dev, status.st_ino
+    return None if stat.S_ISDIR(status.st_mode) else (status.st_dev, status.st_ino)

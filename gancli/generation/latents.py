@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tokenize
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from gancli.architectures.base import LatentModel, StyleModel
 from gancli.console import note
-from gancli.errors import GancliError
+from gancli.errors import GancliError, check_between, check_known, nearest
 from gancli.seeding import derive
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ PIXELS_AT_A_TIME = 2**22
 MOST_AT_A_TIME = 64
 FARTHEST = 1_000_000
 """Largest level of truncation; beyond it, a network may overflow."""
+LISTED = 10
+"""Largest number of classes that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class Points:
 
     Attributes:
         values: on the CPU, latents z [N, *latent shape], or styles w, one for all layers [N, W] or one each [N, L, W].
-        seeds: what random noise of each image is drawn with.
+        seeds: of each image's random noise.
         labels: float [N, K] weights of classes, or None; a w already depends on its class.
-        space: what the values are.
+        space: of the values.
     """
 
     values: Tensor
@@ -65,7 +68,7 @@ class Points:
 
         Args:
             classes: one for all points, one for each, or several for a single point, which is then repeated.
-            count: K, the number of classes that the model knows.
+            count: K, the number of classes of the model.
 
         Raises:
             GancliError: the numbers of classes and points do not match.
@@ -74,10 +77,8 @@ class Points:
         if len(classes) == 1:
             classes = [*classes] * len(points)
         if len(classes) != len(points):
-            raise GancliError(
-                f"{len(classes)} classes given for {len(points)} images",
-                "give one class for all images, one for each, or several for a single seed",
-            )
+            hint = "give one class for all images, one for each, or several for a single seed"
+            raise GancliError(f"{len(classes)} classes given for {len(points)} images", hint)
         return replace(points, labels=torch.eye(count)[list(classes)])
 
 
@@ -92,15 +93,12 @@ class ManyPoints(Protocol):
 def read_latents(
     path: Path, shapes: Mapping[Space, Sequence[tuple[int, ...]]], space: Space | None = None
 ) -> tuple[Tensor, Space]:
-    """Reads latents or styles from a ``.npy`` file, float32 on the CPU.
+    """Reads the values of ``Points`` and their space from a ``.npy`` file.
 
     Args:
         path: the file.
-        shapes: what the model takes; see ``Renderer.shapes``.
+        shapes: see ``Renderer.shapes``.
         space: what the file holds. None: told from the shape; latents if it could be either.
-
-    Returns:
-        The values of ``Points``, and their space.
 
     Raises:
         GancliError: the file cannot be read, or holds something else.
@@ -132,10 +130,8 @@ def read_latents(
 class Renderer:
     """Makes the images of points, a batch at a time.
 
-    Put the model into evaluation mode first, so that no image depends on the others in its batch.
-
     Attributes:
-        model: on ``device``.
+        model: on ``device``, in evaluation mode, so that no image depends on the others in its batch.
         device: where it computes.
         batch: largest number of images computed at a time.
         truncation: psi of a ``StyleModel`` (see ``StyleModel.truncate``); for other models, the threshold beyond which
@@ -153,12 +149,12 @@ class Renderer:
 
     @property
     def styled(self) -> StyleModel | None:
-        """The model if it has styles, else None: generation/ asks nowhere else."""
+        """The model if it has styles, else None."""
         return self.model if isinstance(self.model, StyleModel) else None
 
     @property
     def shapes(self) -> dict[Space, list[tuple[int, ...]]]:
-        """The spaces that points can be in, and the shapes that a point can have there; the last is best to walk in."""
+        """The shapes that a point can have, by space; paths go best through the last space."""
         shapes: dict[Space, list[tuple[int, ...]]] = {"z": [tuple(self.model.latents(1, torch.Generator()).shape[1:])]}
         if self.styled is not None:
             w = tuple(self.styled.mean_w.shape)
@@ -175,10 +171,8 @@ class Renderer:
         if not abs(level) <= FARTHEST:  # catches NaN, too
             raise GancliError(f"{option} {level:g}: must be between {-FARTHEST:,} and {FARTHEST:,}")
         if self.styled is None and level <= 0:
-            raise GancliError(
-                f"{option} {level:g}: must be greater than 0, since latent values beyond +-T are redrawn",
-                f"{option} 0.5; smaller values mean less variety",
-            )
+            text = f"{option} {level:g}: must be greater than 0, since latent values beyond +-T are redrawn"
+            raise GancliError(text, f"{option} 0.5; smaller values mean less variety")
 
     def truncated(self, points: Points, level: float) -> Points:
         """Returns points from ``draw``, with labels or without, as they are at another level of truncation."""
@@ -195,9 +189,9 @@ class Renderer:
             yield self._images(points[first : first + self.batch])
 
     @torch.inference_mode()
-    def styles(self, points: Points) -> Points:
-        """Returns points of a ``StyleModel`` in w, truncated: [N, L, W] if layers can differ, else [N, W]."""
-        layered = self.cutoff is not None or (points.space == "w" and points.values.ndim == 3)
+    def styles(self, points: Points, *, layered: bool = False) -> Points:
+        """Returns points of a ``StyleModel`` in w, truncated: [N, W], or if layers differ or ``layered``, [N, L, W]."""
+        layered = layered or self.cutoff is not None or (points.space == "w" and points.values.ndim == 3)
         parts = (self._styles(points[first : first + self.batch]) for first in range(0, len(points), self.batch))
         ws = torch.cat([(part if layered else part[:, 0]).float().cpu() for part in parts])
         return replace(points, values=ws, labels=None, space="w")
@@ -232,6 +226,7 @@ def make_renderer(
     truncation: float | None = None,
     cutoff: int | None = None,
     noise: str | None = None,
+    space: str | None = None,
     prefix: str = "",
 ) -> Renderer:
     """Returns a renderer after checking what a user asked for; see ``Renderer``.
@@ -240,21 +235,25 @@ def make_renderer(
         model, device, truncation, cutoff: as there.
         batch: None: at most 64, fewer if the images are large.
         noise: None: ``const``.
+        space: checked only: ``w`` needs a model with styles.
         prefix: before the names of options in messages, such as ``--``.
 
     Raises:
         GancliError: a value is out of range, or needs a model with styles.
     """
-    if batch is not None and batch < 1:
-        raise GancliError(f"{prefix}batch {batch}: must be at least 1")
-    if noise not in (None, *get_args(NoiseKind)):
-        raise GancliError(f"{prefix}noise {noise}: unknown", f"known are: {', '.join(get_args(NoiseKind))}")
-    kind = cast("NoiseKind", noise or "const")
-    renderer = Renderer(model, device, batch or images_at_a_time(model), truncation, cutoff, kind)
+    check_between(f"{prefix}batch", batch, 1)
+    check_known(f"{prefix}noise", noise, get_args(NoiseKind))
+    check_known(f"{prefix}space", space, get_args(Space))
+    if batch is None:
+        (domain,) = model.inputs(model.config).domains.values()
+        batch = max(1, min(MOST_AT_A_TIME, PIXELS_AT_A_TIME // prod(domain.shape[-2:])))
+        if domain.kind == "points":  # one scatter plot shows them all
+            batch = PIXELS_AT_A_TIME
+    renderer = Renderer(model, device, batch, truncation, cutoff, cast("NoiseKind", noise or "const"))
     if truncation is not None:
         renderer.check_level(truncation, f"{prefix}trunc")
     if renderer.styled is None:
-        for name, given in (("noise", noise), ("cutoff", cutoff)):
+        for name, given in (("noise", noise), ("cutoff", cutoff), ("space", space if space == "w" else None)):
             if given is not None:
                 option = f"{prefix}{name}"
                 raise GancliError(f"{option} {given}: {type(model).__name__} has no styles", f"leave {option} out")
@@ -262,31 +261,15 @@ def make_renderer(
         layers = renderer.styled.layers
         raise GancliError(f"{prefix}cutoff {cutoff}: this model has {layers} layers", f"1 to {layers}")
     if cutoff is not None and truncation is None:
-        raise GancliError(
-            f"{prefix}cutoff {cutoff} limits truncation, but there is no {prefix}trunc",
-            f"add {prefix}trunc, for instance 0.7",
-        )
+        text = f"{prefix}cutoff {cutoff} limits truncation, but there is no {prefix}trunc"
+        raise GancliError(text, f"add {prefix}trunc, for instance 0.7")
     return renderer
 
 
-def images_at_a_time(model: LatentModel) -> int:
-    """Returns a batch size that is fast and fits into memory, by the size of the model's images."""
-    (domain,) = model.inputs(model.config).domains.values()
-    if domain.kind == "points":
-        return PIXELS_AT_A_TIME  # one scatter plot shows them all
-    return max(1, min(MOST_AT_A_TIME, PIXELS_AT_A_TIME // prod(domain.shape[-2:])))
-
-
 def mixed(rows: Tensor, columns: Tensor, layers: Sequence[int]) -> Tensor:
-    """Mixes styles: every row's, with some layers taken from every column's (Karras et al. 2018, section 3.1).
+    """Returns every row's styles with some layers of every column's (Karras et al. 2018, section 3.1).
 
-    Args:
-        rows: [R, L, W].
-        columns: [C, L, W].
-        layers: taken from the columns.
-
-    Returns:
-        [R, C, L, W].
+    Styles [R, L, W] and [C, L, W] become [R, C, L, W].
     """
     styles = rows[:, None].repeat(1, len(columns), 1, 1)
     styles[:, :, layers] = columns[:, layers]
@@ -296,3 +279,22 @@ def mixed(rows: Tensor, columns: Tensor, layers: Sequence[int]) -> Tensor:
 def class_names(model: LatentModel, info: ModelInfo) -> list[str]:
     """Returns the names of a model's classes, their numbers if its file does not name them; empty if it has none."""
     return info.classes if len(info.classes) == model.classes else [str(number) for number in range(model.classes)]
+
+
+def find_classes(given: Iterable[str | int], names: Sequence[str]) -> list[int]:
+    """Returns the numbers of classes that a user gives by name or by number, from 0 on; names win.
+
+    Raises:
+        GancliError: there is no such class.
+    """
+    found = []
+    for item in given:
+        if item in names:
+            found.append(names.index(str(item)))
+        elif re.fullmatch(r"[0-9]{1,9}", str(item)) and int(item) < len(names):
+            found.append(int(item))
+        else:
+            rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            known = f"its {len(names)} classes are: {', '.join(names[:LISTED])}{rest}"
+            raise GancliError(f"the model has no class {item!r}", nearest(str(item), names) or known)
+    return found

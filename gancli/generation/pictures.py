@@ -1,4 +1,4 @@
-"""The pictures that a translator is given and those that it gives back: files, images and arrays to values and back."""
+"""A translator's pictures: files, images and arrays become values for the network, and its values become pixels."""
 
 from __future__ import annotations
 
@@ -38,12 +38,7 @@ class Picture:
 
 
 class Translated(NamedTuple):
-    """What a network made of some images.
-
-    Attributes:
-        images: float32 [N, C, H, W] in [-1, 1], or uint8 [N, H, W, C].
-        attention: float32 [N, H, W] if it was asked for.
-    """
+    """A network's results: images float32 [N, C, H, W] in [-1, 1] or uint8 [N, H, W, C], and attention [N, H, W]."""
 
     images: Values
     attention: NDArray[np.float32] | None
@@ -54,16 +49,15 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
 
     Args:
         data: the file's content. A ``.npy`` file holds float [C, H, W] or [N, C, H, W] in [-1, 1].
-        channels: that the network takes. Image files become grey (1) or RGB (3), with transparent parts over white;
+        channels: of the network's input. Image files become grey (1) or RGB (3), with transparent parts over white;
             with 2 and 4, alpha is the last channel.
         size: length of the short side of the result; None: as stored.
-        alpha: keep an alpha channel that the network does not get, for the output.
+        alpha: keep for the output an alpha channel that the network does not get.
 
     Raises:
-        BadImage: this is not an image, or not one that this network takes.
+        BadImage: this is not an image, or does not suit this network.
     """
     if not data.startswith(NPY_MAGIC):
-        _check_channels(channels)
         return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4), channels, alpha), size)
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
@@ -80,11 +74,10 @@ def picture_of(image: Image.Image | NDArray[Any], channels: int, size: int | Non
         channels, size: see ``read_picture``.
 
     Raises:
-        BadImage: it is something else, or not an image that this network takes.
+        BadImage: it is something else, or does not suit this network.
     """
     if not isinstance(image, Image.Image) and image.dtype != np.uint8:
         return _resized(Picture(_checked(image, channels)), size)
-    _check_channels(channels)
     try:
         if not isinstance(image, Image.Image):
             image = Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
@@ -95,13 +88,10 @@ def picture_of(image: Image.Image | NDArray[Any], channels: int, size: int | Non
     return _resized(_from_pixels(pixels, channels, keep_alpha=True), size)
 
 
-def _check_channels(channels: int) -> None:
-    if channels > 4:
-        raise BadImage(f"this model's images have {channels} channels, which only float arrays (.npy) can hold")
-
-
 def _from_pixels(pixels: Pixels, channels: int, keep_alpha: bool) -> Picture:
     """Makes a picture of grey and alpha, uint8 [H, W, 2], or RGB and alpha, [H, W, 4]."""
+    if channels > 4:
+        raise BadImage(f"this model's images have {channels} channels, which only float arrays (.npy) can hold")
     alpha = pixels[:, :, 3] if channels in (1, 3) and (pixels[:, :, 3] < 255).any() else None
     if alpha is not None or channels == 1:
         shown = Image.fromarray(pixels)
@@ -133,11 +123,10 @@ def _resized(picture: Picture, size: int | None) -> Picture:
     height, width = picture.values.shape[2:]
     short = min(height, width)
     wanted = (max(1, round(height * size / short)), max(1, round(width * size / short)))
-    alpha = picture.alpha
-    return Picture(
-        resize(torch.from_numpy(picture.values), wanted).numpy(),
-        None if alpha is None else resize(torch.from_numpy(alpha)[None, None], wanted)[0, 0].numpy(),
-    )
+    values, alpha = resize(torch.from_numpy(picture.values), wanted).numpy(), picture.alpha
+    if alpha is not None:
+        alpha = resize(torch.from_numpy(alpha)[None, None], wanted)[0, 0].numpy()
+    return Picture(values, alpha)
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -159,8 +148,8 @@ def output_pixels(picture: Picture, translated: Translated, *, side_by_side: boo
     Args:
         picture: one image.
         translated: its translation, as uint8.
-        side_by_side: input, attention if there is one, and translation in a row, without the alpha channels that the
-            network takes or gives.
+        side_by_side: show input, attention if there is one, and translation in a row, without the network's own alpha
+            channels.
     """
     panels = [translated.images[0]]
     if side_by_side:

@@ -19,22 +19,16 @@ MARGIN = 1 / 16
 
 
 def tile_starts(length: int, tile: int, step: int) -> list[int]:
-    """Returns where the tiles begin that cover ``length`` pixels; the last one ends where they end.
+    """Returns where the tiles that cover ``length`` >= ``tile`` pixels begin, all at multiples of ``step``.
 
-    Args:
-        length: at least ``tile``; both are multiples of ``step``.
-        tile: side of a tile.
-        step: every start is a multiple of it.
+    ``length`` and ``tile`` are multiples of ``step``, too; the last tile ends at ``length``.
     """
     count = 1 + ceil((length - tile) / (tile * (1 - OVERLAP)))
     return [int((length - tile) * index / max(1, count - 1)) // step * step for index in range(count)]
 
 
 def tile_windows(starts: list[int], tile: int) -> Tensor:
-    """Returns the weight of every pixel of every tile along one axis, float32 [len(starts), tile].
-
-    For every pixel, the weights of the tiles that cover it sum to 1.
-    """
+    """Returns weights along one axis, float32 [len(starts), tile]; those of the tiles that cover a pixel sum to 1."""
     windows = torch.ones(len(starts), tile, dtype=torch.float64)
     margin = int(tile * MARGIN)
     for index, (start, following) in enumerate(pairwise(starts)):
@@ -46,17 +40,12 @@ def tile_windows(starts: list[int], tile: int) -> Tensor:
     total = torch.zeros(starts[-1] + tile, dtype=torch.float64)
     for start, window in zip(starts, windows, strict=True):
         total[start : start + tile] += window
-    return torch.stack(
-        [window / total[start : start + tile] for start, window in zip(starts, windows, strict=True)]
-    ).float()
+    shares = [window / total[start : start + tile] for start, window in zip(starts, windows, strict=True)]
+    return torch.stack(shares).float()
 
 
 def in_tiles(
-    image: NDArray[Any],
-    run: Callable[[NDArray[Any]], Tensor],
-    tile: tuple[int, int],
-    step: int,
-    batch: int,
+    image: NDArray[Any], run: Callable[[NDArray[Any]], Tensor], tile: tuple[int, int], step: int, batch: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Runs a network over an image tile by tile, and yields finished bands of the result from the top.
 

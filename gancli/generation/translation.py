@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import groupby, islice
 from typing import NoReturn, TypeVar
@@ -37,6 +38,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass
 class Translation:
     """A translator in use: one way, for images of any size.
 
@@ -44,8 +46,8 @@ class Translation:
         model: in evaluation mode, on ``device``.
         way: one of ``model.ways()``.
         device: where it computes.
-        batch: images, or tiles of one, that the network gets at a time. None: one on a CPU; elsewhere up to 8, fewer
-            if they are large. A model that draws noise always gets one.
+        batch: images, or tiles of one, computed at a time. None: one on a CPU; elsewhere up to 8, fewer if they are
+            large. A model that draws noise always gets one.
         seed: of that noise; it is the same for every image, so the images before it do not matter.
         precision: of the networks (autocast).
         tile: images with a longer side are translated in overlapping tiles of this size, at least 64.
@@ -54,25 +56,23 @@ class Translation:
         on_rows: called with the number of finished rows of an image in tiles, and the number of all.
     """
 
-    def __init__(
-        self,
-        model: Translator,
-        way: Way,
-        device: torch.device,
-        *,
-        batch: int | None = None,
-        seed: int = 0,
-        precision: torch.dtype = torch.float32,
-        tile: int | None = None,
-        attention: bool = False,
-        floats: bool = False,
-        on_rows: Callable[[int, int], None] | None = None,
-    ) -> None:
+    model: Translator
+    way: Way
+    device: torch.device
+    _: KW_ONLY
+    batch: int | None = None
+    seed: int = 0
+    precision: torch.dtype = torch.float32
+    tile: int | None = None
+    attention: bool = False
+    floats: bool = False
+    on_rows: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
         # Without gradients, whose norms are slow there, NHWC takes three quarters of the time of NCHW on a CPU.
-        self.model, self.way, self.device = model.to(memory_format=torch.channels_last), way, device
-        self.batch, self.seed, self.precision = batch, seed, precision
-        self.tile = None if tile is None else _ceil(tile, model.multiple)
-        self.attention, self.floats, self.on_rows = attention, floats, on_rows
+        self.model.to(memory_format=torch.channels_last)
+        if self.tile is not None:
+            self.tile = _ceil(self.tile, self.model.multiple)
 
     def network_size(self, height: int, width: int) -> tuple[int, int] | None:
         """Returns the height and width at which the network sees images of a size; None if it sees them in tiles."""
@@ -104,20 +104,13 @@ class Translation:
         size = self.network_size(*stacks[0].shape[2:])
         if size is None:
             return [self._in_tiles(stack) for stack in stacks]
-        fitted = torch.cat([self._fitted(stack, size) for stack in stacks])
+        fixed = self.model.fixed_size is not None
+        fitted = torch.cat(
+            [resize(torch.from_numpy(x), size) if fixed else torch.from_numpy(_padded(x, *size)) for x in stacks]
+        )
         y = torch.cat([self._network(part) for part in fitted.split(self.batch_of(size))])
-        return [
-            self._finished(self._unfitted(part, *stack.shape[2:]))
-            for stack, part in zip(stacks, y.split([len(stack) for stack in stacks]), strict=True)
-        ]
-
-    def _fitted(self, values: Values, size: tuple[int, int]) -> Tensor:
-        if self.model.fixed_size is not None:
-            return resize(torch.from_numpy(values), size)
-        return torch.from_numpy(_padded(values, *size))
-
-    def _unfitted(self, y: Tensor, height: int, width: int) -> Tensor:
-        return resize(y, (height, width)) if self.model.fixed_size is not None else y[:, :, :height, :width]
+        parts = zip(y.split([len(x) for x in stacks]), (x.shape[2:] for x in stacks), strict=True)
+        return [self._finished(resize(part, (h, w)) if fixed else part[:, :, :h, :w]) for part, (h, w) in parts]
 
     def _in_tiles(self, values: Values) -> Translated:
         assert self.tile is not None
@@ -215,12 +208,12 @@ def translate_all(
 
     Args:
         items: what to translate.
-        read: called in threads; raises BadImage for an item that cannot be used.
+        read: called in threads; raises ``BadImage`` for an item that cannot be used.
         translation: runs in the caller's thread, on consecutive images of one size together.
-        write: called in threads; may raise BadImage, too.
+        write: called in threads; may raise ``BadImage``, too.
 
     Yields:
-        Each item and what ``write`` returned, or the BadImage, in the order of ``items``. Any other exception ends all.
+        Items in order, each with what ``write`` returned, or the ``BadImage``. Any other exception ends all.
     """
     threads = min(THREADS, os.cpu_count() or 1)
     # Images that need tiles are so large that few fit into memory.
@@ -264,8 +257,7 @@ def _in_order(
 ) -> Iterator[T | BadImage]:
     """Yields what the calls return, or the ``BadImage`` they raise, with at most ``ahead`` more running.
 
-    Args:
-        at_once: yield a result as soon as it is there, instead of starting more calls first.
+    With ``at_once``, a result is yielded as soon as it is there, instead of starting more calls first.
     """
     pending: deque[Future[T | BadImage]] = deque()
 

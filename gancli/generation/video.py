@@ -20,6 +20,11 @@ SHORT_SIDE = 256
 
 BT_709 = 1
 """The colour primaries and the transfer curve, nearly the same as sRGB's; the number is H.264's."""
+CODECS = {
+    "mp4": ("libx264", {"crf": "17"}, Colorspace.ITU709),
+    "webp": ("libwebp_anim", {"quality": "90"}, Colorspace.ITU601),
+}
+"""By format: PyAV's codec, its options, and the matrix that makes YUV of RGB."""
 
 
 class _Output:
@@ -60,18 +65,37 @@ def write_film(
     Raises:
         GancliError: the frames are too large, or PyAV was built without the encoder.
     """
-    match kind:
-        case "mp4":
-            flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if streamed else {}
-            output = _Output(file, seekable=not streamed)
-            _encode(output, kind, flags, "libx264", {"crf": "17"}, Colorspace.ITU709, frames, fps)
-        case "webp":
-            output = _Output(file, seekable=False)
-            _encode(output, kind, {"loop": "0"}, "libwebp_anim", {"quality": "90"}, Colorspace.ITU601, frames, fps)
-        case _:
-            images = _gif_frames(frames, fps)
-            first = next(images)
-            first.save(file, "GIF", save_all=True, append_images=images, loop=0)
+    if kind == "gif":
+        images = _gif_frames(frames, fps)
+        next(images).save(file, "GIF", save_all=True, append_images=images, loop=0)
+        return
+    codec, codec_options, matrix = CODECS[kind]
+    if codec not in av.codecs_available:
+        raise GancliError(f"the installed PyAV cannot write {kind} files: it was built without {codec}", "-o x.gif")
+    output = _Output(file, seekable=kind == "mp4" and not streamed)
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    options = {"loop": "0"} if kind == "webp" else fragments if streamed else {}
+    frames = map(_enlarged, frames)
+    first = next(frames)
+    height, width, _ = first.shape
+    check_size(kind, height, width)
+    try:
+        with av.open(output, "w", format=kind, container_options=options) as container:
+            stream = container.add_stream(codec, rate=fps, options=codec_options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            context = stream.codec_context
+            # Stated in the film, since players otherwise guess from its size.
+            context.colorspace, context.color_range = matrix, ColorRange.MPEG
+            context.color_primaries = context.color_trc = BT_709
+            for frame in itertools.chain([first], frames):
+                picture = av.VideoFrame.from_ndarray(as_rgb(frame[None])[0], format="rgb24")
+                picture = picture.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    except av.FFmpegError:
+        if output.error is None:
+            raise
+        raise output.error from None
 
 
 def _gif_frames(frames: Iterable[NDArray[np.uint8]], fps: int) -> Iterator[Image.Image]:
@@ -89,38 +113,3 @@ def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = max(1, min(-(-SHORT_SIDE // min(height, width)), LARGEST_SIDE["mp4"] // max(height, width)))
     frame = frame.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.pad(frame, ((0, height * factor % 2), (0, width * factor % 2), (0, 0)), mode="edge")
-
-
-def _encode(
-    output: _Output,
-    kind: str,
-    container_options: dict[str, str],
-    codec: str,
-    codec_options: dict[str, str],
-    matrix: Colorspace,
-    frames: Iterable[NDArray[np.uint8]],
-    fps: int,
-) -> None:
-    if codec not in av.codecs_available:
-        raise GancliError(f"the installed PyAV cannot write {kind} files: it was built without {codec}", "-o x.gif")
-    frames = map(_enlarged, frames)
-    first = next(frames)
-    height, width, _ = first.shape
-    check_size(kind, height, width)
-    try:
-        with av.open(output, "w", format=kind, container_options=container_options) as container:
-            stream = container.add_stream(codec, rate=fps, options=codec_options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            context = stream.codec_context
-            # Stated in the film, since players otherwise guess from its size.
-            context.colorspace, context.color_range = matrix, ColorRange.MPEG
-            context.color_primaries = context.color_trc = BT_709
-            for frame in itertools.chain([first], frames):
-                picture = av.VideoFrame.from_ndarray(as_rgb(frame[None])[0], format="rgb24")
-                picture = picture.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
-    except av.FFmpegError:
-        if output.error is None:
-            raise
-        raise output.error from None

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+NORMS = {norm: signature(norm) for norm in (F.group_norm, F.instance_norm, F.batch_norm)}
+POOLS: dict[Any, Callable[..., Tensor]] = {F.adaptive_avg_pool2d: torch.mean, F.adaptive_max_pool2d: torch.amax}
+
 
 class SharedStatistics(TorchFunctionMode):
     """Inside this context, tiles of an image are normalised like the whole image.
 
-    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling depend on all of an
-    image. In a tile they would see only a part, such as a piece of sky, amplify it to noise, and give every tile a tone
-    of its own. So the first forward pass, over patches from all parts of the image, measures their statistics together,
-    as if they were one image, and all later passes use them. The network is then a convolution, and overlapping tiles
-    agree.
+    Instance norm, group norm, batch norm with the statistics of its batch, and global pooling depend on a whole image.
+    In a tile they would see only a part, such as a piece of sky, amplify it to noise, and give every tile its own tone.
+    So the first forward pass, over patches from all parts of the image, measures the statistics of all of them
+    together, and later passes use these. The network is then a convolution, and overlapping tiles agree.
 
     Enter it anew for every forward pass. No gradients.
     """
@@ -35,8 +38,14 @@ class SharedStatistics(TorchFunctionMode):
         return self
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shared = self._SHARED.get(func)
-        return func(*args, **(kwargs or {})) if shared is None else shared(self, func, *args, **(kwargs or {}))
+        kwargs, result = kwargs or {}, None
+        if func in NORMS:
+            given = NORMS[func].bind(*args, **kwargs)
+            given.apply_defaults()
+            result = self._norm(**given.arguments)
+        elif func in POOLS:
+            result = self._pool(POOLS[func], *args, **kwargs)
+        return func(*args, **kwargs) if result is None else result
 
     def _value(self, measure: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         # A network makes the same calls in the same order every time.
@@ -45,8 +54,22 @@ class SharedStatistics(TorchFunctionMode):
         self._calls += 1
         return self._values[self._calls - 1]
 
-    def _normalise(self, x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        x = x.float()
+    def _norm(
+        self,
+        input: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        num_groups: int | None = None,
+        use_input_stats: bool = True,
+        training: bool = True,
+        **running: Any,
+    ) -> Tensor | None:
+        """Takes any norm's arguments; returns None if it has statistics of its own."""
+        if not use_input_stats or not training:
+            return None
+        x = input.float()
+        groups = num_groups or x.shape[1]
 
         def measure() -> tuple[Tensor, ...]:
             values = x.unflatten(1, (groups, -1)).transpose(0, 1).flatten(1)
@@ -56,65 +79,10 @@ class SharedStatistics(TorchFunctionMode):
         mean, variance = self._value(measure)
         return torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, False)
 
-    def _group_norm(
-        self,
-        func: Any,
-        input: Tensor,
-        num_groups: int,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        return self._normalise(input, num_groups, weight, bias, eps)
-
-    def _instance_norm(
-        self,
-        func: Any,
-        input: Tensor,
-        running_mean: Tensor | None = None,
-        running_var: Tensor | None = None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        use_input_stats: bool = True,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Any:
-        if not use_input_stats:
-            return func(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-        return self._normalise(input, input.shape[1], weight, bias, eps)
-
-    def _batch_norm(
-        self,
-        func: Any,
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Any:
-        if not training:
-            return func(input, running_mean, running_var, weight, bias, training, momentum, eps)
-        return self._normalise(input, input.shape[1], weight, bias, eps)
-
-    def _average_pool(self, func: Any, input: Tensor, output_size: Any) -> Any:
-        if output_size not in (1, (1, 1)):
-            return func(input, output_size)
-        (value,) = self._value(lambda: (input.mean((0, 2, 3), keepdim=True),))
-        return value.expand(len(input), -1, -1, -1)
-
-    def _maximum_pool(self, func: Any, input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    def _pool(
+        self, reduce: Callable[..., Tensor], input: Tensor, output_size: Any, return_indices: bool = False
+    ) -> Tensor | None:
         if output_size not in (1, (1, 1)) or return_indices:
-            return func(input, output_size, return_indices)
-        (value,) = self._value(lambda: (input.amax((0, 2, 3), keepdim=True),))
+            return None
+        (value,) = self._value(lambda: (reduce(input, (0, 2, 3), keepdim=True),))
         return value.expand(len(input), -1, -1, -1)
-
-    _SHARED: ClassVar[dict[Any, Callable[..., Any]]] = {
-        F.group_norm: _group_norm,
-        F.instance_norm: _instance_norm,
-        F.batch_norm: _batch_norm,
-        F.adaptive_avg_pool2d: _average_pool,
-        F.adaptive_max_pool2d: _maximum_pool,
-    }

@@ -82,7 +82,7 @@ def columns_for(count: int) -> int:
 
 
 def grid_size(count: int, columns: int, height: int, width: int, gap: int = 2) -> tuple[int, int]:
-    """Returns the height and width of the result of ``grid``, which is no wider than the images need."""
+    """Returns the height and width of ``grid``'s result; no wider than the images need."""
     return math.ceil(count / columns) * (height + gap) - gap, min(columns, count) * (width + gap) - gap
 
 
@@ -100,14 +100,18 @@ def check_size(kind: str, height: int, width: int) -> None:
     """Raises ``GancliError`` if a picture is larger than its format can hold."""
     largest = LARGEST_SIDE.get(kind, height + width)
     if max(height, width) > largest:
-        raise GancliError(
-            f"the picture would be {width}x{height}, but a {kind} has at most {largest} pixels on a side",
-            "ask for fewer images, or write them into a directory",
-        )
+        size = f"the picture would be {width}x{height}, but a {kind} has at most {largest} pixels on a side"
+        raise GancliError(size, "ask for fewer images, or write them into a directory")
 
 
-def picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Returns one uint8 image [H, W, C], with C from 1 to 4, as a Pillow image."""
+def picture(pixels: NDArray[np.uint8], hint: str) -> Image.Image:
+    """Returns one uint8 image [H, W, C] as a Pillow image.
+
+    Raises:
+        GancliError: there are more than 4 channels; the hint says what to do.
+    """
+    if pixels.shape[2] > 4:
+        raise GancliError(f"the images have {pixels.shape[2]} channels, which no picture can hold", hint)
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
@@ -119,11 +123,8 @@ def encode(pixels: NDArray[np.uint8], kind: str = "png") -> bytes:
     Raises:
         GancliError: the format cannot hold so many channels or pixels.
     """
-    height, width, channels = pixels.shape
-    check_size(kind, height, width)
-    if channels > 4:
-        raise GancliError(f"the images have {channels} channels, which no {kind} file can hold", "--format npy")
-    image = picture(pixels)
+    check_size(kind, *pixels.shape[:2])
+    image = picture(pixels, "--format npy")
     buffer = io.BytesIO()
     match kind:
         case "jpg":
@@ -157,14 +158,9 @@ def write_npy(file: BinaryIO, parts: Iterable[Tensor], count: int) -> None:
 
 
 def heat_map(heat: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blends a heat map and an image, half of each.
+    """Blends the ``HEAT_COLORS`` of a heat map [H, W], stretched over all of them, half and half with pixels [H, W, 3].
 
-    Args:
-        heat: [H, W]; its smallest value becomes dark blue, its largest light yellow (``HEAT_COLORS``).
-        pixels: the image [H, W, 3].
-
-    Returns:
-        uint8 [H, W, 3].
+    Returns uint8 [H, W, 3].
     """
     low, high = heat.min(), heat.max()
     levels = np.rint((heat - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)

@@ -6,8 +6,9 @@ Each implementation has a module of its own, an ``Importer`` (see ``gancli.impor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,47 +16,27 @@ from gancli import registry
 from gancli.errors import GancliError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from gancli.architectures.base import Architecture
+    from gancli.importers import junyanz, pytorch_examples, rosinality, znxlwm
     from gancli.importers.base import Importer
     from gancli.schema import RunConfig
 
+    CHECKED: list[Importer] = [junyanz, pytorch_examples, rosinality, znxlwm]
+
 GROUP = "gancli.importers"
 
-
-def _junyanz() -> Importer:
-    from gancli.importers import junyanz
-
-    return junyanz
-
-
-def _pytorch_examples() -> Importer:
-    from gancli.importers import pytorch_examples
-
-    return pytorch_examples
-
-
-def _rosinality() -> Importer:
-    from gancli.importers import rosinality
-
-    return rosinality
-
-
-def _znxlwm() -> Importer:
-    from gancli.importers import znxlwm
-
-    return znxlwm
-
-
-BUILT_IN: Mapping[str, Callable[[], Importer]] = {
-    "cyclegan": _junyanz,
-    "dcgan": _pytorch_examples,
-    "pix2pix": _junyanz,
-    "stylegan": _rosinality,
-    "ugatit": _znxlwm,
+BUILT_IN: Mapping[str, EntryPoint] = {
+    architecture: EntryPoint(architecture, f"gancli.importers.{module}", GROUP)
+    for architecture, module in {
+        "cyclegan": "junyanz",
+        "dcgan": "pytorch_examples",
+        "pix2pix": "junyanz",
+        "stylegan": "rosinality",
+        "ugatit": "znxlwm",
+    }.items()
 }
-"""By architecture; called, each imports its key map, and with it torch."""
 
 
 def importer_names() -> list[str]:
@@ -64,18 +45,17 @@ def importer_names() -> list[str]:
 
 
 def importer(architecture: str) -> Importer:
-    """Returns the importer for an architecture; a built-in one comes before that of another package.
+    """Imports the importer for an architecture, and with it torch; a built-in one comes before that of a package.
 
     Raises:
         GancliError: there is none, or its package cannot be imported.
     """
-    if architecture in BUILT_IN:
-        return BUILT_IN[architecture]()
     if architecture not in importer_names():
-        raise GancliError(
-            f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(importer_names())}"
-        )
-    loaded: Importer = registry.load_plugin(registry.plugins(GROUP)[architecture], "importer")
+        raise GancliError(f"there is no importer for {architecture!r}", f"choose one of: {', '.join(importer_names())}")
+    built_in = BUILT_IN.get(architecture)
+    loaded: Importer = (
+        built_in.load() if built_in else registry.load_plugin(registry.plugins(GROUP)[architecture], "importer")
+    )
     return loaded
 
 
@@ -96,12 +76,9 @@ def find_files(architecture: str, path: Path) -> list[Path]:
     for file in inside:
         if match := re.fullmatch(known.file, file.name):
             number = match.groupdict().get("epoch")
-            epoch = float("inf") if number in (None, "latest") else int(number)
-            by_epoch.setdefault(epoch, []).append(file)
+            by_epoch.setdefault(float("inf") if number in (None, "latest") else int(number), []).append(file)
     if not by_epoch:
-        raise GancliError(
-            f"the folder {path} holds no checkpoint of {architecture}", f"it would be called like {known.example}"
-        )
+        raise GancliError(f"the folder {path} holds no checkpoint of {architecture}", f"name it like {known.example}")
     return by_epoch[max(by_epoch)]
 
 
@@ -125,9 +102,8 @@ def import_checkpoint(
     Args:
         architecture: one of ``importer_names()``.
         paths: the files; see ``find_files``.
-        sets: ``key.of.section=value`` as in --set, for what no tensor tells; it wins over what the tensors tell.
-        flags: the same from flags of their own, as ``config.resolve`` takes them. Where neither names the domains, the
-            files' title does.
+        sets: see ``config.resolve``; for what no tensor tells, and wins over what the tensors tell.
+        flags: see ``config.resolve``; as ``sets``. If neither names the domains, the files' title does.
 
     Raises:
         GancliError: a file cannot be read, is not of this architecture, or does not fit the others.
@@ -136,33 +112,25 @@ def import_checkpoint(
     from gancli.importers.reading import fit, read_state_dicts
     from gancli.nn.init import without_weights
 
-    module = importer(architecture)
+    module, flags = importer(architecture), flags or {}
     known = module.checkpoints
-    flags = {key: flag for key, flag in (flags or {}).items() if flag[0] is not None}
-    chosen = {text.partition("=")[0].strip() for text in sets} | flags.keys()
     found = [state for path in paths for state in read_state_dicts(path, known.example)]
+    chosen = {text.partition("=")[0].strip() for text in sets}
+    chosen |= {key for key, (value, _) in flags.items() if value is not None}
     wanted = config.resolve(architecture, sets=sets, flags=flags).model
-    imported = module.read(
-        architecture, found, wanted, {key.removeprefix("model.") for key in chosen if key.startswith("model.")}
-    )
+    imported = module.read(architecture, found, wanted, {key.removeprefix("model.") for key in chosen})
 
-    sizes = {
-        f"model.{key}": (value, f"{where}: model.{key}")
-        for key, (value, where) in imported.model.items()
-        if f"model.{key}" not in chosen
-    }
-    resolved = config.resolve(architecture, sets=sets, flags={**sizes, **flags})
+    sizes = {f"model.{key}": (value, f"{where}: model.{key}") for key, (value, where) in imported.model.items()}
+    told = {key: flag for key, flag in sizes.items() if key not in chosen}
+    resolved = config.resolve(architecture, sets=sets, flags={**flags, **told})
     kind = registry.load_architecture(architecture)
     with without_weights():
         model = kind(resolved.model)
     networks = {name: network for name, network in model.named_children() if name in imported.networks}
-    tensors = {
-        f"{name}.{key}": tensor
-        for name, network in networks.items()
-        for key, tensor in fit(
-            imported.networks[name], network, module.counterparts(network), known.kinds[architecture]
-        ).items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for name, network in networks.items():
+        fitted = fit(imported.networks[name], network, module.counterparts(network), known.kinds[architecture])
+        tensors |= {f"{name}.{key}": tensor for key, tensor in fitted.items()}
     model.load_state_dict(tensors, strict=False, assign=True)
     tensors |= imported.rest(model)
 
@@ -179,9 +147,9 @@ def import_checkpoint(
 
 
 def _domain_names(model: Architecture, config: RunConfig, own: list[str], title: str) -> Sequence[str]:
-    """Returns what the user calls the domains, in the architecture's order.
+    """Returns names for the domains, in the architecture's order: chosen ones, or for two those in the title.
 
-    If nobody says it, the title of the checkpoint does: ``horse2zebra`` is the way that the model goes by default.
+    ``horse2zebra`` is the way that the model goes by default.
     """
     from gancli.architectures.base import Translator
     from gancli.data.files import domain_names
@@ -203,24 +171,10 @@ def _domain_names(model: Architecture, config: RunConfig, own: list[str], title:
 def export_checkpoint(
     model: nn.Module, architecture: str, networks: Sequence[str], title: str, step: int
 ) -> dict[str, Any]:
-    """Returns what the official code would save of a model, by the name that it would give the file.
-
-    Args:
-        model: holds the networks.
-        architecture: one of ``importer_names()``.
-        networks: names of those to export.
-        title: what the model is called.
-        step: training steps that it has had.
-
-    Raises:
-        GancliError: the official code has no such model.
-    """
+    """Returns what the official code would save of the named ``networks`` of a model, see ``Importer.files``."""
     from gancli.importers.reading import to_theirs
 
     module = importer(architecture)
-    states = {
-        name: to_theirs(network, module.counterparts(network))
-        for name, network in model.named_children()
-        if name in networks
-    }
+    ours = {name: network for name, network in model.named_children() if name in networks}
+    states = {name: to_theirs(network, module.counterparts(network)) for name, network in ours.items()}
     return module.files(model, states, title, step)

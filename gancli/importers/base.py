@@ -1,6 +1,6 @@
-"""What an importer is: one official implementation's checkpoints, with its key map, both ways.
+"""An importer: reads and writes the checkpoints of one official implementation.
 
-A module with these names is one; so is any other object. A package adds its own with the entry-point group
+It is a module with the names of ``Importer``, or any other object. A package adds its own with the entry-point group
 ``gancli.importers``: ``tiny-gan = "tiny_gan.importer"`` reads checkpoints for the architecture tiny-gan.
 """
 
@@ -16,16 +16,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """What the checkpoints of an official implementation are called.
+    """How an official implementation names its checkpoints.
 
     Attributes:
-        format: name of the format, as ``gancli export --format`` takes it.
+        format: as in ``gancli export --format``.
         kinds: by architecture, what the importer reads, in words.
-        file: pattern of a checkpoint's file name; its group ``epoch`` is a number, ``latest``, or nothing, which means
-            the same.
+        file: pattern of a file name; its group ``epoch`` is a number, or ``latest`` or nothing for the newest.
         example: such names, for hints.
         together: whether one file holds all networks.
-        suffixes: how such names end.
+        suffixes: the first is the default.
     """
 
     format: str
@@ -43,7 +42,7 @@ class StateDict:
     Attributes:
         path: the file.
         key: their key in it; "" if the file holds nothing else.
-        tensors: without the prefixes of wrappers such as ``module.``.
+        tensors: their names lack the prefixes of wrappers, such as ``module.``.
     """
 
     path: Path
@@ -60,12 +59,12 @@ def _unchanged(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Counterpart:
-    """The tensor of an official implementation that means the same as one of ours.
+    """The tensor of an official implementation that corresponds to one of ours.
 
     Attributes:
         key: its name there.
         to_ours: makes ours from it, if they differ.
-        to_theirs: the inverse, for tensors on any device.
+        to_theirs: the inverse; an import calls it for the shape alone, with any values.
     """
 
     key: str
@@ -80,7 +79,7 @@ class Imported:
     Attributes:
         model: key of the model section -> (its value, the file that implies it).
         networks: state dicts by the name of our network.
-        rest: makes our tensors that the official implementation does not have, from a model with all others.
+        rest: makes the tensors that only we have, from a model with all others.
     """
 
     model: dict[str, tuple[Any, str]]
@@ -93,7 +92,7 @@ class Importer(Protocol):
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """What they are called."""
+        """Their names."""
 
     def read(self, architecture: str, found: Sequence[StateDict], model: Any, chosen: Container[str]) -> Imported:
         """Finds out which of our networks the state dicts are, and their sizes.
@@ -101,28 +100,25 @@ class Importer(Protocol):
         Args:
             architecture: a key of ``checkpoints.kinds``.
             found: all state dicts of the checkpoint's files.
-            model: the model section as it is without the file: of the preset, and what the user has set.
-            chosen: keys of the model section that the user has set.
+            model: the model section without the file: the preset's, with what the user has set.
+            chosen: keys that the user has set, those of the model section without ``model.``.
 
         Raises:
             GancliError: they are something else, or do not belong together.
         """
 
     def counterparts(self, network: nn.Module) -> dict[str, Counterpart]:
-        """Returns the official tensors by the names of ours, for one of our networks; an import reads it backwards.
-
-        Empty for a network that the official checkpoint does not have.
-        """
+        """Returns the official tensors by the names of ours; {} for a network that no official checkpoint has."""
 
     def files(
         self, model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int
     ) -> dict[str, Any]:
-        """Returns what the official code would save of a model, by file name, and warns if it cannot load it as it is.
+        """Returns what the official code would save, by file name; warns if it needs changes to load that.
 
         Args:
-            model: the model.
-            networks: those of its networks that are written, as ``counterparts``.
-            title: what the model is called.
+            model: ours.
+            networks: official tensors by name, for each of our networks to write.
+            title: name of the model.
             step: training steps that it has had.
 
         Raises:

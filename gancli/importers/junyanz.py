@@ -1,9 +1,7 @@
 """CycleGAN and pix2pix of junyanz/pytorch-CycleGAN-and-pix2pix: ``latest_net_G_A.pth``, ``latest_net_G.pth``, ...
 
-Every network has a file of its own, whose name says which it is. The discriminators of its CycleGAN bear the name of
-the generator that they judge, ours that of the domain: ``D_A`` judges what ``G_A`` makes, images of B.
-
-Checkpoints of 2017 and 2018 hold running statistics of instance norms, which the official code does not use either.
+Every network has a file of its own, whose name says which it is. The official CycleGAN names a discriminator after the
+generator that it judges, ours after the domain: ``D_A`` judges what ``G_A`` makes, images of B.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,12 +30,7 @@ checkpoints = Checkpoints(
     example="latest_net_G.pth, latest_net_G_A.pth",
 )
 NETWORKS = {
-    "cyclegan": {
-        "G_A": "generator_ab",
-        "G_B": "generator_ba",
-        "D_A": "discriminator_b",
-        "D_B": "discriminator_a",
-    },
+    "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
     "pix2pix": {"G": "generator", "D": "discriminator"},
 }
 """Our network by the official name."""
@@ -62,77 +56,83 @@ def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfi
         note("no tensor tells how images are enlarged: bilinear is taken; else --set model.upsampling=nearest")
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
-    return Imported(sizes, {name: _without_statistics(state, sizes["norm"][0]) for name, state in networks.items()})
+    if sizes["norm"][0] == "instance":
+        # Checkpoints of 2017 and 2018 hold running statistics, which the official code does not use either.
+        statistics = ("running_mean", "running_var", "num_batches_tracked")
+        for name, state in networks.items():
+            kept = {key: tensor for key, tensor in state.tensors.items() if not key.endswith(statistics)}
+            networks[name] = replace(state, tensors=kept)
+    return Imported(sizes, networks)
 
 
 def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateDict]:
     """Returns the state dicts by the name of our network."""
     known = NETWORKS[architecture]
-    recognised = [state for state in found if _probe(state) is not None]
-    for path in dict.fromkeys(state.path for state in found):
-        if not any(state.path == path for state in recognised):
-            strange = max((state for state in found if state.path == path), key=lambda state: len(state.tensors))
+    networks: dict[str, StateDict] = {}
+    for _, states in groupby(found, lambda state: state.path):
+        in_file = list(states)
+        recognised = [state for state in in_file if _probe(state) is not None]
+        if not recognised:
+            strange = max(in_file, key=lambda state: len(state.tensors))
             starts = ", ".join(f"{key} with a {h}x{w} kernel" for key, (h, w) in PROBE.values())
             problems = [f"it begins with none of these: {starts}", *(f"{key}: unexpected" for key in strange.tensors)]
             raise refusal(strange, checkpoints.kinds[architecture], problems)
-    networks: dict[str, StateDict] = {}
-    for state in recognised:
-        letter = "G" if _probe(state) in ("resnet", "unet") else "D"
-        is_called = _official_name(state)
-        if is_called is not None and not is_called.startswith(letter):
-            words = {"G": "generator", "D": "discriminator"}
-            raise GancliError(
-                f"{state} holds a {words[letter]}, but is called like a {words[is_called[0]]}",
-                f"if it is the right file, call it *_net_{letter}{is_called[1:]}.pth",
-            )
-        official = is_called or letter
-        if architecture == "cyclegan" and official == "G":
-            official = "G_A"  # a generator that the official code uses alone is called G, whichever it was
-        if official not in known:
-            raise GancliError(
-                f"which network of {architecture} {state} is, its name does not say: there are {', '.join(known)}",
-                f"call it latest_net_{next(reversed(known))}.pth if it is that, or import it as what its name says",
-            )
-        name = known[official]
-        if name in networks:
-            raise GancliError(
-                f"{networks[name]} and {state} are both taken for {official}, by their names",
-                f"give one of them, or name them after what they are: latest_net_{'.pth, latest_net_'.join(known)}.pth",
-            )
-        networks[name] = state
+        for state in recognised:
+            official = _official_name(architecture, state)
+            if official not in known:
+                raise GancliError(
+                    f"the name of {state} does not say which network of {architecture} it is: {', '.join(known)}",
+                    f"call it latest_net_{next(reversed(known))}.pth if it is that, or import it as what its name says",
+                )
+            name = known[official]
+            if name in networks:
+                names = ", ".join(f"latest_net_{each}.pth" for each in known)
+                raise GancliError(
+                    f"{networks[name]} and {state} are both taken for {official}, by their names",
+                    f"give one of them, or name them after what they are: {names}",
+                )
+            networks[name] = state
     if not any(name.startswith("generator") for name in networks):
         raise GancliError(f"{' and '.join(map(str, networks.values()))}: a discriminator alone makes no images")
     return networks
 
 
-def _official_name(state: StateDict) -> str | None:
-    """Returns what the key or the file calls a network: ``G``, ``G_A``, ``D_B``; None if neither says."""
+def _official_name(architecture: str, state: StateDict) -> str:
+    """Returns what the key or the file calls a network, such as ``G_A``; if neither says, ``G``, ``G_A`` or ``D``.
+
+    Raises:
+        GancliError: a generator is called like a discriminator, or the reverse.
+    """
+    letter = "G" if _probe(state) in ("resnet", "unet") else "D"
     by_key = re.fullmatch(r"(?:net_?)?([GD](?:_[AB])?)", state.key.rpartition(".")[2])
     match = by_key or re.search(r"(?:^|_)net_?([GD](?:_[AB])?)$", state.path.stem)
-    return match[1] if match else None
+    name = match[1] if match else letter
+    if name[0] != letter:
+        words = {"G": "generator", "D": "discriminator"}
+        raise GancliError(
+            f"{state} holds a {words[letter]}, but is called like a {words[name[0]]}",
+            f"if it is the right file, call it *_net_{letter}{name[1:]}.pth",
+        )
+    # The official code calls a generator that it uses alone G, whichever it was.
+    return "G_A" if architecture == "cyclegan" and name == "G" else name
 
 
 def _probe(state: StateDict) -> str | None:
     """Returns which network of ``PROBE`` a state dict begins like."""
     for network, (key, kernel) in PROBE.items():
-        tensor = state.tensors.get(key)
-        if tensor is not None and tensor.shape[2:] == kernel:
+        if key in state.tensors and state.tensors[key].shape[2:] == kernel:
             return network
     return None
 
 
 def _sizes(architecture: str, name: str, state: StateDict, model: ImageToImageConfig) -> dict[str, Any]:
     """Returns the keys of the model section that one network fixes."""
-    probe = _probe(state)
-    if probe == "resnet":
-        inner, outer, sizes = _resnet_sizes(state.tensors)
-    elif probe == "unet":
-        inner, outer, sizes = _unet_sizes(state.tensors)
-    else:
+    if not name.startswith("generator"):
         inner, sizes = _discriminator_sizes(architecture, state)
-        # That of pix2pix sees both domains at once, so its generator tells which has how many.
+        # That of pix2pix sees both domains at once, so its generator tells their channels.
         domain = {"discriminator_a": {"channels": inner}, "discriminator_b": {"channels_b": inner}}
         return sizes | domain.get(name, {})
+    inner, outer, sizes = (_resnet_sizes if _probe(state) == "resnet" else _unet_sizes)(state.tensors)
     backwards = name == "generator_ba" or getattr(model, "direction", "AtoB") == "BtoA"
     a, b = (outer, inner) if backwards else (inner, outer)
     return sizes | {"channels": a, "channels_b": b}
@@ -153,7 +153,7 @@ def _resnet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, An
         "generator_width": width,
         "norm": _norm(tensors, "model.2"),
         "blocks": blocks,
-        # No tensor tells how an image was interpolated. Of the official versions that did so, all did it bilinearly.
+        # No tensor tells how images are interpolated; all official versions that interpolate do so bilinearly.
         "upsampling": "deconv" if 10 + blocks in layers else "bilinear",
     }
     if blocks:
@@ -162,23 +162,15 @@ def _resnet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, An
 
 
 def _unet_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int, dict[str, Any]]:
-    """Returns the channels of a U-Net's input and output, and its keys of the model section.
-
-    Whether it has dropout, no tensor tells.
-    """
+    """Returns the channels of a U-Net's input and output, and its keys of the model section but ``dropout``."""
     width, inner = tensors["model.model.0.weight"].shape[:2]
     last = tensors.get("model.model.3.weight")
     depth = 1
     while any(key.startswith(f"{_level(depth)}.") for key in tensors):
         depth += 1
-    sizes = {
-        "generator": "unet",
-        "generator_width": width,
-        "norm": _norm(tensors, f"{_level(1)}.2"),
-        "depth": depth,
-        "resolution": 2**depth,
-    }
-    return inner, last.shape[1] if last is not None and last.ndim > 1 else inner, sizes
+    sizes = {"generator": "unet", "generator_width": width, "norm": _norm(tensors, f"{_level(1)}.2"), "depth": depth}
+    outer = last.shape[1] if last is not None and last.ndim > 1 else inner
+    return inner, outer, sizes | {"resolution": 2**depth}
 
 
 def _discriminator_sizes(architecture: str, state: StateDict) -> tuple[int, dict[str, Any]]:
@@ -188,30 +180,15 @@ def _discriminator_sizes(architecture: str, state: StateDict) -> tuple[int, dict
     count = sum(tensor.ndim == 4 for tensor in state.tensors.values())
     fields = {strided + 2: field for field, strided in STRIDED.items()} if prefix == "model" else {3: 1}
     if count not in fields:
-        known = f"{min(fields)} to {max(fields)}" if len(fields) > 1 else "3"
-        raise refusal(
-            state, checkpoints.kinds[architecture], [f"{count} convolutions, but a discriminator of {known} is known"]
-        )
-    sizes = {
-        "discriminator_width": width,
-        "receptive_field": fields[count],
-        "norm": _norm(state.tensors, f"{prefix}.3"),
-    }
-    return inner, sizes
+        known = " or ".join(map(str, fields))
+        raise refusal(state, checkpoints.kinds[architecture], [f"it has {count} convolutions instead of {known}"])
+    norm = _norm(state.tensors, f"{prefix}.3")
+    return inner, {"discriminator_width": width, "receptive_field": fields[count], "norm": norm}
 
 
 def _norm(tensors: Mapping[str, Tensor], layer: str) -> str:
-    """Returns which normalisation a layer is: those of instances have no weights."""
+    """Returns which normalisation a layer is: instance norms have no weights."""
     return "batch" if f"{layer}.weight" in tensors else "instance"
-
-
-def _without_statistics(state: StateDict, norm: str) -> StateDict:
-    """Returns a state dict without the running statistics of instance norms."""
-    if norm == "batch":
-        return state
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    kept = {key: tensor for key, tensor in state.tensors.items() if not key.endswith(statistics)}
-    return replace(state, tensors=kept)
 
 
 def _level(level: int) -> str:
@@ -245,15 +222,10 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
 
 def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
     layers = [layer for name in networks for layer in model.get_submodule(name).modules()]
-    interpolation = next((layer.mode for layer in layers if isinstance(layer, nn.Upsample)), None)
-    if interpolation is not None:
+    if mode := next((layer.mode for layer in layers if isinstance(layer, nn.Upsample)), None):
         warn(
-            f"the model upsamples by {interpolation} interpolation; the current official code uses transposed "
-            "convolutions, so it loads this file only after a change there"
+            f"the model upsamples by {mode} interpolation; the current official code uses transposed convolutions, so "
+            "it loads this file only after a change there"
         )
-    return {
-        f"latest_net_{official}.pth": networks[ours]
-        for known in NETWORKS.values()
-        for official, ours in known.items()
-        if ours in networks
-    }
+    names = [pair for known in NETWORKS.values() for pair in known.items()]
+    return {f"latest_net_{official}.pth": networks[ours] for official, ours in names if ours in networks}

@@ -1,6 +1,6 @@
 """DCGAN of pytorch/examples (dcgan/main.py) and the PyTorch DCGAN tutorial: ``netG.pth``.
 
-Their key map is one prefix, because both networks are the same chain of layers: ``main.N`` there is ``layers.N`` here.
+Both networks are the same chain of layers: ``main.N`` there is ``layers.N`` here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
-from gancli.importers.reading import refusal
+from gancli.importers.reading import agreed, refusal
 from gancli.schema import ModelConfig
 
 checkpoints = Checkpoints(
@@ -22,7 +22,6 @@ checkpoints = Checkpoints(
 )
 FILES = {"generator": "netG.pth", "discriminator": "netD.pth"}
 FOREIGN = "main."
-OURS = "layers."
 
 
 def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chosen: Container[str]) -> Imported:
@@ -45,15 +44,15 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
                 "latent_dim": first.shape[0],
                 "generator_width": last.shape[0],
             }
-            return Imported({key: (value, str(state)) for key, value in sizes.items()}, {"generator": state})
+            return Imported(agreed([(state, sizes)]), {"generator": state})
     nearest = max(found, key=lambda state: sum(key.startswith(FOREIGN) for key in state.tensors))
-    problems = [f"{FOREIGN}0.weight is missing, or there is no chain of transposed convolutions [C, C', 4, 4] from it"]
+    problems = [f"{FOREIGN}0.weight: missing, or no chain of transposed convolutions [C, C', 4, 4] begins there"]
     problems += [f"{key}: unexpected" for key in nearest.tensors if not key.startswith(FOREIGN)]
     raise refusal(nearest, checkpoints.kinds[architecture], problems)
 
 
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:
-    return {key: Counterpart(FOREIGN + key.removeprefix(OURS)) for key in network.state_dict()}
+    return {key: Counterpart(FOREIGN + key.removeprefix("layers.")) for key in network.state_dict()}
 
 
 def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:

@@ -25,38 +25,40 @@ def read_state_dicts(path: Path, example: str) -> list[StateDict]:
         example: what such files are called, for hints.
 
     Raises:
-        GancliError: the file is not there, is no checkpoint, or holds Python objects besides tensors.
+        GancliError: the file is missing, is not a checkpoint, or holds Python objects besides tensors.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    except pickle.UnpicklingError as error:
-        if path.suffix == ".pkl":
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        # torch.load raises whatever its parsers stumble over in a file that is something else.
+        refused = isinstance(error, pickle.UnpicklingError)
+        if refused and path.suffix == ".pkl":
             raise GancliError(
-                f"{path} is not read: it is a pickle, such as StyleGAN's authors save, and could run any code",
-                f"what can be read is a PyTorch checkpoint, called like {example}",
+                f"{path} is a pickle, such as StyleGAN's authors save, and could run any code",
+                f"give a PyTorch checkpoint, such as {example}",
             ) from error
-        if "GLOBAL" in str(error):  # torch names the class or function that it refuses to look up
+        if refused and "GLOBAL" in str(error):  # torch names the class or function that it refuses to look up
             raise GancliError(
                 f"{path} holds Python objects besides tensors, and unpickling them could run any code",
-                "save the weights alone where the model comes from: torch.save(netG.state_dict(), 'netG.pth')",
+                "save the weights alone, with the code that trained it: torch.save(netG.state_dict(), 'netG.pth')",
             ) from error
-        raise _no_checkpoint(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        # torch.load raises whatever its parsers stumble over in a file that is something else.
-        raise _no_checkpoint(path) from error
-    found = [StateDict(path, key, tensors) for key, tensors in _state_dicts("", content)]
-    if not found:
-        raise GancliError(
-            f"{path} holds no state dict (tensors by name), but {type(content).__name__}",
-            "save one: torch.save(netG.state_dict(), 'netG.pth')",
-        )
-    return found
-
-
-def _no_checkpoint(path: Path) -> GancliError:
-    return GancliError(f"{path} is not a PyTorch checkpoint, or only a part of one")
+        raise GancliError(f"{path} is not a PyTorch checkpoint, or only a part of one") from error
+    if found := [StateDict(path, key, tensors) for key, tensors in _state_dicts("", content)]:
+        return found
+    raise GancliError(
+        f"{path} holds no state dict (tensors by name), but {type(content).__name__}",
+        "save one: torch.save(netG.state_dict(), 'netG.pth')",
+    )
 
 
 def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -72,7 +74,7 @@ def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]
 
 
 def agreed(measured: Iterable[tuple[StateDict, Mapping[str, Any]]]) -> dict[str, tuple[Any, str]]:
-    """Returns the sizes that state dicts imply together: key of the model section -> (value, the file that says so).
+    """Returns the sizes that state dicts imply together, as ``Imported.model``.
 
     Raises:
         GancliError: two of them imply different values.
@@ -89,7 +91,7 @@ def agreed(measured: Iterable[tuple[StateDict, Mapping[str, Any]]]) -> dict[str,
 
 
 def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counterpart], kind: str) -> dict[str, Tensor]:
-    """Returns the tensors of a state dict as ours are: by our names, in our types.
+    """Returns the tensors of a state dict by our names, in our types.
 
     Args:
         state: a state dict of the official implementation.
@@ -98,14 +100,17 @@ def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counter
         kind: what the state dict should be, in words.
 
     Raises:
-        GancliError: a tensor is missing, has another shape, or there is one too many.
+        GancliError: a tensor is missing, unexpected, or has another shape.
     """
     ours = network.state_dict()
-    given = dict(state.tensors)
-    for key, theirs in counterparts.items():
-        if key.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 kept none
-            given.setdefault(theirs.key, torch.tensor(0))
-    expected = {key: tensor.shape for key, tensor in to_theirs(network, counterparts).items()}
+    # PyTorch before 0.4.1 kept no num_batches_tracked.
+    given = {each.key: torch.tensor(0) for key, each in counterparts.items() if key.endswith("num_batches_tracked")}
+    given |= state.tensors
+    # Not on the meta device: its arithmetic imports torch's compiler, which takes seconds.
+    expected = {
+        theirs.key: theirs.to_theirs(torch.empty(ours[key].shape, dtype=ours[key].dtype)).shape
+        for key, theirs in counterparts.items()
+    }
     problems = [f"{key}: missing" for key in expected if key not in given]
     problems += [f"{key}: unexpected" for key in given if key not in expected]
     problems += [

@@ -1,16 +1,16 @@
 """StyleGAN of rosinality/style-based-gan-pytorch: ``train_step-7.model``, in it the averaged generator ``g_running``.
 
-Its mapping and synthesis network are one state dict, and its synthesis network has blocks for 4 to 1024 px however far
-it was trained. They compute what ours do by other numbers:
+Its mapping and synthesis network are one state dict with blocks for 4 to 1024 px, however far it was trained. They
+compute what ours do from other numbers:
 
-- every weight is multiplied by sqrt(2 / inputs) when it is used, even that of the noise; ours by sqrt(1 / inputs) where
-  no ReLU follows, and that of the noise not at all;
-- the mapping network's low learning rate is a matter of its optimizer; ours scales the weights;
+- every weight is multiplied by sqrt(2 / inputs) when it is used, even the noise's; ours by sqrt(1 / inputs) if no ReLU
+  follows, and the noise's not at all;
+- the mapping network's low learning rate is set in its optimizer; ours scales the weights;
 - the bias of AdaIN's scale begins at 1; ours at 0, and 1 is added;
 - from 128 px on, layers upsample by a transposed convolution that averages over 2 x 2 pixels; ours adds them up;
 - the learned constant has no bias; ours has one.
 
-Its discriminator is another network than ours, with one convolution less at 4 px, and is not read.
+Its discriminator has one convolution less at 4 px than ours, and is not read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gancli.architectures.progan import EqualizedLinear, widths_by_depth
 from gancli.console import note, warn
 from gancli.errors import GancliError
 from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
-from gancli.importers.reading import refusal, to_theirs
+from gancli.importers.reading import agreed, refusal, to_theirs
 
 checkpoints = Checkpoints(
     format="rosinality",
@@ -48,7 +48,8 @@ EPS = 1e-5
 SIZES = {"width": 8192, "max_width": 512, "latent_dim": 512, "style_dim": 512, "mapping_layers": 8, "channels": 3}
 """Of the official networks."""
 
-FIRST = {"style.1.linear.weight_orig": 2, "generator.progression.0.conv1.input": 4, "generator.to_rgb.0.conv.bias": 1}
+FIRST_INPUT = "generator.progression.0.conv1.input"
+FIRST = {"style.1.linear.weight_orig": 2, FIRST_INPUT: 4, "generator.to_rgb.0.conv.bias": 1}
 """Tensors that every generator has, and their dimensions."""
 BATCHES, BATCH = 16, 1024
 """Of latents whose styles are averaged."""
@@ -57,13 +58,13 @@ BATCHES, BATCH = 16, 1024
 def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Container[str]) -> Imported:
     """Finds the generator, and its sizes from its tensors.
 
-    The weights of a block's noise are 0 until it is trained: the last block with others says the resolution.
+    The weights of a block's noise are 0 until it is trained, so the last block with others gives the resolution.
 
     Raises:
-        GancliError: there is no generator, or several, or it cannot be told how far it was trained.
+        GancliError: there is no generator, or several, or nothing tells how far it was trained.
     """
     if model.classes:
-        raise GancliError(f"model.classes is {model.classes}, but the official code knows no classes", "leave it out")
+        raise GancliError(f"model.classes is {model.classes}, but the official code has no classes", "leave it out")
     state = _generator(architecture, found)
     tensors = state.tensors
     noise = [
@@ -75,14 +76,13 @@ def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Cont
     if "resolution" in chosen:
         resolution = model.resolution
         if trained is not None and resolution > trained:
-            warn(f"{state.path} was trained up to {trained} px: what it makes at {resolution} px means nothing")
+            warn(f"{state.path} was trained up to {trained} px: its images at {resolution} px mean nothing")
     elif trained is not None:
         resolution = trained
-        note(f"{state.path} was trained up to {trained} px, and is taken at that; to take it at another: --resolution")
+        note(f"{state.path} was trained up to {trained} px and makes images of that size; --resolution changes it")
     else:
         raise GancliError(
-            f"how far {state.path} was trained cannot be told: the weights of its noise are all 0",
-            "say it: --resolution 256",
+            f"nothing tells how far {state.path} was trained: the weights of its noise are all 0", "--resolution 256"
         )
     sizes = {
         "resolution": resolution,
@@ -91,31 +91,28 @@ def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Cont
         "latent_dim": tensors["style.1.linear.weight_orig"].shape[1],
         "style_dim": tensors["style.1.linear.weight_orig"].shape[0],
         "mapping_layers": sum(key.startswith("style.") and key.endswith(".weight_orig") for key in tensors),
-        # A layer of one channel has it since it cannot have less: it does not tell of how many.
+        # A layer of one channel does not tell the width: it cannot have fewer.
         "width": max((tensor.numel() * 2 ** (block + 1) for block, tensor in noise if tensor.numel() > 1), default=1),
-        "max_width": tensors["generator.progression.0.conv1.input"].shape[1],
+        "max_width": tensors[FIRST_INPUT].shape[1],
         "norm_eps": EPS,
         "bias_before_blur": True,
     }
     parts: dict[str, dict[str, Tensor]] = {"mapping": {}, "synthesis": {}}
     for key, tensor in tensors.items():
         block = re.match(r"generator\.(?:progression|to_rgb)\.(\d+)\.", key)
-        if block is not None and (4 * 2 ** int(block[1]) > resolution or _is_blur(int(block[1]), key)):
-            continue
-        parts["mapping" if key.startswith("style.") else "synthesis"][key] = tensor
-    return Imported(
-        {key: (value, str(state)) for key, value in sizes.items()},
-        {name: replace(state, tensors=part) for name, part in parts.items()},
-        _rest,
-    )
+        beyond = block is not None and 4 * 2 ** int(block[1]) > resolution
+        if not beyond and not re.search(r"\.conv1\.[12]\.weight(?:_flip)?$", key):  # kernels of blurs are all equal
+            parts["mapping" if key.startswith("style.") else "synthesis"][key] = tensor
+    networks = {name: replace(state, tensors=part) for name, part in parts.items()}
+    return Imported(agreed([(state, sizes)]), networks, _rest)
 
 
 def _generator(architecture: str, found: Sequence[StateDict]) -> StateDict:
     """Returns the averaged generator, else the one in training."""
 
     def problems(state: StateDict) -> list[str]:
-        shapes = {key: state.tensors[key].ndim if key in state.tensors else None for key in FIRST}
-        return [f"{key}: missing, or not of {FIRST[key]} dimensions" for key, n in shapes.items() if n != FIRST[key]]
+        dimensions = {key: tensor.ndim for key, tensor in state.tensors.items()}
+        return [f"{key}: missing, or not of {n} dimensions" for key, n in FIRST.items() if dimensions.get(key) != n]
 
     def ours(key: str) -> bool:
         return key.startswith(("style.", "generator."))
@@ -133,13 +130,8 @@ def _generator(architecture: str, found: Sequence[StateDict]) -> StateDict:
     return (averages or generators)[0]
 
 
-def _is_blur(block: int, key: str) -> bool:
-    """Tells whether a tensor is the kernel of a blur, which is always the same."""
-    return re.search(rf"\.conv1\.{1 if block >= FUSED else 2}\.weight(?:_flip)?$", key) is not None
-
-
 def _rest(model: nn.Module) -> dict[str, Tensor]:
-    """Returns what the official code does not keep: the mean of w, noise drawn once and for all, the first bias."""
+    """Returns what the official code does not keep: the mean of w, constant noise, and the bias of the first layer."""
     assert isinstance(model, stylegan.StyleGAN)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -161,15 +153,17 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
             found[f"layers.{index}.weight"] = _times(1 / linear.lr_mul, f"{official}.weight_orig")
             found[f"layers.{index}.bias"] = _times(1 / linear.lr_mul, f"{official}.bias")
     elif isinstance(network, stylegan.Synthesis):
-        for index in range(len(network.to_rgb)):
-            ours, theirs = f"layers.{2 * index + 1}", f"generator.progression.{index}"
-            found |= _upper_layer(network.layers[2 * index], index)
-            found[f"{ours}.conv.weight"] = Counterpart(f"{theirs}.conv2.conv.weight_orig")
-            found[f"{ours}.conv.bias"] = Counterpart(f"{theirs}.conv2.conv.bias")
-            for number, layer in enumerate((2 * index, 2 * index + 1), 1):
-                found |= _epilogue(network.get_submodule(f"layers.{layer}.epilogue"), layer, theirs, number)
-            found[f"to_rgb.{index}.weight"] = _times(sqrt(2), f"generator.to_rgb.{index}.conv.weight_orig")
-            found[f"to_rgb.{index}.bias"] = Counterpart(f"generator.to_rgb.{index}.conv.bias")
+        for block in range(len(network.to_rgb)):
+            theirs = f"generator.progression.{block}"
+            found |= _first_convolution(f"layers.{2 * block}", theirs, block)
+            found[f"layers.{2 * block + 1}.conv.weight"] = Counterpart(f"{theirs}.conv2.conv.weight_orig")
+            found[f"layers.{2 * block + 1}.conv.bias"] = Counterpart(f"{theirs}.conv2.conv.bias")
+            for number in (1, 2):
+                epilogue = f"layers.{2 * block + number - 1}.epilogue"
+                channels = len(network.get_parameter(f"{epilogue}.noise_strength"))
+                found |= _epilogue(epilogue, f"{theirs}.noise{number}", f"{theirs}.adain{number}", channels)
+            found[f"to_rgb.{block}.weight"] = _times(sqrt(2), f"generator.to_rgb.{block}.conv.weight_orig")
+            found[f"to_rgb.{block}.bias"] = Counterpart(f"generator.to_rgb.{block}.conv.bias")
     return found
 
 
@@ -178,46 +172,39 @@ def _times(factor: float, key: str) -> Counterpart:
     return Counterpart(key, lambda theirs: theirs * factor, lambda ours: ours / factor)
 
 
-def _upper_layer(layer: nn.Module, index: int) -> dict[str, Counterpart]:
+def _first_convolution(ours: str, theirs: str, block: int) -> dict[str, Counterpart]:
     """Returns the counterparts of the first layer of a block, but for its epilogue."""
-    ours, theirs = f"layers.{2 * index}", f"generator.progression.{index}.conv1"
-    if isinstance(layer, stylegan.Constant):
-        bias = layer.bias[:, None, None]  # 0 if it was imported
-        return {f"{ours}.constant": Counterpart(f"{theirs}.input", to_theirs=lambda constant: constant + bias)}
-    if index >= FUSED:
-        # A transposed convolution lays a kernel down mirrored.
+    if block == 0:
+        return {f"{ours}.constant": Counterpart(FIRST_INPUT)}  # for its bias, see ``files``
+    if block < FUSED:
         return {
-            f"{ours}.conv.weight": Counterpart(
-                f"{theirs}.0.weight",
-                lambda weight: weight.transpose(0, 1).flip(2, 3) / 4,
-                lambda weight: weight.transpose(0, 1).flip(2, 3) * 4,
-            ),
-            f"{ours}.bias": Counterpart(f"{theirs}.0.bias"),
+            f"{ours}.conv.weight": Counterpart(f"{theirs}.conv1.1.conv.weight_orig"),
+            f"{ours}.bias": Counterpart(f"{theirs}.conv1.1.conv.bias"),
         }
     return {
-        f"{ours}.conv.weight": Counterpart(f"{theirs}.1.conv.weight_orig"),
-        f"{ours}.bias": Counterpart(f"{theirs}.1.conv.bias"),
+        # A transposed convolution lays a kernel down mirrored.
+        f"{ours}.conv.weight": Counterpart(
+            f"{theirs}.conv1.0.weight",
+            lambda weight: weight.transpose(0, 1).flip(2, 3) / 4,
+            lambda weight: weight.transpose(0, 1).flip(2, 3) * 4,
+        ),
+        f"{ours}.bias": Counterpart(f"{theirs}.conv1.0.bias"),
     }
 
 
-def _epilogue(epilogue: nn.Module, layer: int, block: str, number: int) -> dict[str, Counterpart]:
-    """Returns the counterparts of what follows the convolution of a layer, ``number`` 1 or 2 of its block."""
-    factor = sqrt(2 / len(epilogue.get_parameter("noise_strength")))
-
-    def scales_plus(bias: Tensor, by: int) -> Tensor:
-        scales, shifts = bias.chunk(2)
-        return torch.cat([scales + by, shifts])
-
-    ours, style = f"layers.{layer}.epilogue", f"{block}.adain{number}.style.linear"
+def _epilogue(ours: str, noise: str, adain: str, channels: int) -> dict[str, Counterpart]:
+    """Returns the counterparts of what follows a convolution."""
+    factor = sqrt(2 / channels)
+    of_scales = torch.cat([torch.ones(channels), torch.zeros(channels)])
     return {
         f"{ours}.noise_strength": Counterpart(
-            f"{block}.noise{number}.weight_orig",
+            f"{noise}.weight_orig",
             lambda weight: weight.flatten() * factor,
             lambda strength: strength[None, :, None, None] / factor,
         ),
-        f"{ours}.style.weight": _times(sqrt(2), f"{style}.weight_orig"),
+        f"{ours}.style.weight": _times(sqrt(2), f"{adain}.style.linear.weight_orig"),
         f"{ours}.style.bias": Counterpart(
-            f"{style}.bias", lambda bias: scales_plus(bias, -1), lambda bias: scales_plus(bias, 1)
+            f"{adain}.style.linear.bias", lambda bias: bias - of_scales, lambda bias: bias + of_scales
         ),
     }
 
@@ -226,26 +213,27 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
     assert isinstance(model, stylegan.StyleGAN)
     config = model.config
     if config.classes:
-        raise GancliError(f"the model has {config.classes} classes, and the official code knows none")
+        raise GancliError(f"the model has {config.classes} classes, and the official code has none")
     if others := [key for key, value in SIZES.items() if getattr(config, key) != value]:
         official = ", ".join(f"{key} {SIZES[key]}" for key in others)
         own = ", ".join(str(getattr(config, key)) for key in others)
-        warn(f"the official code has {official}, the model {own}: this loads there only if that is changed")
+        warn(f"the official code has {official}, the model {own}: change that there to load this")
     if config.norm_eps != EPS:
         warn(f"the official code adds {EPS} to the variance in AdaIN, the model {config.norm_eps}: images differ a bit")
     if not config.bias_before_blur:
         warn("the official code adds a bias before the blur, the model after it: images differ at their borders")
 
-    # The blocks that the model does not have are there as they are before they are trained.
+    # Blocks that the model does not have are written as they are before training.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
         widths = widths_by_depth(4 * 2 ** (BLOCKS - 1), config.width, config.max_width)[1:]
         synthesis = stylegan.Synthesis(config.style_dim, widths, config.channels, EPS, bias_before_blur=True)
     state = {**to_theirs(synthesis, counterparts(synthesis)), **networks["mapping"], **networks["synthesis"]}
+    # The constant and its bias, which is 0 if the model was imported.
+    state[FIRST_INPUT] = state[FIRST_INPUT] + model.get_parameter("synthesis.layers.0.bias")[:, None, None]
     line = torch.tensor([1.0, 2.0, 1.0]) / 4
     for block, width in enumerate(widths[1:], 1):
         blur = f"generator.progression.{block}.conv1.{1 if block >= FUSED else 2}"
-        for key in (f"{blur}.weight", f"{blur}.weight_flip"):
-            state[key] = torch.outer(line, line).repeat(width, 1, 1, 1)
+        state[f"{blur}.weight"] = state[f"{blur}.weight_flip"] = torch.outer(line, line).repeat(width, 1, 1, 1)
     # Saved at the end of a resolution, with the number of blocks in use.
     return {f"train_step-{model.stage.depth}.model": {AVERAGE: state}}

@@ -1,7 +1,7 @@
 """U-GAT-IT of znxlwm/UGATIT-pytorch: ``selfie2anime_params_0100000.pt``, a dict of the state dicts of all networks.
 
-Its spectral norms are those of ``torch.nn.utils.spectral_norm``, which says ``weight_orig`` where a parametrization
-says ``parametrizations.weight.original``. The weights of its layer norms are [1, C, 1, 1], ours [C].
+Its spectral norms are those of ``torch.nn.utils.spectral_norm``, whose ``weight_orig`` is our
+``parametrizations.weight.original``. The weights of its layer norms are [1, C, 1, 1], ours [C].
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ NETWORKS = {
 }
 """Our network by the official name."""
 
-MODULATION = (".rho", ".gamma", ".beta")
-"""Ends of keys: the weights of layer norms, [1, C, 1, 1] there."""
-
 RENAMED = (
     (r"^encoder\.(\d+)\.conv1\.", r"DownBlock.\1.conv_block.1."),
     (r"^encoder\.(\d+)\.conv2\.", r"DownBlock.\1.conv_block.5."),
@@ -62,13 +59,12 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
     """
     networks: dict[str, StateDict] = {}
     for state in found:
-        called = state.key.rpartition(".")[2] or state.path.stem
-        if called not in NETWORKS:
-            continue
-        name = NETWORKS[called]
+        official = state.key.rpartition(".")[2] or state.path.stem
+        name = NETWORKS.get(official)
         if name in networks:
-            raise GancliError(f"{networks[name]} and {state} are both the network {called}", "give one of them")
-        networks[name] = state
+            raise GancliError(f"{networks[name]} and {state} are both the network {official}", "give one of them")
+        if name is not None:
+            networks[name] = state
     if not any(name.startswith("generator") for name in networks):
         keys = ", ".join(dict.fromkeys(state.key or "tensors without a key" for state in found))
         raise GancliError(
@@ -83,7 +79,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
 
 
 def _generator_sizes(state: StateDict) -> dict[str, Any]:
-    """Returns the keys of the model section that a generator fixes; of the light version, no tensor tells the size."""
+    """Returns the keys of the model section that a generator fixes; no tensor of the light version tells the size."""
     width, channels = _first_sizes(state, "DownBlock.1.weight")
     features, columns = _first_sizes(state, "FC.0.weight")
     sizes = {
@@ -106,18 +102,17 @@ def _discriminator_sizes(name: str, state: StateDict) -> dict[str, Any]:
 
 
 def _first_sizes(state: StateDict, key: str) -> tuple[int, int]:
-    """Returns the outputs and inputs of a layer's weight."""
+    """Returns the numbers of outputs and inputs of a layer."""
     tensor = state.tensors.get(key)
     if tensor is None or tensor.ndim < 2 or tensor.numel() == 0:
-        problems = [f"{key}: missing, or no weight of a layer"]
-        problems += [f"{other}: unexpected" for other in state.tensors]
+        problems = [f"{key}: missing, or no weight of a layer", *(f"{other}: unexpected" for other in state.tensors)]
         raise refusal(state, checkpoints.kinds["ugatit"], problems)
     return tensor.shape[0], tensor.shape[1]
 
 
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:
     is_generator = isinstance(network, Generator)
-    # In front of the first of two linear layers, the features are averaged and flattened; there by functions.
+    # Before the first of two linear layers, the features are averaged and flattened, there by functions.
     linear = {"1": "0", "2": "0", "3": "2", "4": "2"}
     renamed: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
         *RENAMED,
@@ -131,14 +126,13 @@ def counterparts(network: nn.Module) -> dict[str, Counterpart]:
         for ours, theirs in renamed:
             official = re.sub(ours, theirs, official)
         found[key] = Counterpart(official)
-        if key.endswith(MODULATION):
+        if key.endswith((".rho", ".gamma", ".beta")):  # weights of layer norms
             found[key] = Counterpart(official, Tensor.flatten, lambda weight: weight[None, :, None, None])
     return found
 
 
 def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int) -> dict[str, Any]:
-    missing = [official for official, ours in NETWORKS.items() if ours not in networks]
-    if missing:
+    if missing := [official for official, ours in NETWORKS.items() if ours not in networks]:
         warn(f"the model holds no {' and no '.join(missing)}, which the official code also loads")
     states = {official: networks[ours] for official, ours in NETWORKS.items() if ours in networks}
     return {f"{title}_params_{step:07d}.pt": states}

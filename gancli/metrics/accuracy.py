@@ -1,12 +1,11 @@
 """Conditional accuracy: how often a classifier sees the class that a conditional model was asked for.
 
-Used by Shmelkov, Schmid & Alahari 2018 (arXiv 1807.09499, "GAN-train and GAN-test", the latter).
+It is GAN-test of Shmelkov, Schmid & Alahari 2018 (arXiv 1807.09499).
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from collections import Counter
 
 from gancli.errors import GancliError
 from gancli.metrics.base import Metric, Task, Values
@@ -21,12 +20,9 @@ class Accuracy(Metric):
     by_class = True
 
     def __init__(self, task: Task) -> None:
-        if not task.classes:
-            raise GancliError("accuracy: there are no classes", "leave out 'accuracy', or give data with classes")
         assert task.classifier is not None
         self._classifier, self._device, self._classes = task.classifier, task.device, len(task.classes)
-        self._right = {"accuracy": 0, "accuracy_real": 0}
-        self._count = {"accuracy": 0, "accuracy_real": 0}
+        self._right, self._count = Counter[str](), Counter[str]()
 
     def see_made(self, part: Part, pair: Part | None) -> None:
         self._judge("accuracy", part)
@@ -37,8 +33,7 @@ class Accuracy(Metric):
     def _judge(self, side: str, part: Part) -> None:
         if part.labels is None:
             return
-        said = self._classifier(part.rgb().to(self._device))
-        logits: torch.Tensor = said.values if said.logits is None else said.logits
+        logits = self._classifier(part.rgb().to(self._device)).scores
         if logits.shape[1] != self._classes:
             raise GancliError(
                 f"--classifier {self._classifier.name} has {logits.shape[1]} classes, the images have {self._classes}"
@@ -49,4 +44,4 @@ class Accuracy(Metric):
     def values(self, task: Task, extractor: str) -> Values:
         if not self._count["accuracy"]:
             raise GancliError(f"accuracy: {task.made.images.name} has no classes", "leave out 'accuracy'")
-        return {side: float(np.divide(self._right[side], count)) for side, count in self._count.items() if count}
+        return {side: self._right[side] / count for side, count in sorted(self._count.items())}

@@ -1,4 +1,4 @@
-"""What a metric is: it sees images as they pass by, then computes its values from what it saw and from features."""
+"""A metric: it sees images as they pass by, then computes its values from what it saw and from features."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Side:
 
     Attributes:
         images: the set.
-        features: [N, D] by name of the extractor, on disk.
-        logits: [N, K] by name of the extractor if it has logits, on disk.
+        features: [N, D] by extractor, on disk.
+        logits: [N, K] by extractor if it has logits, on disk.
         labels: int64 [N] classes, or None.
         count: N, the number of images that could be read.
     """
@@ -39,17 +39,17 @@ class Side:
 
 @dataclass
 class Task:
-    """What is evaluated against what.
+    """What an evaluation gives its metrics.
 
     Attributes:
         made: the images to judge.
-        real: the images that they are compared with; None if no metric needs them.
-        known: statistics of the real images, by name of the extractor.
+        real: the images that they are compared with, if any.
+        known: statistics of the real images, by extractor.
         paired: whether image i of both sides shows the same thing.
         extractors: by name.
-        classifier: judges classes or attributes; None if none is given.
+        classifier: judges classes or attributes, if one is given.
         classes: names of the classes; empty if there are none.
-        seed: of everything that is drawn.
+        seed: of all that is drawn.
         batch: images at a time.
         device: where networks compute.
         progress: makes a progress bar from a title and a number of steps.
@@ -68,58 +68,50 @@ class Task:
     progress: Callable[[str, int], Any]
 
     def features(self, extractor: str) -> Floats:
-        """Returns the features of the real images one by one."""
+        """Returns the features of the real images, [N, D], for a metric with ``keeps_features``."""
         found = self.known[extractor].features
-        assert found is not None  # metrics with keeps_features have them
+        assert found is not None
         return found
 
 
 class Metric:
-    """One metric: what it needs, what it sees, and its values.
+    """One metric: what it needs, what it sees, and its values. A package can add one, see ``catalogue``.
 
-    A package adds one with an entry point of the group ``gancli.metrics``, see ``gancli.metrics.catalogue``.
+    Attributes:
+        name: as in ``--metrics``.
+        title: what it is, in a few words, and its source.
+        better: ``"lower"``, ``"higher"``, or empty if neither is better; holds for the first of its values.
+        extractor: the one that it uses if the user names none, see ``load_extractor``; empty: it needs no features.
+        keeps_features: whether it needs the features of every real image, not only their moments.
+        needs_real: whether it compares with real images, or with statistics of them.
+        needs_real_images: whether it looks at the real images themselves, so statistics of them are not enough.
+        needs_pairs: whether it compares each image with its truth.
+        needs_classifier: whether it uses ``Task.classifier``.
+        by_class: whether it compares the classes of both sides one by one, so both must have the same.
     """
 
     name: ClassVar[str]
-    """As in ``--metrics``."""
     title: ClassVar[str]
-    """What it is, in a few words, and its source."""
     better: str = "lower"
-    """``"lower"``, ``"higher"``, or empty if neither is better; holds for the first of its values."""
     extractor: ClassVar[str] = ""
-    """Extractor that it uses if the user names none, see ``load_extractor``; empty: it needs no features."""
     keeps_features: ClassVar[bool] = True
-    """Whether it needs the features of every real image, and not only their moments."""
     needs_real: ClassVar[bool] = True
-    """Whether it compares with real images, or with statistics of them."""
     needs_real_images: ClassVar[bool] = False
-    """Whether it looks at the real images themselves, so statistics of them are not enough."""
     needs_pairs: ClassVar[bool] = False
-    """Whether it compares each image with its truth."""
     needs_classifier: ClassVar[bool] = False
-    """Whether it uses ``Task.classifier``."""
     by_class: ClassVar[bool] = False
-    """Whether it compares the classes of both sides one by one."""
 
     def __init__(self, task: Task) -> None:
-        """Gets ready to see images.
-
-        Raises:
-            GancliError: it cannot measure these images.
-        """
+        """Raises ``GancliError`` if it cannot measure these images."""
 
     def see_made(self, part: Part, pair: Part | None) -> None:
-        """Looks at some images to judge, and at their truth if ``task.paired``."""
+        """Looks at some images to judge, and their truth if ``task.paired``."""
 
     def see_real(self, part: Part) -> None:
         """Looks at some real images."""
 
     def values(self, task: Task, extractor: str) -> Values:
-        """Returns the results, after all images have been seen.
-
-        Args:
-            task: has the features of all images.
-            extractor: the name of the extractor whose features to use.
+        """Returns the results after all images have been seen, from the features of ``extractor`` if it needs any.
 
         Raises:
             GancliError: the images do not suit the metric.

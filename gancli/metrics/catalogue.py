@@ -1,4 +1,4 @@
-"""Which metrics there are: those of gancli and those of installed packages. Importable without torch.
+"""All metrics, gancli's and those of installed packages. Importable without torch.
 
 A package adds a metric with an entry point of the group ``gancli.metrics``: its name is what ``--metrics`` takes, its
 value the class, a ``gancli.metrics.base.Metric`` of that name.
@@ -36,8 +36,7 @@ BUILT_IN: Mapping[str, EntryPoint] = {
         "coverage": "coverage:Coverage",
     }.items()
 }
-"""gancli's own metrics, in the order of the documentation. Their modules import torch and torch-fidelity, so each is
-imported when it is asked for."""
+"""gancli's own metrics, in the order of the documentation."""
 
 
 def metric_names() -> list[str]:
@@ -56,7 +55,7 @@ def load_metric(name: str) -> type[Metric]:
     if name not in metric_names():
         raise GancliError(
             f"there is no metric {name!r}",
-            nearest(name, metric_names()) or f"known are: {', '.join(metric_names())}",
+            nearest(name, metric_names()) or f"choose from: {', '.join(metric_names())}",
         )
     point = plugins(GROUP).get(name)
     if point is None:
@@ -65,42 +64,30 @@ def load_metric(name: str) -> type[Metric]:
     package = package_of(point)
     if name in BUILT_IN:
         raise GancliError(
-            f"{package} adds a metric {name!r}, but that is the name of a metric of gancli",
+            f"{package} adds a metric {name!r}, but that is the name of one of gancli's own",
             f"uninstall {package}, or ask its authors for another name",
         )
     metric = load_plugin(point, "metric")
     if not (isinstance(metric, type) and issubclass(metric, Metric) and getattr(metric, "name", "") == name):
         raise GancliError(
-            f"{point.value}, the metric {name!r} of {package}, is not a subclass of gancli.metrics.base.Metric whose "
-            f"name is {name!r}",
+            f"{point.value} of {package} is not a subclass of gancli.metrics.base.Metric with the name {name!r}",
             f"update or uninstall {package}",
         )
     return metric
 
 
 def chosen_metrics(names: str, option: str = "--metrics") -> dict[str, type[Metric]]:
-    """Returns the metrics that ``fid,kid``, the value of an option, lists, by name.
-
-    Raises:
-        GancliError: see ``load_metric``.
-    """
-    chosen = {}
-    for name in map(str.strip, names.split(",")):
-        try:
-            chosen[name] = load_metric(name)
-        except GancliError as error:
-            raise GancliError(f"{option} {names}: {error.message}", error.hint) from error
-    return chosen
+    """Returns the metrics in the value of an option such as ``fid,kid``, by name; see ``load_metric``."""
+    try:
+        return {name: load_metric(name) for name in map(str.strip, names.split(","))}
+    except GancliError as error:
+        raise GancliError(f"{option} {names}: {error.message}", error.hint) from error
 
 
 def without_classifier(names: str, option: str) -> dict[str, type[Metric]]:
-    """Returns ``chosen_metrics`` for a command without ``--classifier``.
-
-    Raises:
-        GancliError: a metric needs a classifier; or see ``load_metric``.
-    """
+    """Returns ``chosen_metrics``; raises ``GancliError`` if one needs a classifier."""
     chosen = chosen_metrics(names, option)
     for name, metric in chosen.items():
         if metric.needs_classifier:
-            raise GancliError(f"{name} needs a classifier", "gancli evaluate has --classifier")
+            raise GancliError(f"{name} needs a classifier", "use `gancli evaluate --classifier`")
     return chosen

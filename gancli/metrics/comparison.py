@@ -1,4 +1,4 @@
-"""What is compared with what: files as they are, or a model's images with real ones prepared as for its training."""
+"""The two sides of an evaluation: files as they are, or a model's images and real ones prepared as for its training."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from gancli.metrics.images import ImageSet, Sampled, Stored, TranslatedImages, b
 from gancli.schema import DataConfig
 
 MOST = 50_000
-"""Images that are sampled if there are as many real ones, as in the papers."""
+"""Most images that are sampled by default, as in the papers."""
 ONE_SET = Inputs({"image": Domain((3, 0, 0))})
 """One set of RGB images, of any size."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared with what.
+    """The two sides of an evaluation.
 
     Attributes:
         made: the images to judge.
         real: the images that they are compared with; None if statistics replace them, or nothing is compared.
         paired: whether image i of both sides shows the same thing.
         classes: names of the classes of the images to judge.
-        real_classes: names of the classes of the real images, if they differ from ``classes``.
+        real_classes: names of the classes of the real images, if they differ.
         about: what the report says about the images to judge.
         split: the part of the data that the real images are from.
-        preparation: what is done to the real images before they are compared, in words.
+        preparation: how the real images were prepared, in words.
     """
 
     made: ImageSet
@@ -51,7 +51,9 @@ class Comparison:
     preparation: str = "as they are"
 
     def check_classes(self, metric: str) -> None:
-        """Raises ``GancliError`` if the two sides have different classes."""
+        """Raises ``GancliError`` if the two sides have different classes, or none."""
+        if not self.classes:
+            raise GancliError(f"{metric}: there are no classes", f"leave out {metric!r}, or give data with classes")
         if self.real_classes:
             raise GancliError(
                 f"{metric}: the real images have the classes {', '.join(self.real_classes)}, but those of "
@@ -67,9 +69,9 @@ def open_part(
 
     Args:
         location: the SOURCE.
-        split: ``"train"``, ``"test"``, ``"all"``, or None.
+        split: ``"train"``, ``"test"``, ``"all"``, or None for the train part.
         inputs: what the images are for.
-        prefer_test: without a ``split``, take the test part if there is one; else the train part is taken.
+        prefer_test: if ``split`` is None, take the test part if there is one.
 
     Raises:
         GancliError: the data cannot be opened or have no test part.
@@ -93,7 +95,7 @@ def of_files(
         location: SOURCE of the images to judge.
         data: SOURCE of the real images, or None.
         split: part of the real images, see ``open_part``.
-        n: use at most so many images of each side; None: all.
+        n: most images of each side; None: all.
         seed: decides which images.
         paired: compare images with the same name.
 
@@ -107,7 +109,7 @@ def of_files(
         return Comparison(made.some(n, seed), about=about)
     known, part = open_part(data, split)
     real = _stored(known)
-    # Images that are drawn are drawn at the size of those that they are compared with.
+    # Images that are drawn get the size of those that they are compared with.
     first = next(made.parts(1), None)
     real.side = None if first is None else first.pixels.shape[1]
     if paired:
@@ -133,7 +135,7 @@ def of_model(
     split: str = "train",
     about: Mapping[str, Any] | None = None,
 ) -> Comparison:
-    """Compares what a model makes with real images, prepared as for its training but never cropped at random.
+    """Compares a model's images with real ones, prepared as for its training but never cropped at random.
 
     A latent model is sampled; a translator translates real images of one domain, and the results are compared with real
     images of the other.
@@ -144,15 +146,13 @@ def of_model(
         source: real images, with the model's domains in its order; may be None for a latent model.
         data: how they are prepared.
         device: where the model computes.
-        n: use at most so many images of each side. None: all; a latent model makes as many as there are real ones, at
-            most 50,000.
+        n: most images of each side. None: all; a latent model makes as many as there are real ones, at most 50,000.
         seed: decides which images, the seeds of a latent model's images, and a translator's noise.
-        batch: most images that the model computes at a time.
+        batch: images that the model computes at a time.
         way: of a translator; by default its last.
         truncation, cutoff: of a latent model, see ``Renderer``.
         classes: names of a latent model's classes, if they are known apart from the source.
-        split: part of the data that ``source`` is.
-        about: see ``Comparison``.
+        split, about: see ``Comparison``.
 
     Raises:
         GancliError: the model makes no images, takes data other than images, or cannot be truncated so.
@@ -192,9 +192,9 @@ def of_model(
 def _matched_classes(
     model: LatentModel, classes: Sequence[str], source: Source | None, real: Stored | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the names of the model's classes, and of the real images' if they differ.
+    """Returns the names of the model's classes, and those of the real images if they differ.
 
-    If the names are the same in another order, the labels of the real images are changed to the model's order.
+    Names in another order do not differ: the labels of the real images change to the model's order.
     """
     numbers = tuple(map(str, range(model.classes)))
     known = () if source is None or not model.classes else source.classes
@@ -209,11 +209,7 @@ def _matched_classes(
 
 
 def _stored(source: Source) -> Stored:
-    """Returns the images of a source as they are, as RGB.
-
-    Raises:
-        GancliError: it holds several domains.
-    """
+    """Returns the images of a source as they are, as RGB; raises ``GancliError`` if it holds several domains."""
     if len(source.domains) > 1:
         raise GancliError(
             f"{source.location} holds {' and '.join(source.domains)}, but one set of images is compared with another",

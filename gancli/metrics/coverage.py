@@ -1,4 +1,4 @@
-"""How many modes of the built-in ``shapes`` were made, and how evenly: exact, since every factor is known."""
+"""How many modes of the built-in ``shapes`` were made, and how evenly."""
 
 from __future__ import annotations
 

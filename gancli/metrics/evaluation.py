@@ -1,4 +1,4 @@
-"""An evaluation from end to end: which images, which features, one pass over each side, and a report."""
+"""An evaluation from end to end: checks, features, one pass over each side, and a report."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from gancli.metrics.real import from_file, know_real
 from gancli.metrics.statistics import check_finite
 from gancli.version import __version__
 
-STATED = ("name", "split", "images", "preparation")
-"""What a report copies from the protocol of statistics."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -31,11 +28,11 @@ class Request:
         metrics: by name, in the order of the report.
         device: where networks compute.
         features: value of ``--features``; empty: each metric uses its own.
-        weights: file of their weights, or None.
+        weights: value of ``--weights``.
         classifier: value of ``--classifier``; empty: none.
-        stats: file with statistics of the real images, which replace these; None: there is none.
+        stats: value of ``--stats``, a file that replaces the real images.
         save_stats: whether the statistics of the real images will be saved.
-        seed: of everything that is drawn.
+        seed: of all that is drawn.
         batch: images at a time.
     """
 
@@ -57,8 +54,8 @@ class Report:
     Attributes:
         metrics: values by metric and name.
         failed: why the other metrics have no values.
-        better: by metric, whether a lower or a higher first value is better; "" if neither is.
-        protocol: how the values were computed, as plain values.
+        better: by metric, see ``Metric.better``.
+        protocol: how the values were computed, as plain data.
     """
 
     metrics: dict[str, Values]
@@ -73,7 +70,7 @@ class Evaluation:
     Args:
         request: what to measure.
         comparison: the images.
-        progress: a context manager that shows the progress of some work, ``console.progress``.
+        progress: as ``console.progress``.
 
     Raises:
         GancliError: a metric cannot measure these images, or something that it needs is missing. No image has been made
@@ -97,21 +94,18 @@ class Evaluation:
         self.extractors = {
             name: (request.features or kind.extractor) if kind.extractor else "" for name, kind in kinds.items()
         }
-        """By metric, the extractor whose features it takes; empty: it looks at none."""
+        """By metric; empty if it uses no features."""
+        classifier = None
+        if request.classifier:
+            classifier = load_extractor(request.classifier, request.device, option="--classifier")
+        names = dict.fromkeys(filter(None, self.extractors.values()))
         self.task = Task(
             Side(comparison.made),
             None if real is None else Side(real),
             known={},
             paired=comparison.paired,
-            extractors={
-                name: load_extractor(name, request.device, request.weights)
-                for name in dict.fromkeys(filter(None, self.extractors.values()))
-            },
-            classifier=(
-                load_extractor(request.classifier, request.device, option="--classifier")
-                if request.classifier
-                else None
-            ),
+            extractors={name: load_extractor(name, request.device, request.weights) for name in names},
+            classifier=classifier,
             classes=comparison.classes,
             seed=request.seed,
             batch=request.batch,
@@ -119,7 +113,7 @@ class Evaluation:
             progress=progress,
         )
         self.needed: dict[str, bool] = {}
-        """By extractor whose features of the real images are needed: of every image, or only their moments."""
+        """By extractor that sees the real images: whether the features of each are needed, not only their moments."""
         for name, extractor in self.extractors.items():
             if extractor and kinds[name].needs_real:
                 self.needed[extractor] = self.needed.get(extractor, False) or kinds[name].keeps_features
@@ -141,7 +135,7 @@ class Evaluation:
                 raise GancliError(f"{option} {given}: not used by {' and '.join(kinds)}", f"leave {option} out")
 
     def run(self) -> Report:
-        """Looks at all images, once.
+        """Looks at all images once, and returns the values.
 
         Raises:
             GancliError: the images do not suit a metric.
@@ -155,8 +149,7 @@ class Evaluation:
             width, made = len(known.moments.mean), task.made.features[extractor].shape[1]
             if width != made:
                 raise GancliError(
-                    f"the statistics are of {width} features, but {extractor} has {made}",
-                    "they were made with other --features",
+                    f"the statistics are of {width} features, but {extractor} has {made}", "choose other --features"
                 )
             if not known.moments.covariance.any():
                 raise RunError(
@@ -182,7 +175,7 @@ class Evaluation:
 
 
 def _protocol(task: Task, request: Request, extractors: Mapping[str, str], comparison: Comparison) -> dict[str, Any]:
-    """Returns how the values were computed, as plain values."""
+    """Returns how the values were computed, as plain data."""
     import torch_fidelity
     import torchmetrics
     import torchvision
@@ -194,10 +187,10 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
     if task.real is not None:
         count = task.real.count or len(task.real.images)
         real = {"name": task.real.images.name, "split": comparison.split, "images": count}
-        real["preparation"] = comparison.preparation
+        real |= {"preparation": comparison.preparation}
     if request.stats is not None:
-        known = next(iter(task.known.values()), None)
-        of = {} if known is None else {key: value for key, value in known.protocol.items() if key in STATED}
+        known = next(iter(task.known.values()))
+        of = {key: known.protocol[key] for key in ("name", "split", "images", "preparation") if key in known.protocol}
         real = {**(real or {}), "statistics": {"file": str(request.stats), "sha256": sha256(request.stats), **of}}
     return {
         "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items() if extractor},

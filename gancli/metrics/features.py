@@ -1,4 +1,4 @@
-"""Networks that turn images into features, and where their weights come from.
+"""Networks that turn images into features, and their weights.
 
 Weights are looked up in ``$GANCLI_HOME/features``, then in torch's folder of downloads; else they are downloaded into
 the former. Nothing is unpickled: checkpoints are read with ``weights_only``.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,19 +24,14 @@ from gancli.errors import GancliError, RunError, nearest
 from gancli.home import home
 
 TORCHVISION = "torchvision:"
+OFFLINE = (URLError, TimeoutError, ConnectionError, RuntimeError)
 AT_A_TIME = 4
 """Images that go through a network together on a CPU; with more, activations do not fit into its cache."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights that its authors distribute.
-
-    Attributes:
-        file: its name.
-        url: where it can be downloaded.
-        sha256: of its content.
-    """
+    """A file of weights that its authors distribute: its name, its address, and the SHA-256 of its content."""
 
     file: str
     url: str
@@ -63,8 +59,6 @@ CLIP = Weights(
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
 )
-
-
 DINOV2 = Weights(
     "dinov2_vitl14_pretrain.pth",
     "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
@@ -83,6 +77,11 @@ class Features(NamedTuple):
     values: Tensor
     logits: Tensor | None = None
 
+    @property
+    def scores(self) -> Tensor:
+        """What a classifier returns: its logits, or ``values`` if it returns them alone."""
+        return self.values if self.logits is None else self.logits
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -91,8 +90,8 @@ class Extractor:
     Attributes:
         name: as in ``--features``.
         network: uint8 [N, 3, H, W] on its device -> ``Features``.
-        preprocessing: what is done to the images first, in words.
-        weights: names and SHA-256 of the files that it was loaded from.
+        preprocessing: how it prepares the images, in words.
+        weights: SHA-256 by name of the files that it was loaded from.
     """
 
     name: str
@@ -111,14 +110,14 @@ class Extractor:
         said = [self.network(piece) for piece in pieces]
         values = torch.cat([each.values.float().cpu() for each in said])
         known = [each.logits.float().cpu() for each in said if each.logits is not None]
-        logits = torch.cat(known) if known else None
-        if not values.isfinite().all() or (logits is not None and not logits.isfinite().all()):
+        found = Features(values, torch.cat(known) if known else None)
+        if not (values.isfinite().all() and found.scores.isfinite().all()):
             raise RunError(f"features of {self.name} are not finite", "check that its file of weights is the right one")
-        return Features(values, logits)
+        return found
 
     @property
     def key(self) -> str:
-        """Everything that the features of an image depend on, for names of cached statistics."""
+        """Identifies the features, for names of cached statistics."""
         return f"{self.name} {self.preprocessing} {sorted(self.weights.items())}"
 
 
@@ -129,14 +128,14 @@ NAMES = ("inception", "vgg16", "clip", "dinov2")
 def load_extractor(
     name: str, device: torch.device, weights: Path | None = None, option: str = "--features"
 ) -> Extractor:
-    """Loads the network that ``--features`` names, with the weights that ``--weights`` names.
+    """Loads the network that an ``option`` names.
 
     Args:
         name: one of ``NAMES``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
             images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         device: where it computes.
         weights: a file of its weights, instead of its authors'.
-        option: the option that named it, for errors.
+        option: for errors.
 
     Raises:
         GancliError: there is no such network or file, or its weights are missing and cannot be downloaded.
@@ -147,7 +146,7 @@ def load_extractor(
         return _of_torchvision(name.removeprefix(TORCHVISION), device, weights)
     path = Path(name)
     if not path.is_file():
-        known = f"known are: {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
+        known = f"choose {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
         raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NAMES) or known)
     if weights is not None:
         raise GancliError(f"--weights {weights}: {name} holds its own weights", "leave --weights out")
@@ -155,11 +154,7 @@ def load_extractor(
 
 
 def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features]:
-    """Loads a TorchScript (``torch.jit.save``) or ``torch.export`` file that returns features of images.
-
-    Raises:
-        GancliError: it is neither.
-    """
+    """Loads a TorchScript or ``torch.export`` file that returns features; raises ``GancliError`` if it is neither."""
     module: Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -180,27 +175,24 @@ def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features
         except Exception as error:
             what = str(error).strip().splitlines()[-1]
             raise GancliError(
-                f"{path} cannot take images {str(images.dtype).removeprefix('torch.')} {list(images.shape)}: {what}",
+                f"{path} cannot take images uint8 {list(images.shape)}: {what}",
                 "it must take uint8 [N, 3, H, W] of any N, H and W",
             ) from error
         values, logits = said if isinstance(said, tuple) and len(said) == 2 else (said, None)
-        for value in (values, *([] if logits is None else [logits])):
+        found = Features(values, logits)
+        for value in (found.values, found.scores):
             if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(images):
                 raise GancliError(
                     f"{path} returns no features [N, D] of images {list(images.shape)}",
                     "it must return features [N, D], or features and logits [N, K]",
                 )
-        return Features(values, logits)
+        return found
 
     return network
 
 
 def find_weights(wanted: Weights, what: str) -> Path:
-    """Returns the path of a distributed file of weights, and downloads it if necessary.
-
-    Args:
-        wanted: the file.
-        what: the network that it is for, in words.
+    """Returns the path of a distributed file of weights for ``what``; downloads it if necessary.
 
     Raises:
         GancliError: it is missing and cannot be downloaded.
@@ -211,15 +203,17 @@ def find_weights(wanted: Weights, what: str) -> Path:
             return path
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside, and renamed if its SHA-256 is right.
+        # This writes aside, and renames if the SHA-256 is right.
         torch.hub.download_url_to_file(wanted.url, str(place), hash_prefix=wanted.sha256, progress=False)
-    except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
-        raise GancliError(
-            f"the weights of {what} are missing and cannot be downloaded ({getattr(error, 'reason', error)}): "
-            f"{wanted.file}, SHA-256 {wanted.sha256}",
-            f"get {wanted.url}\nand put it at {place}; or --features torchvision:NAME --weights FILE",
-        ) from error
+    except OFFLINE as error:
+        hint = f"get {wanted.url}\nand put it at {place}; or --features torchvision:NAME --weights FILE"
+        raise _missing(f"the weights of {what}", wanted, error, hint) from error
     return place
+
+
+def _missing(what: str, weights: Weights, error: Exception, hint: str) -> GancliError:
+    why = f"are missing and cannot be downloaded ({getattr(error, 'reason', error)})"
+    return GancliError(f"{what} {why}: {weights.file}, SHA-256 {weights.sha256}", hint)
 
 
 def sha256(path: Path) -> str:
@@ -232,11 +226,7 @@ def sha256(path: Path) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Reads a checkpoint of weights without running code in it.
-
-    Raises:
-        GancliError: it cannot be read, or holds something else.
-    """
+    """Reads a checkpoint of weights without running code in it; raises ``GancliError`` if it is something else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -263,38 +253,41 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
         hub = Path(torch.hub.get_dir())
         try:
             network, how = create("dinov2-vit-l-14", ["dinov2"], 224)
-        except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
-            raise GancliError(
-                f"the code and weights of dinov2 are missing and cannot be downloaded "
-                f"({getattr(error, 'reason', error)}): {DINOV2.file}, SHA-256 {DINOV2.sha256}",
+        except OFFLINE as error:
+            hint = (
                 f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, get {DINOV2.url}\n"
-                f"and put it at {hub / 'checkpoints' / DINOV2.file}",
-            ) from error
+                f"and put it at {hub / 'checkpoints' / DINOV2.file}"
+            )
+            raise _missing("the code and weights of dinov2", DINOV2, error, hint) from error
         return Extractor(name, network, how, {DINOV2.file: sha256(hub / "checkpoints" / DINOV2.file)})
 
-    wanted = {"inception": INCEPTION, "vgg16": VGG16, "clip": CLIP}[name]
+    registered, layers, size, wanted = {
+        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299, INCEPTION),
+        "vgg16": ("vgg16", ["fc2_relu"], 224, VGG16),
+        "clip": ("clip-vit-b-32", ["clip"], 224, CLIP),
+    }[name]
     path = weights or find_weights(wanted, f"the features {name}")
+    source: Path | io.BytesIO = path
     if name == "clip":
         load_module(path, torch.device("cpu"))  # torch-fidelity reads it as TorchScript
-        network, how = create("clip-vit-b-32", ["clip"], 224, feature_extractor_weights_path=path)
-        return Extractor(name, network, how, {path.name: sha256(path)})
-    # torch-fidelity would unpickle the file, so it gets a copy of the tensors alone.
-    tensors = io.BytesIO()
-    torch.save(read_state(path), tensors)
-    tensors.seek(0)
-    registered, layers, size = {
-        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299),
-        "vgg16": ("vgg16", ["fc2_relu"], 224),
-    }[name]
-    try:
-        network, how = create(registered, layers, size, feature_extractor_weights_path=tensors)
-    except RuntimeError as error:
-        raise GancliError(f"{path} does not hold the weights of {name}: {_first_line(error)}") from error
+    else:
+        # torch-fidelity would unpickle the file, so it gets a copy of the tensors alone.
+        source = io.BytesIO()
+        torch.save(read_state(path), source)
+        source.seek(0)
+    with _naming(path, name):
+        network, how = create(registered, layers, size, feature_extractor_weights_path=source)
     return Extractor(name, network, how, {path.name: sha256(path)})
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+@contextmanager
+def _naming(path: Path, network: str) -> Iterator[None]:
+    """Turns the error of weights that do not fit into one that names their file."""
+    try:
+        yield
+    except RuntimeError as error:
+        what = " ".join(str(error).split())[:200]
+        raise GancliError(f"{path} does not hold the weights of {network}: {what}") from error
 
 
 class _Penultimate(nn.Module):
@@ -319,7 +312,7 @@ class _Penultimate(nn.Module):
 
 
 class _Pooled(nn.Module):
-    """Returns the mean over all pixels of the convolutions of a torchvision classifier."""
+    """Returns the output of a torchvision classifier's convolutions, averaged over all pixels."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -343,19 +336,17 @@ def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Ex
         file = distributed.url.rsplit("/", 1)[-1]
         weights = find_weights(Weights(file, distributed.url, file.rpartition("-")[2].partition(".")[0]), name)
     state = read_state(weights)
-    # The published weights of these two expect another normalisation, which they apply themselves.
+    # The published weights of these two need another normalisation, which they apply themselves.
     own = {"transform_input": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     classifier = models.get_model(name, weights=None, **own)
     body = getattr(classifier, "features", None)
-    try:
+    with _naming(weights, name):
         if body is not None and state.keys() == body.state_dict().keys():
             body.load_state_dict(state)
             network: nn.Module = _Pooled(body)
         else:
             classifier.load_state_dict(state)
             network = _Penultimate(classifier)
-    except RuntimeError as error:
-        raise GancliError(f"{weights} does not hold the weights of {name}: {_first_line(error)}") from error
     network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     how = distributed.transforms()
     (size,) = how.crop_size
@@ -366,9 +357,5 @@ def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Ex
         said: Features = network(((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last))
         return said
 
-    return Extractor(
-        f"{TORCHVISION}{name}",
-        prepared,
-        f"bilinear to {size}x{size}, antialiased, as ImageNet",
-        {weights.name: sha256(weights)},
-    )
+    words = f"bilinear to {size}x{size}, antialiased, as ImageNet"
+    return Extractor(f"{TORCHVISION}{name}", prepared, words, {weights.name: sha256(weights)})

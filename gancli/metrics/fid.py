@@ -45,22 +45,18 @@ class ClassFID(Metric):
     extractor = "inception"
     by_class = True
 
-    def __init__(self, task: Task) -> None:
-        if not task.classes:
-            raise GancliError("class-fid: there are no classes", "leave out 'class-fid', or give data with classes")
-
     def values(self, task: Task, extractor: str) -> Values:
         real, made = task.features(extractor), task.made.features[extractor]
         classes = task.known[extractor].labels
         if classes is None or task.made.labels is None:
-            without = task.made.images.name if classes is not None else "the real side"
+            without = "the real side" if classes is None else task.made.images.name
             raise GancliError(f"class-fid: {without} has no classes", "leave out 'class-fid'")
         distances, fewest = {}, len(real)
         for label, name in enumerate(task.classes):
             sides = [features[labels == label] for features, labels in ((made, task.made.labels), (real, classes))]
             if min(map(len, sides)) < 2:
                 raise GancliError(
-                    f"class-fid: one side has fewer than two images of class {name}", "use more images (-n)"
+                    f"class-fid: a side has fewer than two images of class {name}", "use more images (-n)"
                 )
             fewest = min(fewest, *map(len, sides))
             distances[f"class_fid[{name}]"] = frechet(*map(moments, sides))

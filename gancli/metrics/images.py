@@ -1,6 +1,6 @@
-"""Sets of images that are compared: stored, sampled from a model, or translated by one.
+"""Sets of images to compare: stored, sampled from a model, or translated by one.
 
-All of them come in parts and can be read again, so memory does not grow with their number.
+They are read in parts, any number of times, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Part:
     """Some images of a set, all of one size.
 
     Attributes:
-        places: int64 [N], rising: which images of the set these are, counted from 0.
+        places: int64 [N], rising: numbers of the images in the set, from 0.
         pixels: uint8 [N, H, W, C].
         labels: int64 [N] classes, or None.
     """
@@ -43,17 +43,17 @@ class Part:
         return len(self.pixels)
 
     def rgb(self) -> torch.Tensor:
-        """Returns uint8 [N, 3, H, W]: grey is repeated, and of more than three channels the first three are taken."""
+        """Returns uint8 [N, 3, H, W]: grey is repeated, channels after the third are left out."""
         channels = self.pixels.shape[3]
         shown = self.pixels if channels == 3 else self.pixels[..., [0, 0, 0] if channels < 3 else [0, 1, 2]]
         return torch.from_numpy(np.ascontiguousarray(shown.transpose(0, 3, 1, 2)))
 
 
 class ImageSet(Protocol):
-    """Images that can be read any number of times, always the same."""
+    """Images that are the same whenever they are read."""
 
     name: str
-    """What users call them."""
+    """For users."""
 
     def __len__(self) -> int: ...
 
@@ -72,9 +72,9 @@ class Stored:
         channels: number of channels that they are read with.
         labels: int64 class of every image of the source, or None.
         preparation: how they are resized and cropped. None: they keep their size.
-        side: size in pixels at which drawn images are drawn if there is no preparation.
+        side: size in pixels of images that are drawn without a preparation.
         chosen: indices of the images of the source that belong to the set, in its order; all by default.
-        bad: name and reason of each image that could not be read, filled in while reading.
+        bad: reasons by name of images that could not be read, filled in while reading.
     """
 
     name: str
@@ -96,14 +96,14 @@ class Stored:
 
     @property
     def key(self) -> str:
-        """Changes whenever one of the images or its label may have changed, or other images are chosen."""
+        """Changes whenever an image or label may have changed, or other images are chosen."""
         which = hashlib.blake2b(np.ascontiguousarray(self.chosen, np.int64).tobytes(), digest_size=16)
         if self.labels is not None:
             which.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
         return f"{self.origin} {self.channels} {self.side} {which.hexdigest()}"
 
     def some(self, n: int | None, seed: int) -> Stored:
-        """Returns ``n`` of the images, drawn by their number and ``seed`` alone; all of them if ``n`` is None."""
+        """Returns ``n`` of the images, drawn by their number and ``seed`` alone; all if ``n`` is None."""
         if n is None or n >= len(self):
             return self
         draws = uniform(seed, np.arange(len(self)), "evaluated")
@@ -113,10 +113,6 @@ class Stored:
     def only(self, chosen: NDArray[np.int64]) -> Stored:
         """Returns the images with these indices in the source."""
         return replace(self, chosen=chosen, bad={})
-
-    def stem(self, index: int) -> str:
-        """Returns the name of an image of the source, without folders and suffix."""
-        return PurePath(self.images.name(index)).stem
 
     def parts(self, size: int) -> Iterator[Part]:
         waiting: list[tuple[int, Pixels]] = []
@@ -144,14 +140,7 @@ class Stored:
 
 @dataclass
 class Sampled:
-    """The images of a latent model for the seeds ``seed``, ``seed`` + 1, ...; classes take turns.
-
-    Attributes:
-        name: see ``ImageSet``.
-        renderer: makes the images.
-        count: number of images.
-        seed: of the first image.
-    """
+    """The images of a latent model for the seeds ``seed``, ``seed`` + 1, ...; classes take turns."""
 
     name: str
     renderer: Renderer
@@ -176,13 +165,7 @@ class Sampled:
 
 @dataclass
 class TranslatedImages:
-    """Stored images after a translator.
-
-    Attributes:
-        name: see ``ImageSet``.
-        inputs: images of the domain that it translates from.
-        translation: the translator as it is used; returns uint8.
-    """
+    """Stored images after a translation, which returns uint8."""
 
     name: str
     inputs: Stored
@@ -192,36 +175,33 @@ class TranslatedImages:
         return len(self.inputs)
 
     def parts(self, size: int) -> Iterator[Part]:
-        for part in self.inputs.parts(size):
+        # Features, too, are extracted from the images of a noisy model one by one.
+        for part in self.inputs.parts(1 if self.translation.model.noisy else size):
             (translated,) = self.translation([part.pixels.transpose(0, 3, 1, 2)])
             yield Part(part.places, translated.images)
 
 
 def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
-    """Returns the images of two sets that have the same names without suffix, in the same order.
+    """Returns the images of two sets that have the same names without folders and suffix, in the same order.
 
     Raises:
         GancliError: the sets have no name in common, or several images of one set have the same name.
     """
-    stems: list[dict[str, int]] = []
-    for images in (made, real):
-        found: dict[str, int] = {}
-        for index in images.chosen:
-            stem = images.stem(int(index))
+    places: list[dict[str, int]] = [{}, {}]
+    for images, found in zip((made, real), places, strict=True):
+        for index in images.chosen.tolist():
+            stem = PurePath(images.images.name(index)).stem
             if stem in found:
                 raise GancliError(
                     f"{images.name} has several images called {stem}, so it is unclear which belongs to a pair",
                     "leave out ssim, ms-ssim and psnr",
                 )
-            found[stem] = int(index)
-        stems.append(found)
-    both = sorted(stems[0].keys() & stems[1].keys(), key=lambda stem: stems[0][stem])
+            found[stem] = index
+    ours, theirs = places
+    both = [stem for stem in ours if stem in theirs]
     if not both:
         raise GancliError(
             f"no image of {made.name} has the same name as one of {real.name}, so there are no pairs",
             "leave out ssim, ms-ssim and psnr, or give both files of a pair the same name",
         )
-    return (
-        made.only(np.array([stems[0][stem] for stem in both])),
-        real.only(np.array([stems[1][stem] for stem in both])),
-    )
+    return made.only(np.array([ours[stem] for stem in both])), real.only(np.array([theirs[stem] for stem in both]))

@@ -26,13 +26,11 @@ class InceptionScore(Metric):
         logits = task.made.logits.get(extractor)
         if logits is None:
             raise GancliError(
-                f"inception score (is): {extractor} has no logits of classes", "--features inception, or leave out 'is'"
+                f"inception score (is): {extractor} has no class logits", "--features inception, or leave out 'is'"
             )
         count = len(logits)
         if count < SPLITS:
-            raise GancliError(
-                f"inception score (is) needs {SPLITS} images, one for each split", "-n 5000, or leave out 'is'"
-            )
+            raise GancliError(f"inception score (is) needs {SPLITS} images, one a split", "-n 5000, or leave out 'is'")
         if count < 5000:
             warn(f"is: the value is too low with {count:,} images instead of 50,000")
         # One split after the other, in torch-fidelity's order, so memory does not grow with their number.

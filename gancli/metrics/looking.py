@@ -1,8 +1,8 @@
-"""One pass over the images of a side: every metric sees them, and every network says its features of them."""
+"""One pass over the images of a side: metrics see them, and networks extract their features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,7 @@ from gancli.metrics.statistics import Spool
 
 
 def look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) -> None:
-    """Shows the images to judge to the metrics, and keeps their features, logits, labels and number.
-
-    Args:
-        task: what is evaluated.
-        metrics: those that may want to see the images.
-        pairs: the truth of each image, if there is one.
-    """
+    """Shows the images to judge, and their ``pairs`` if there are any, to the metrics, and completes ``task.made``."""
     made = task.made
     seeing = any(type(metric).see_made is not Metric.see_made for metric in metrics)
     if not seeing and not task.extractors:
@@ -32,10 +26,8 @@ def look_at_made(task: Task, metrics: Sequence[Metric], pairs: Stored | None) ->
             metric.see_made(part, pair)
 
     spools = look(task, made, _with_pairs(made.images, pairs, task.batch), see, task.extractors)
-    for name, (features, logits) in spools.items():
-        made.features[name] = features.read()
-        if logits.read().size:
-            made.logits[name] = logits.read()
+    made.features = {name: features.read() for name, (features, _) in spools.items()}
+    made.logits = {name: rows for name, (_, logits) in spools.items() if (rows := logits.read()).size}
 
 
 def look(
@@ -56,7 +48,11 @@ def look(
     with task.progress(f"looking at {side.images.name}", len(side.images)) as bar:
         for part, pair in parts:
             see(part, pair)
-            _extract(task, part, spools)
+            for name, (features, logits) in spools.items():
+                said = task.extractors[name](part.rgb().to(task.device))
+                features.add(said.values.numpy())
+                if said.logits is not None:
+                    logits.add(said.logits.numpy())
             labels += [] if part.labels is None else [part.labels]
             side.count += len(part)
             bar.advance(len(part))
@@ -70,7 +66,7 @@ def look(
 
 
 def unreadable(images: ImageSet) -> dict[str, str]:
-    """Returns name and reason of each image that could not be read so far."""
+    """Returns reasons by name of the images that could not be read so far."""
     found: dict[str, str] = getattr(images, "bad", {})
     return found
 
@@ -78,8 +74,7 @@ def unreadable(images: ImageSet) -> dict[str, str]:
 def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tuple[Part, Part | None]]:
     """Yields the images to judge in parts, each with its pairs if there are any."""
     if real is None:
-        for part in made.parts(size):
-            yield part, None
+        yield from ((part, None) for part in made.parts(size))
         return
     others, waiting = real.parts(size), dict[int, NDArray[np.uint8]]()
     reached = -1
@@ -87,7 +82,7 @@ def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tupl
         while reached < part.places[-1] and (other := next(others, None)) is not None:
             waiting |= zip(other.places.tolist(), other.pixels, strict=True)
             reached = int(other.places[-1])
-        # An image that cannot be read leaves its pair alone, which is passed over.
+        # If one image of a pair cannot be read, the other is left out.
         both = [row for row, place in enumerate(part.places.tolist()) if place in waiting]
         pairs = [waiting[int(place)] for place in part.places[both]]
         waiting = {place: pixels for place, pixels in waiting.items() if place > part.places[-1]}
@@ -100,14 +95,3 @@ def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tupl
         if both:
             places, labels = part.places[both], None if part.labels is None else part.labels[both]
             yield Part(places, part.pixels[both], labels), Part(places, np.stack(pairs))
-
-
-def _extract(task: Task, part: Part, spools: Mapping[str, tuple[Spool, Spool]]) -> None:
-    if not spools:
-        return
-    images = part.rgb().to(task.device)
-    for name, (features, logits) in spools.items():
-        said = task.extractors[name](images)
-        features.add(said.values.numpy())
-        if said.logits is not None:
-            logits.add(said.logits.numpy())

@@ -1,11 +1,10 @@
 """Perceptual path length (Karras, Laine & Aila 2018, arXiv 1812.04948, section 4.1).
 
-How much an image changes, measured by LPIPS, over a step of 1e-4 on the path between two random latents, divided by
-the square of the step. ``full`` steps start anywhere on the path, ``end`` steps at its beginning. Paths in z are great
-circles, paths in w straight lines. The lowest and the highest percent are left out. Path i begins at image i.
+The LPIPS distance of two images a step of 1e-4 apart on the path between two random latents, divided by the square of
+the step and averaged without the lowest and the highest percent. ``full`` steps start anywhere on the path, ``end``
+steps at its beginning. Paths in z are great circles, paths in w straight lines. Path i begins at image i.
 
-The authors crop faces out of the images of FFHQ first. Here whole images are compared, so values published for faces
-cannot be compared with these.
+The authors crop the faces of FFHQ first; here whole images are compared.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,16 +31,10 @@ from gancli.seeding import derive
 EPSILON = 1e-4
 LARGEST = 256
 """Side in pixels; larger images are reduced to it."""
-SPREAD = (1, 99)
-"""Percentiles; distances outside them are left out."""
 
 
 def load_lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """Returns torch-fidelity's LPIPS: float [N, 3, H, W] in 0..255, twice -> [N, 1, 1].
-
-    Raises:
-        GancliError: its weights are missing and cannot be downloaded.
-    """
+    """Returns torch-fidelity's LPIPS: float [N, 3, H, W] in 0..255, twice -> [N, 1, 1]; see ``find_weights``."""
     from torch_fidelity.utils import create_sample_similarity
 
     found = {weights.file: find_weights(weights, "LPIPS, for ppl") for weights in (VGG16, LPIPS)}
@@ -70,45 +64,36 @@ class PathLength(Metric):
     def __init__(self, task: Task) -> None:
         if not isinstance(task.made.images, Sampled):
             raise GancliError("ppl needs a model that draws latents", "leave out 'ppl'")
-        self._lpips = load_lpips(task.device)
+        self._sampled, self._lpips = task.made.images, load_lpips(task.device)
 
     def values(self, task: Task, extractor: str) -> Values:
-        sampled = task.made.images
-        assert isinstance(sampled, Sampled)
-        found = {}
-        for space in sampled.renderer.shapes:
-            for sampling in ("full", "end"):
-                found[f"ppl_{space}_{sampling}"] = self._length(task, sampled, space, sampling)
-        return found
+        return {
+            f"ppl_{space}_{sampling}": self._length(task, space, sampling)
+            for space in self._sampled.renderer.shapes
+            for sampling in ("full", "end")
+        }
 
-    def _length(self, task: Task, sampled: Sampled, space: str, sampling: str) -> float:
+    def _length(self, task: Task, space: str, sampling: str) -> float:
+        sampled, batch = self._sampled, max(1, task.batch // 2)
         distances = []
-        batch = max(1, task.batch // 2)
-        places = torch.rand(
-            sampled.count, generator=torch.Generator().manual_seed(derive(task.seed, "ppl")), dtype=torch.float64
-        )
+        generator = torch.Generator().manual_seed(derive(task.seed, "ppl"))
+        places = torch.rand(sampled.count, generator=generator, dtype=torch.float64)
         if sampling == "end":
             places = torch.zeros_like(places)
         with task.progress(f"ppl in {space}, {sampling}", sampled.count) as bar:
             for first in range(0, sampled.count, batch):
                 count = min(batch, sampled.count - first)
                 start = sampled.points(first, count)
-                # The whole path has the class of its beginning.
                 end = replace(sampled.points(sampled.count + first, count), labels=start.labels)
                 t = places[first : first + count]
-                distances.append(self._distances(task, sampled, [start, end], t, space))
+                distances.append(self._distances(task.device, [start, end], t, space))
                 bar.advance(count)
         lengths = np.concatenate(distances)
-        low, high = (
-            np.percentile(lengths, SPREAD[0], method="lower"),
-            np.percentile(lengths, SPREAD[1], method="higher"),
-        )
+        low, high = np.percentile(lengths, 1, method="lower"), np.percentile(lengths, 99, method="higher")
         return float(lengths[(low <= lengths) & (lengths <= high)].mean())
 
-    def _distances(
-        self, task: Task, sampled: Sampled, ends: list[Points], t: Tensor, space: str
-    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        renderer = sampled.renderer
+    def _distances(self, device: torch.device, ends: list[Points], t: Tensor, space: str) -> NDArray[np.float64]:
+        renderer = self._sampled.renderer
         if space == "w":
             ends = [renderer.styles(points) for points in ends]
         a, b = (points.values.double().flatten(1) for points in ends)
@@ -116,13 +101,13 @@ class PathLength(Metric):
         images = []
         for step in (t, t + EPSILON):
             values = blend(a, b, step).float().reshape(ends[0].values.shape)
-            # Both steps have the class and the noise of the path's beginning.
+            # The whole path has the class and the noise of its beginning.
             points = Points(values, ends[0].seeds, ends[0].labels, ends[0].space)
             images.append(torch.cat(list(renderer.images(points))))
         with torch.inference_mode():
-            one, other = (_prepared(part.to(task.device)) for part in images)
+            one, other = (_prepared(part.to(device)) for part in images)
             found = self._lpips(one, other).flatten() / EPSILON**2
-        lengths: np.ndarray[tuple[int], np.dtype[np.float64]] = found.double().cpu().numpy()
+        lengths: NDArray[np.float64] = found.double().cpu().numpy()
         return lengths
 
 

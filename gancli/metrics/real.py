@@ -1,4 +1,4 @@
-"""Statistics of the real images: from ``--stats``, kept by an earlier evaluation, or made now and kept."""
+"""Statistics of the real images: from ``--stats``, kept by an earlier evaluation, or computed now and kept."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ from gancli.metrics.statistics import Known, moments
 
 
 def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
-    """Finds or makes the statistics of the real images, and shows these images to the metrics that want to see them.
+    """Finds or computes statistics of the real images for ``task.known``, and shows the images to the metrics.
 
-    Args:
-        task: what is evaluated; its ``known`` statistics are completed.
-        comparison: has the real images.
-        needed: by extractor, whether the features of every image are needed, and not only their moments.
-        metrics: those that may want to see the images.
+    ``needed`` says by extractor whether the features of every image are needed, not only their moments.
     """
     real = comparison.real
     assert real is not None
@@ -35,8 +31,7 @@ def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], me
             continue
         # A file with the features has their moments, too.
         places = [_place(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
-        found = _kept(places)
-        if found is None:
+        if (found := _kept(places)) is None:
             missing[extractor] = places[0]
         else:
             task.known[extractor] = found
@@ -50,21 +45,17 @@ def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], me
             path.parent.mkdir(parents=True, exist_ok=True)
             task.known[extractor].save(path)
         except OSError as error:
-            warn(f"statistics of the real images are not kept for the next time: {path}: {error.strerror}")
+            warn(f"cannot keep the statistics of the real images for the next time: {path}: {error.strerror}")
 
 
 def from_file(
-    path: Path,
-    needed: Mapping[str, bool],
-    task: Task,
-    comparison: Comparison,
-    metrics: Iterable[type[Metric]],
+    path: Path, needed: Mapping[str, bool], task: Task, comparison: Comparison, metrics: Iterable[type[Metric]]
 ) -> dict[str, Known]:
     """Returns the statistics of the file that ``--stats`` names, by extractor.
 
     Raises:
-        GancliError: it cannot be read, or its statistics do not suit the metrics: other features, other classes, or no
-            features of single images.
+        GancliError: it cannot be read, or does not suit the metrics: other features or classes, or no features of
+            single images.
     """
     try:
         known = Known.load(path)
@@ -83,9 +74,9 @@ def from_file(
             )
         classes = known.protocol.get("classes")
         if any(metric.by_class for metric in metrics) and classes not in (None, list(comparison.classes)):
+            ours = ", ".join(comparison.classes)
             raise GancliError(
-                f"--stats {path}: these images have the classes {', '.join(classes)}, but those to judge "
-                f"{', '.join(comparison.classes)}",
+                f"--stats {path}: these images have the classes {', '.join(classes)}, but those to judge {ours}",
                 "use statistics of data with the same classes",
             )
         prepared = known.protocol.get("preparation")
@@ -93,7 +84,7 @@ def from_file(
             warn(f"--stats {path}: these images were {prepared}, but those to judge are {comparison.preparation}")
         if keeps and known.features is None:
             raise GancliError(
-                f"--stats {path} holds mean and covariance only, but the features of every image are needed",
+                f"--stats {path} holds mean and covariance, but the metrics need the features of every image",
                 "only fid works without them",
             )
     return dict.fromkeys(needed, known)
@@ -101,12 +92,11 @@ def from_file(
 
 def _kept(places: Sequence[Path]) -> Known | None:
     """Returns statistics of an earlier evaluation, if there are any."""
-    for path in places:
-        if path.is_file():
-            try:
-                return Known.load(path)
-            except GancliError as error:
-                warn(f"made again: {error.message}")
+    for path in filter(Path.is_file, places):
+        try:
+            return Known.load(path)
+        except GancliError as error:
+            warn(f"computed again: {error.message}")
     return None
 
 

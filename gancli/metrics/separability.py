@@ -20,7 +20,7 @@ ROWS = 4096
 
 
 def conditional_entropy(seen: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
-    """Returns H(Y|X) in nats: Y was seen in images, X predicted from latents."""
+    """Returns H(Y|X) in nats of Y, seen in images, and X, predicted from latents."""
     entropy = 0.0
     for x in (False, True):
         given = seen[told == x]
@@ -58,16 +58,14 @@ class Separability(Metric):
         if not isinstance(task.made.images, Sampled):
             raise GancliError("separability needs a model that draws latents, not a folder", "leave out 'separability'")
         assert task.classifier is not None
-        self._classifier, self._device = task.classifier, task.device
+        self._sampled, self._classifier, self._device = task.made.images, task.classifier, task.device
         self._logits: list[NDArray[np.float32]] = []
 
     def see_made(self, part: Part, pair: Part | None) -> None:
-        said = self._classifier(part.rgb().to(self._device))
-        self._logits.append((said.values if said.logits is None else said.logits).numpy())
+        self._logits.append(self._classifier(part.rgb().to(self._device)).scores.numpy())
 
     def values(self, task: Task, extractor: str) -> Values:
-        sampled = task.made.images
-        assert isinstance(sampled, Sampled)
+        sampled = self._sampled
         if sampled.count < 4:
             raise GancliError("separability needs at least 4 images to learn from", "-n 10000")
         logits = np.concatenate(self._logits)
@@ -80,8 +78,8 @@ class Separability(Metric):
         with task.progress("separability", logits.shape[1] * len(latents)) as bar:
             for space, values in latents.items():
                 total = 0.0
-                for attribute in range(logits.shape[1]):
-                    total += attribute_entropy(values, logits[:, attribute])
+                for attribute in logits.T:
+                    total += attribute_entropy(values, attribute)
                     bar.advance()
                 found[f"separability_{space}"] = math.exp(total)
         return found

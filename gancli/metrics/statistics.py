@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def _naming_the_folder() -> Iterator[None]:
-    """Lets errors name the folder of temporary files, since the file itself has no name."""
+    """Makes errors name the folder of temporary files, since the file itself has no name."""
     try:
         yield
     except OSError as error:
@@ -36,21 +36,14 @@ def _naming_the_folder() -> Iterator[None]:
 
 
 class Spool:
-    """Rows of float32, written one after the other to a file without a name and read as an array.
-
-    A process leaves nothing behind, however it ends, and memory does not grow with the rows.
-    """
+    """Rows of float32 in a file without a name: a process leaves nothing behind, however it ends."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="gancli-features-")  # noqa: SIM115 - it lives as long as this
         self._columns = 0
 
     def add(self, rows: Floats) -> None:
-        """Appends rows [n, D].
-
-        Raises:
-            GancliError: D differs from that of earlier rows.
-        """
+        """Appends rows [n, D]; raises ``GancliError`` if earlier rows have another D."""
         if self._columns not in (0, rows.shape[1]):
             raise GancliError(
                 f"the network returned {rows.shape[1]} features for one image and {self._columns} for another",
@@ -91,7 +84,7 @@ def moments(features: Floats) -> Moments:
 
 @dataclass
 class Known:
-    """What is kept of the real images for one extractor.
+    """Statistics of the real images for one extractor.
 
     Attributes:
         moments: for the Fréchet distance.
@@ -106,23 +99,21 @@ class Known:
     protocol: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
-        """Writes an ``.npz`` file; other programs for the Fréchet distance read its ``mu`` and ``sigma``, too."""
+        """Writes an ``.npz`` file, whose ``mu`` and ``sigma`` other programs for the FID read, too."""
         arrays: dict[str, NDArray[Any]] = {
             "mu": self.moments.mean,
             "sigma": self.moments.covariance,
             "count": np.array(self.moments.images),
             "protocol": np.array(json.dumps(self.protocol)),
         }
-        if self.features is not None:
-            arrays["features"] = self.features
-        if self.labels is not None:
-            arrays["labels"] = self.labels
+        each = {"features": self.features, "labels": self.labels}
+        arrays |= {name: array for name, array in each.items() if array is not None}
         with replacing(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Known:
-        """Reads a file of ``save``, or an ``.npz`` file with ``mu`` and ``sigma`` by another program.
+        """Reads a file of ``save``, or an ``.npz`` file of another program with ``mu`` and ``sigma``.
 
         Raises:
             GancliError: it cannot be read, or holds something else.
@@ -154,7 +145,7 @@ class Known:
 
 
 def _mapped(path: Path, archive: Any, member: str) -> NDArray[Any]:
-    """Returns an array of an ``.npz`` file as a view of the file, which takes no memory; reads it if compressed."""
+    """Returns an array of an ``.npz`` file, as a view of the file unless that is compressed."""
     found = archive.zip.getinfo(member)
     if found.compress_type != zipfile.ZIP_STORED:
         array: NDArray[Any] = archive[member.removesuffix(".npy")]
@@ -172,11 +163,7 @@ def _mapped(path: Path, archive: Any, member: str) -> NDArray[Any]:
 
 
 def check_finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Returns the values of a metric as plain numbers.
-
-    Raises:
-        RunError: one is not finite.
-    """
+    """Returns the values of a metric as plain numbers; raises ``RunError`` if one is not finite."""
     for name, value in values.items():
         if not np.isfinite(value):
             raise RunError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 
 import torch
 from torch import Tensor
@@ -26,8 +27,7 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 def ssim(one: Tensor, other: Tensor) -> Tensor:
     """Returns SSIM of each pair of images, float [N, C, H, W] in 0..255: [N].
 
-    Averages over the positions whose window lies within the image, as the authors' code does; torchmetrics averages
-    over the border, too.
+    Averages over the windows within the image, as the authors' code does; torchmetrics averages over the border, too.
     """
     _, full = structural_similarity_index_measure(
         one.double(), other.double(), data_range=255.0, reduction="none", return_full_image=True
@@ -39,63 +39,62 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
 def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
     """Returns MS-SSIM of each pair of images, float [N, C, H, W] in 0..255: [N].
 
-    Images that are too small for five scales use as many as fit, with their weights scaled to the same sum.
+    Images that are too small for five scales use as many as fit, with weights scaled to the same sum.
     """
     betas = SCALES[: scales(min(one.shape[2:]))]
-    total = sum(betas)
+    betas = tuple(beta / sum(betas) for beta in betas)
     found: Tensor = multiscale_structural_similarity_index_measure(
-        one, other, data_range=255.0, reduction="none", betas=tuple(beta / total for beta in betas), normalize="relu"
+        one, other, data_range=255.0, reduction="none", betas=betas, normalize="relu"
     )
     return found
 
 
 def scales(side: int) -> int:
-    """Returns how many scales fit, 1 to 5, into images whose smaller side has this many pixels."""
+    """Returns how many scales, 1 to 5, fit into images with a smaller side of this many pixels."""
     return max([1, *(count for count in range(1, len(SCALES) + 1) if side // 2 ** (count - 1) >= WINDOW)])
 
 
-def _check_side(name: str, part: Part) -> None:
-    if min(part.pixels.shape[1:3]) < WINDOW:
+def _check_side(name: str, images: Tensor) -> None:
+    if min(images.shape[2:]) < WINDOW:
         raise GancliError(f"{name} needs images of at least {WINDOW}x{WINDOW} pixels", f"leave out {name!r}")
 
 
 class _Paired(Metric):
-    """The mean of ``measure`` over all pairs."""
+    """The average of ``measure`` over all pairs."""
 
     better = "higher"
     needs_pairs = True
     needs_real_images = True
 
     def __init__(self, task: Task) -> None:
-        if not task.paired:
+        if self.needs_pairs and not task.paired:
             raise GancliError(
                 f"{self.name} compares with the truth, but nothing pairs {task.made.images.name} with the real images",
                 f"leave out {self.name!r}, or give pairs",
             )
-        self._total, self._count = 0.0, 0
+        self._sums, self._counts = defaultdict[str, float](float), Counter[str]()
 
     def see_made(self, part: Part, pair: Part | None) -> None:
         assert pair is not None
-        found = self.measure(part.rgb().float(), pair.rgb().float())
-        self._total += float(found.sum(dtype=torch.float64))
-        self._count += len(part)
+        self._add(self.name.replace("-", "_"), part.rgb(), pair.rgb())
+
+    def _add(self, name: str, ones: Tensor, others: Tensor) -> None:
+        self._sums[name] += float(self.measure(ones.float(), others.float()).sum(dtype=torch.float64))
+        self._counts[name] += len(ones)
 
     def measure(self, made: Tensor, real: Tensor) -> Tensor:
         raise NotImplementedError
 
     def values(self, task: Task, extractor: str) -> Values:
-        return {self.name.replace("-", "_"): self._total / self._count}
+        return {name: self._sums[name] / count for name, count in self._counts.items()}
 
 
 class SSIM(_Paired):
     name = "ssim"
     title = "structural similarity to the truth (Wang et al. 2004)"
 
-    def see_made(self, part: Part, pair: Part | None) -> None:
-        _check_side(self.name, part)
-        super().see_made(part, pair)
-
     def measure(self, made: Tensor, real: Tensor) -> Tensor:
+        _check_side(self.name, made)
         return ssim(made, real)
 
 
@@ -108,16 +107,15 @@ class PSNR(_Paired):
         return found
 
     def values(self, task: Task, extractor: str) -> Values:
-        if math.isinf(self._total):
+        if math.isinf(self._sums["psnr"]):
             raise RunError("psnr is infinite: some images are equal to their pairs", "leave out 'psnr'")
         return super().values(task, extractor)
 
 
 class MSSSIM(_Paired):
-    """To the truth if there are pairs; else between images of one set (and class), where lower means more varied.
+    """Compares with the truth if there are pairs; else each image with the next one of its set (and class).
 
-    Odena, Olah & Shlens 2016 (arXiv 1610.09585, section 4.2) measure diversity this way. Each image is compared with
-    the next one.
+    Odena, Olah & Shlens 2016 (arXiv 1610.09585, section 4.2) measure diversity in the second way: lower is more varied.
     """
 
     name = "ms-ssim"
@@ -128,55 +126,46 @@ class MSSSIM(_Paired):
     needs_real_images = False
 
     def __init__(self, task: Task) -> None:
+        super().__init__(task)
         self._paired, self._warned = task.paired, False
         self.better = "higher" if task.paired else ""
-        self._total, self._count = 0.0, 0
-        self._sums, self._counts = {"": 0.0, "_real": 0.0}, {"": 0, "_real": 0}
         self._waiting: dict[tuple[str, int], Tensor] = {}
 
     def see_made(self, part: Part, pair: Part | None) -> None:
-        self._check(part)
         if self._paired:
             super().see_made(part, pair)
         else:
-            self._compare("", part)
+            self._compare("ms_ssim_between", part)
 
     def see_real(self, part: Part) -> None:
         if not self._paired:
-            self._check(part)
-            self._compare("_real", part)
+            self._compare("ms_ssim_between_real", part)
 
     def measure(self, made: Tensor, real: Tensor) -> Tensor:
-        return ms_ssim(made, real)
-
-    def _check(self, part: Part) -> None:
-        _check_side(self.name, part)
-        count = scales(min(part.pixels.shape[1:3]))
+        _check_side(self.name, made)
+        count = scales(min(made.shape[2:]))
         if count < len(SCALES) and not self._warned:
             warn(f"ms-ssim: the images are too small for {len(SCALES)} scales; using {count}")
             self._warned = True
+        return ms_ssim(made, real)
 
-    def _compare(self, side: str, part: Part) -> None:
+    def _compare(self, name: str, part: Part) -> None:
         ones, others = [], []
         labels = [0] * len(part) if part.labels is None or part.labels.ndim > 1 else part.labels.tolist()
         for image, label in zip(part.rgb(), labels, strict=True):
-            other = self._waiting.pop((side, label), None)
+            other = self._waiting.pop((name, label), None)
             if other is None or other.shape != image.shape:
-                self._waiting[side, label] = image
+                self._waiting[name, label] = image
             else:
                 ones.append(other)
                 others.append(image)
         if ones:
-            found = ms_ssim(torch.stack(ones).float(), torch.stack(others).float())
-            self._sums[side] += float(found.sum(dtype=torch.float64))
-            self._counts[side] += len(found)
+            self._add(name, torch.stack(ones), torch.stack(others))
 
     def values(self, task: Task, extractor: str) -> Values:
-        if self._paired:
-            return super().values(task, extractor)
-        if not self._counts[""]:
+        if not self._paired and not self._counts["ms_ssim_between"]:
             raise GancliError(
                 "ms-ssim compares images with each other, but no two have the same class and size",
                 "leave out 'ms-ssim'",
             )
-        return {f"ms_ssim_between{side}": self._sums[side] / count for side, count in self._counts.items() if count}
+        return super().values(task, extractor)

@@ -1,7 +1,7 @@
 """Sliced Wasserstein distance of patches (Karras et al. 2017, arXiv 1710.10196, section 5).
 
 128 patches of 7 x 7 pixels are drawn from every level of an image's Laplacian pyramid. The patches of a level are
-normalised, projected onto random directions, and compared by the Wasserstein distance of each projection: the mean
+normalised, projected onto random directions, and compared by the Wasserstein distance of each projection: the average
 difference of the sorted values. Values are multiplied by 1000, as in the paper.
 """
 
@@ -21,13 +21,13 @@ from gancli.metrics.statistics import Floats, Spool
 from gancli.seeding import derive
 
 IMAGES = 16_384
-"""Largest number of images of each side, drawn at random, as in the paper."""
+"""Most images of each side, drawn at random, as in the paper."""
 PATCHES = 128
-"""Number of patches of each image and level."""
+"""Of each image and level."""
 PATCH = 7
 DIRECTIONS = 512
 AT_A_TIME = 16
-"""Number of directions whose projections are in memory at a time."""
+"""Directions whose projections are in memory at a time."""
 ROWS = 2**16
 SMALLEST = 16
 """Side in pixels of the last level."""
@@ -58,7 +58,7 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
 
 
 def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
-    """Takes 128 patches from each image [N, C, H, W]: float32 [N * 128, C * 49].
+    """Returns 128 patches of each image [N, C, H, W]: float32 [N * 128, C * 49].
 
     Args:
         level: the images.
@@ -74,7 +74,7 @@ def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
 
 
 def normaliser(rows: Floats, channels: int) -> tuple[Floats, Floats]:
-    """Returns mean and standard deviation of each channel over rows [M, C * 49], repeated to [C * 49]."""
+    """Returns mean and standard deviation of each channel of rows [M, C * 49], repeated to [C * 49]."""
     total, squares = np.zeros(channels), np.zeros(channels)
     for first in range(0, len(rows), ROWS):
         part = rows[first : first + ROWS].reshape(-1, channels, PATCH**2).astype(np.float64)
@@ -83,13 +83,13 @@ def normaliser(rows: Floats, channels: int) -> tuple[Floats, Floats]:
     count = len(rows) * PATCH**2
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A level without variation is zero after the subtraction, whatever it is divided by.
+    # A constant channel is zero after the subtraction.
     deviation[deviation == 0] = 1
     return tuple(np.repeat(values, PATCH**2).astype(np.float32) for values in (mean, deviation))  # type: ignore[return-value]
 
 
 def sliced_wasserstein(one: Floats, other: Floats, channels: int, seed: int) -> float:
-    """Returns the mean over random directions of the Wasserstein distance between two sets of patches of one size."""
+    """Returns the Wasserstein distance between two equally large sets of patches, averaged over random directions."""
     generator = np.random.default_rng(seed)
     directions = generator.standard_normal((one.shape[1], DIRECTIONS)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=0)
@@ -116,13 +116,11 @@ class SWD(Metric):
 
     def __init__(self, task: Task) -> None:
         self._seed = task.seed
-        sides = {"made": task.made.images, "real": None if task.real is None else task.real.images}
-        count = min(IMAGES, *(len(images) for images in sides.values() if images is not None))
-        self._chosen = {
-            side: np.random.default_rng(derive(task.seed, "images", side)).permutation(len(images))[:count]
-            for side, images in sides.items()
-            if images is not None
-        }
+        assert task.real is not None
+        sizes = {"made": len(task.made.images), "real": len(task.real.images)}
+        generators = {side: np.random.default_rng(derive(task.seed, "images", side)) for side in sizes}
+        count = min(IMAGES, *sizes.values())
+        self._chosen = {side: generators[side].permutation(size)[:count] for side, size in sizes.items()}
         self._levels: dict[str, dict[int, Spool]] = {"made": {}, "real": {}}
         self._seen = {"made": 0, "real": 0}
         self._shape: tuple[int, ...] | None = None

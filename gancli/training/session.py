@@ -194,8 +194,8 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         distributed.stop()
         run.unlock()
     if outcome.signal is not None and leader:
-        name = signal.Signals(outcome.signal).name
-        note(f"{name}: stopped after step {outcome.step}; go on with: gancli resume {quoted}")
+        by = "Ctrl-C" if outcome.signal == signal.SIGINT else signal.Signals(outcome.signal).name
+        note(f"Stopped by {by} after step {outcome.step}. Continue with: gancli resume {quoted}")
     return outcome
 
 
@@ -222,7 +222,12 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             f"--init-from {shlex.quote(str(run.model))}",
         )
     if files:
-        images = trainer.load(files)
+        before = modelfile.read_info(run.checkpoints / str(step) / modelfile.IN_RUN).config["model"]
+        now = trainer.config.to_dict()["model"]
+        changed = [
+            f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]
+        ]
+        images = trainer.load(files, "; ".join(changed))
         if leader:
             for text in damaged:
                 warn(f"{text}; continuing from step {trainer.progress.step}")

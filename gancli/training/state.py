@@ -106,8 +106,8 @@ class RunState:
             {name: tensor for name, tensor in self.architecture.state_dict().items() if _head(name) in private}
         )
 
-    def load(self, files: Mapping[str, bytes]) -> None:
-        """Takes back what ``files`` returned; the next step is then the one that would have followed.
+    def load(self, files: Mapping[str, bytes], changed: str = "") -> None:
+        """Takes back what ``files`` returned; see ``Trainer.load``.
 
         Raises:
             GancliError: the weights are those of other networks.
@@ -118,7 +118,7 @@ class RunState:
         wrong = mismatches(self.architecture.state_dict(), model | rest, whole=True)
         if wrong:
             raise GancliError(
-                f"the checkpoint does not fit the configuration of the run:\n{wrong}",
+                f"the checkpoint does not fit the networks of this configuration: {changed or chr(10) + wrong}",
                 "to change the networks, start a new run: gancli train --config FILE --init-from MODEL",
             )
         model |= {name.removeprefix(UNSETTLED): tensor for name, tensor in unsettled.items()}

@@ -305,8 +305,12 @@ class Trainer:
             replace_file(run.model, files[modelfile.IN_RUN])
         distributed.barrier()
 
-    def load(self, files: Mapping[str, bytes]) -> int:
+    def load(self, files: Mapping[str, bytes], changed: str = "") -> int:
         """Takes back what ``state.files()`` returned; the next step is then the one that would have followed.
+
+        Args:
+            files: content by file name.
+            changed: which keys of the model have changed since, to be said if the weights do not fit.
 
         Returns:
             How many usable images the data held when the checkpoint was written.
@@ -315,7 +319,7 @@ class Trainer:
             GancliError: the weights are those of other networks.
         """
         progress, given = self.progress, self.progress.domains
-        self.state.load(files)
+        self.state.load(files, changed)
         images, progress.images = progress.images, self.pipeline.length
         if self.config.data.domains is not None:  # else the names stay: the folder may have another name by now
             progress.domains = given

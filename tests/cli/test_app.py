@@ -146,7 +146,7 @@ def test_wrong_values_of_options(failing, capsys: pytest.CaptureFixture[str]) ->
         (
             PermissionError(errno.EACCES, "denied", "/x"),
             1,
-            "error: /x: permission denied\nhint: choose another place, or change its rights\n",
+            "error: /x: permission denied\nhint: choose another place, or change its permissions\n",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_every_kind_of_data_is_planned_trained_and_resumed(
     assert "4 steps" in planned
     # 4 steps of 5 batches of 4 points are 80, of 64; all others draw one batch a step.
     epochs = {"toy-2d": "1.25", "spectral": "1.33", "attributes": "1", "layouts": "2"}[name]
-    assert f"{epochs} epochs" in planned
+    assert f", {epochs} epoch" in planned
 
 
 def test_points_are_sampled_into_arrays_and_plots(toys: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_broken_preset_hides_no_other(
     monkeypatch.setattr(registry, "preset_paths", lambda: paths)
     assert run(["presets"]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith(f"warning: {tmp_path}/dcgan-bad.yaml:1: no valid YAML")
+    assert err.startswith(f"warning: {tmp_path}/dcgan-bad.yaml:1: not valid YAML")
     assert "dcgan-shapes" in out
     assert "dcgan-bad" not in out
 
@@ -91,7 +91,8 @@ def test_every_key_is_explained_and_what_the_preset_sets_is_marked(capsys: pytes
     assert "\x1b" not in text
 
 
-def test_a_table_stands_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_stands_on_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     lines = shown(capsys, "progan", "--keys", "train.batch").splitlines()
     assert lines[2] == "  batch: {4: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}"
     assert lines[3].lstrip().startswith("# * images per step")

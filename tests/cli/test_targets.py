@@ -35,3 +35,10 @@ def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(GancliError):
             choose_target(output, kind, default="x.png")
     assert (tmp_path / "plain").read_text() == "mine"
+
+
+def test_image_data_do_not_go_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert choose_target("x.png", None, default="x.png").kind == "file"
+    with pytest.raises(GancliError, match="refusing to write image data to a terminal"):
+        choose_target("-", None, default="x.png")

@@ -54,7 +54,7 @@ def test_a_run_directory_holds_what_it_should(here: Path, photos: Path, capfd: p
     assert (info.step, info.images_shown, info.networks) == (6, 48, ["generator", "discriminator"])
     assert info.training == {key: records[-1][key] for key in ("D", "G", "D(x)", "D(G(z))")}
     assert any((root / "tensorboard").iterdir())
-    assert configuration.load(root / "config.yaml").data.source == str(photos)
+    assert configuration.resolve(config_file=root / "config.yaml").data.source == str(photos)
 
 
 def test_a_model_file_knows_the_classes_it_was_trained_on(here: Path) -> None:
@@ -141,9 +141,9 @@ def test_init_from_a_smaller_model_says_which_weights_are_fresh(
 def test_a_dry_run_names_the_batches_that_occur(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["--dry-run", "--set", "train.batch={4: 8, 8: 16, 32: 4}"]
     assert run([*SMALL_PROGAN, *words, "--steps", "1"]) == 0
-    assert "1 steps of 8 images" in capfd.readouterr().out
+    assert "1 step, batch size 8," in capfd.readouterr().out
     assert run([*SMALL_PROGAN, *words, "--kimg", "7"]) == 0
-    assert "steps of 8 to 16 images" in capfd.readouterr().out
+    assert "batch size 8 to 16," in capfd.readouterr().out
 
 
 def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +154,7 @@ def test_a_dry_run_says_everything_and_writes_nothing(here: Path, capfd: pytest.
         "2,765,568",
         "6,342,272",
         "20,160 images",
-        "2,520 steps of 16 images, 2 epochs",
+        "2,520 steps, batch size 16, 2 epochs",
         "at least 236 MiB in RAM",
     ):
         assert said in out
@@ -224,7 +224,7 @@ def test_resume_takes_what_depends_on_the_machine(here: Path, photos: Path, capf
     capfd.readouterr()
     machine = ["--device", "cpu", "--workers", "1", "--precision", "bf16", "--keep", "5"]
     assert run(["resume", "my.run", "--steps", "2", *machine]) == 0
-    now = configuration.load(path).train
+    now = configuration.resolve(config_file=path).train
     assert (now.steps, now.device, now.workers, now.precision, now.keep) == (2, "cpu", 1, "bf16", 5)
 
 
@@ -308,7 +308,7 @@ def test_resume_refuses_another_model_and_changes_nothing(
     assert "does not fit" in capfd.readouterr().err
     assert (here / "runs/run/config.yaml").read_bytes() == config
     assert run(["resume", "run", "--steps", "3", "--set", "train.log_every=1"]) == 0
-    assert configuration.load(here / "runs/run/config.yaml").train.steps == 3
+    assert configuration.resolve(config_file=here / "runs/run/config.yaml").train.steps == 3
     assert [json.loads(line)["step"] for line in (here / "runs/run/log.jsonl").read_text().splitlines()] == [2, 3]
 
 

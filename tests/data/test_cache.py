@@ -12,15 +12,23 @@ import pytest
 from noise import Noise, prepared
 
 from gancli.data import cache
-from gancli.data.cache import Decoded, decode_all
+from gancli.data.cache import Cache, Decoded, Progress
 from gancli.data.preparation import Preparation
 from gancli.data.source import Pixels
 from gancli.errors import GancliError, RunError
 
 
-def decode(images: Noise, prepare: Preparation | None = None, key: str = "key", **options: object) -> Decoded:
-    settings = {"limit": 2**30, "shared": False, "stop_at_bad": False, **options}
-    return decode_all(images, prepare or prepared(), key, **settings)
+def decode(
+    images: Noise,
+    prepare: Preparation | None = None,
+    key: str = "key",
+    *,
+    limit: int = 2**30,
+    shared: bool = False,
+    stop_at_bad: bool = False,
+    progress: Progress | None = None,
+) -> Decoded:
+    return Cache(limit, shared, stop_at_bad).decode(images, prepare or prepared(), key, progress)
 
 
 def same(one: Decoded, other: Decoded) -> bool:
@@ -61,6 +69,14 @@ def test_ragged_images():
     for place in range(100):
         assert (decoded.image(place) == prepare(images.read(place, 3))).all()
     assert decoded.nbytes == sum(decoded.image(i).size for i in range(100))
+
+
+def test_a_run_has_one_limit_for_all_its_images():
+    store = Cache(50_000, shared=False, stop_at_bad=False)
+    first, second, third = (store.decode(Noise(MIXED), prepared((3, 8, side)), "key") for side in (8, 24, 16))
+    assert [decoded.path is None for decoded in (first, second, third)] == [True, False, False]
+    assert store.left == 50_000 - first.nbytes
+    assert store.decode(Noise(MIXED), prepared((1, 8, 8)), "key").path is None
 
 
 def test_stop_at_the_first_bad_image():
@@ -220,7 +236,7 @@ def test_really_full_device(gancli_home):
     """Writes to /dev/full fail with ENOSPC like those to a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    store = cache._Store(gancli_home / "cache" / "x.pixels", "x", 0, 10)
+    store = cache._Store(gancli_home / "cache" / "x.pixels", 0, 10)
     store._aside = Path("/dev/full")
     with pytest.raises(RunError, match=r"the disk is full: .* need about 0\.02 GiB"):
         store.add(0, np.zeros((2**11, 2**10, 1), np.uint8))

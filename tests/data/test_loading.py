@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from made import tarred, tree, zipped
 from served import CPU, pipeline, take
 
 from gancli.data.loading import Batches
+from gancli.data.opening import open_source
+from gancli.data.sampler import Piece
 from gancli.errors import RunError
 
 
@@ -32,6 +36,15 @@ def test_other_ways_to_start_workers(method):
     )
     done = run_script(code)
     assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_archives_stay_in_this_process(tmp_path):
+    """Workers that are not forked get a copy of the pipeline, and an open archive cannot be copied."""
+    folder = tree(tmp_path / "data", "1.png 2.png 3.png")
+    for location in (zipped(folder), tarred(folder, ".tar"), tarred(folder, ".tar.gz")):
+        pipe = pipeline(open_source(str(location)), batch=3)
+        items, _ = pickle.loads(pickle.dumps(pipe))[Piece(range(3), 1)]
+        assert sorted(items["image"][:, 0, 0, 0].tolist()) == [1, 2, 3]
 
 
 def run_script(code: str, **options: object) -> subprocess.CompletedProcess[str]:

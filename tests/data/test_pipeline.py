@@ -16,9 +16,7 @@ from gancli.schema import DataConfig
 
 def test_batches_are_floats_in_channels_last():
     batches = pipeline(source(labels=True), batch=10).batches(30, CPU)
-    assert batches.images_shown == 30
     batch = next(batches)
-    assert batches.images_shown == 40
     assert batch.image.shape == (10, 3, 8, 8)
     assert batch.image.dtype == torch.float32
     assert batch.image.is_contiguous(memory_format=torch.channels_last)
@@ -239,8 +237,6 @@ def test_attributes_as_labels():
 
 
 def test_what_cannot_be_served():
-    with pytest.raises(GancliError, match="holds 2 domains, but 1 is needed"):
-        pipeline(two_domains(False))
     with pytest.raises(GancliError, match="a batch of 15 cannot be shared by 2") as caught:
         pipeline(batch=15, world=2)
     assert caught.value.hint == "--set train.batch=16"

@@ -7,7 +7,7 @@ from gancli.data.sampler import Order, random_bits, uniform
 
 
 def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
-    order = Order(5, "image", 100)
+    order = Order(5, "image", np.arange(100))
     shown = order.indices(np.arange(300)).reshape(3, 100)
     assert (np.sort(shown, axis=1) == np.arange(100)).all()
     assert not (shown[0] == shown[1]).all()
@@ -16,23 +16,46 @@ def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
 
 def test_order_depends_on_seed_and_stream_only():
     positions = np.arange(50, 250)
-    reference = Order(5, "A", 97).indices(positions)
-    pieces = [Order(5, "A", 97).indices(piece) for piece in np.array_split(positions, 7)]
+    reference = Order(5, "A", np.arange(97)).indices(positions)
+    pieces = [Order(5, "A", np.arange(97)).indices(piece) for piece in np.array_split(positions, 7)]
     assert (np.concatenate(pieces) == reference).all()
-    assert not (Order(5, "B", 97).indices(positions) == reference).all()
-    assert not (Order(6, "A", 97).indices(positions) == reference).all()
+    assert not (Order(5, "B", np.arange(97)).indices(positions) == reference).all()
+    assert not (Order(6, "A", np.arange(97)).indices(positions) == reference).all()
 
 
 def test_data_smaller_than_a_batch_is_repeated():
-    shown = Order(0, "image", 3).indices(np.arange(64))
+    shown = Order(0, "image", np.arange(3)).indices(np.arange(64))
     assert (np.bincount(shown, minlength=3) >= 21).all()
+
+
+def test_only_the_given_images_are_shown():
+    shown = Order(5, "image", np.array([2, 3, 9])).indices(np.arange(6))
+    assert sorted(shown[:3]) == sorted(shown[3:]) == [2, 3, 9]
+    assert (np.array([2, 3, 9])[Order(5, "image", np.arange(3)).indices(np.arange(6))] == shown).all()
 
 
 def test_uniform_is_the_same_for_ever_and_in_any_grouping():
     values = uniform(0, np.arange(1000), "flip")
     assert values[:3].tolist() == [0.2488403588250443, 0.40468377756905893, 0.6366701097692489]
     assert (uniform(0, np.arange(500, 510), "flip") == values[500:510]).all()
-    assert Order(0, "image", 8).indices(np.arange(16)).tolist() == [4, 2, 7, 6, 1, 0, 5, 3, 5, 6, 3, 4, 0, 2, 1, 7]
+    assert Order(0, "image", np.arange(8)).indices(np.arange(16)).tolist() == [
+        4,
+        2,
+        7,
+        6,
+        1,
+        0,
+        5,
+        3,
+        5,
+        6,
+        3,
+        4,
+        0,
+        2,
+        1,
+        7,
+    ]
 
 
 def test_splitmix64_reference_values():

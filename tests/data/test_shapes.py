@@ -68,18 +68,18 @@ def test_every_shape_stays_inside():
     assert (border == np.rint(f.background)[:, None, None]).all()
 
 
-def test_size_and_place_are_what_attributes_say():
+def test_size_and_place_are_what_factors_say():
     drawn = Drawn("shapes")
     for index in range(0, 36 * 4, 6):  # circles
-        shape = drawn.attributes(index)
-        assert shape.kind == "circle"
+        shape = drawn._factors
+        assert KINDS[shape.kind[index]] == "circle"
         image = drawn.read(index, 3, 128).astype(float)
         inside = np.abs(image - image[0, 0]).sum(axis=2)
         inside /= inside.max()
         grid = (np.arange(128) + 0.5) / 128
-        assert (inside.sum(axis=0) @ grid) / inside.sum() == pytest.approx(shape.x, abs=0.002)
-        assert (inside.sum(axis=1) @ grid) / inside.sum() == pytest.approx(shape.y, abs=0.002)
-        assert np.sqrt(inside.mean() / np.pi) == pytest.approx(0.92 * shape.size, abs=0.002)
+        assert (inside.sum(axis=0) @ grid) / inside.sum() == pytest.approx(shape.x[index], abs=0.002)
+        assert (inside.sum(axis=1) @ grid) / inside.sum() == pytest.approx(shape.y[index], abs=0.002)
+        assert np.sqrt(inside.mean() / np.pi) == pytest.approx(0.92 * shape.size[index], abs=0.002)
 
 
 def test_edges_are_antialiased():
@@ -161,19 +161,19 @@ def test_variants():
     classes = open_shapes("shapes:classes")
     assert classes.classes == KINDS
     drawn = classes.domains["image"]
-    assert all(drawn.attributes(i).kind == KINDS[classes.labels[i]] for i in range(50))
+    assert (drawn._factors.kind == classes.labels).all()
 
     pairs = open_shapes("shapes:pairs")
     assert pairs.paired
     outline, filled = pairs.domains.values()
-    assert outline.attributes(17) == filled.attributes(17)
+    assert all(map(np.array_equal, outline._factors, filled._factors))
     assert outline.read(17, 3, 64).var() < filled.read(17, 3, 64).var()
 
     domains = open_shapes("shapes:domains")
     assert not domains.paired
     a, b = domains.domains["plain"], domains.domains["striped"]
-    assert (a.attributes(3).texture, b.attributes(3).texture) == ("plain", "striped")
-    assert a.attributes(3).x != b.attributes(3).x
+    assert (a._style, b._style) == ("plain", "striped")
+    assert (a._factors.x != b._factors.x).any()
     assert len({source.fingerprint for source in (plain, classes, pairs, domains)}) == 4
 
 
@@ -199,7 +199,7 @@ def test_test_part(variant):
     # The truth of each translation is known.
     assert test.paired
     one, other = test.domains.values()
-    assert one.attributes(17)[:5] == other.attributes(17)[:5]
+    assert all(map(np.array_equal, one._factors, other._factors))
     assert (one.read(17, 3, 32) != other.read(17, 3, 32)).any()
 
 

@@ -14,7 +14,7 @@ from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.progan import ProGAN
 from gancli.architectures.stylegan import StyleGAN
 from gancli.errors import GancliError
-from gancli.generation.latents import Points, Renderer, images_at_a_time, make_renderer, mixed, read_latents
+from gancli.generation.latents import Points, Renderer, make_renderer, mixed, read_latents
 from gancli.generation.writers import to_pixels
 
 CPU = torch.device("cpu")
@@ -213,14 +213,16 @@ def test_options_are_checked_by_what_the_model_has(style_model: StyleGAN, other_
     assert make_renderer(other_model, CPU, batch=3).batch == 3
     assert list(make_renderer(other_model, CPU).shapes) == ["z"]
     large = ProGAN(ProGAN.Config(resolution=1024, latent_dim=2, width=8, max_width=2))
-    assert images_at_a_time(large) == 4
+    assert make_renderer(large, CPU).batch == 4
     for model, options, said in (
         (other_model, {"noise": "const"}, "--noise const: ProGAN has no styles"),
         (other_model, {"truncation": 0.0}, "--trunc 0: must be greater than 0"),
         (style_model, {"truncation": float("nan")}, "--trunc nan: must be between"),
         (style_model, {"truncation": 1.0, "cutoff": 7}, "--cutoff 7: this model has 6 layers"),
         (style_model, {"cutoff": 2}, "--cutoff 2 limits truncation, but there is no --trunc"),
-        (style_model, {"batch": 0}, "--batch 0"),
+        (style_model, {"batch": 0}, "--batch 0: must be at least 1"),
+        (style_model, {"space": "y"}, "--space y: unknown"),
+        (other_model, {"space": "w"}, "--space w: ProGAN has no styles"),
     ):
         with pytest.raises(GancliError) as caught:
             make_renderer(model, CPU, prefix="--", **options)  # type: ignore[arg-type]

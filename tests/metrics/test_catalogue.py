@@ -75,8 +75,8 @@ def test_a_packages_metric_is_measured_named_in_errors_and_in_the_help(
             "my_metrics:Missing",
             "the metric 'other' of my-metrics cannot be imported: module 'my_metrics' has no attribute",
         ),
-        ("my_metrics:Other", "my_metrics:Other, the metric 'other' of my-metrics, is not a subclass of"),
-        ("my_metrics:Brightness", "is not a subclass of gancli.metrics.base.Metric whose name is 'other'"),
+        ("my_metrics:Other", "my_metrics:Other of my-metrics is not a subclass of"),
+        ("my_metrics:Brightness", "is not a subclass of gancli.metrics.base.Metric with the name 'other'"),
     ],
 )
 def test_a_broken_package_is_named_only_when_its_metric_is_used(

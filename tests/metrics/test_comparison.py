@@ -96,8 +96,9 @@ def test_the_noise_of_a_translator_is_the_same_for_every_image_and_batch() -> No
     for size, batch in ((4, 4), (1, 64)):
         model = Negative(noisy=True)
         comparison = compared(model, open_source("shapes"), batch=batch)
-        pixels.append(np.concatenate([part.pixels for part in comparison.made.parts(size)]))
-        assert model.seen == [1] * 6
+        parts = list(comparison.made.parts(size))
+        pixels.append(np.concatenate([part.pixels for part in parts]))
+        assert model.seen == [len(part) for part in parts] == [1] * 6
     np.testing.assert_array_equal(*pixels)
     real = np.concatenate([part.pixels for part in comparison.real.parts(6)])
     x = torch.from_numpy(real[3:4].transpose(0, 3, 1, 2)).float() / 127.5 - 1

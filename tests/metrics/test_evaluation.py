@@ -118,8 +118,6 @@ def test_a_set_is_no_distance_from_itself_and_far_from_another(here: Path, capfd
 def test_a_file_that_cannot_be_written_costs_no_result(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gancli import files
-
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -127,7 +125,7 @@ def test_a_file_that_cannot_be_written_costs_no_result(
     assert run([*words, "-o", "/dev/null"]) == 0
     assert not Path("/dev/null").is_file()
     expected = json.loads(capfd.readouterr().out)
-    monkeypatch.setattr(files, "replace_file", full)
+    monkeypatch.setattr("gancli.cli.evaluate.replace_file", full)
     assert run([*words, "-o", "report.json"]) == 1
     out, err = capfd.readouterr()
     assert json.loads(out) == expected
@@ -208,9 +206,10 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "real", "--metrics", "ppl"], "ppl needs a model that draws latents"),
         (["made", "--data", "real", "--metrics", "coverage"], "modes of the built-in shapes"),
         (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
+        (["made", "--data", "real", "--metrics", "class-fid"], "class-fid: there are no classes"),
         (["made", "--data", "real", "--trunc", "1"], "--trunc 1.0: needs a model, but made holds images"),
         (["made", "--data", "real", "-o", "real"], "-o real: is a folder, not a file"),
-        (["made", "--data", "real", "-n", "0"], "-n 0: must lie between 2"),
+        (["made", "--data", "real", "-n", "0"], "-n 0: must be between 2"),
         (["made", "--data", "real", "--split", "best"], "--split best: unknown"),
         (["made", "--data", "real", "--split", "test", "--features", "tiny.pt"], "real has no test part"),
         (["made", "--split", "test", "--metrics", "is", "--features", "tiny.pt"], "--split needs --data"),
@@ -222,11 +221,14 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
             "no metric needs",
         ),
         (["made", "--stats", "moments.npz", "--metrics", "fid,swd", "--features", "tiny.pt"], "--stats is not enough"),
-        (["made", "--data", "real", "--metrics", "accuracy", "--classifier", "no.pt"], "--classifier no.pt: there is"),
+        (
+            ["made", "--data", "real", "--metrics", "separability", "--classifier", "no.pt"],
+            "--classifier no.pt: there is",
+        ),
         (["made", "--data", "real", "-o", "tiny.pt"], "-o tiny.pt: must end in .json"),
         (["made", "--data", "real", "--metrics", "swd", "--classifier", "tiny.pt"], "tiny.pt: not used by swd"),
         (["made", "--stats", "moments.npz", "--metrics", "is", "--features", "tiny.pt"], "npz: not used by is"),
-        (["made", "--data", "real", "-n", "9" * 30], "must lie between 2 and 1,000,000,000"),
+        (["made", "--data", "real", "-n", "9" * 30], "must be between 2 and 1,000,000,000"),
         (["mixed", "--data", "real", "--metrics", "kid", "--features", "flat.pt"], "returned 3072 features for"),
         (["made", "--data", "real", "--metrics", "kid", "--features", "three.pt"], "returns no features"),
         (["made", "--stats", "rows.npz", "--metrics", "kid", "--features", "tiny.pt"], "are of 3 features"),

@@ -40,7 +40,7 @@ def test_statistics_are_kept_saved_and_read(here: Path, capfd: pytest.CaptureFix
     fid = evaluate(capfd, "made", "--stats", "moments.npz", "--metrics", "fid", "--features", "tiny.pt")
     assert flat(fid)["fid"] == pytest.approx(flat(first)["fid"], rel=1e-12)
     err = evaluate(capfd, "made", "--stats", "moments.npz", *words, code=2)["err"]
-    assert "the features of every image are needed" in " ".join(err.split())
+    assert "the metrics need the features of every image" in " ".join(err.split())
 
     (here / "real/000.png").unlink()  # other images, other statistics
     assert evaluate(capfd, "made", "--data", "real", *words)["metrics"] != first["metrics"]
@@ -82,12 +82,12 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_costs_nothing(
     kept.write_bytes(kept.read_bytes()[:1000])
     again, err = found()
     assert again == first
-    assert "made again" in err
+    assert "computed again" in err
     shutil.rmtree(gancli_home / "statistics")
     (gancli_home / "statistics").write_text("in the way")
     again, err = found()
     assert again == first
-    assert "are not kept for the next time" in err
+    assert "cannot keep the statistics of the real images" in err
 
 
 def test_statistics_that_are_none_are_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

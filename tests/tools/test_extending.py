@@ -130,7 +130,7 @@ def test_a_preset_of_gancli_hides_that_of_a_package(package: Path, capsys: pytes
     assert config.resolve("dcgan-cats").description == "cats"
     assert run(["presets"]) == 0
     out, err = capsys.readouterr()
-    assert err == f"warning: {presets}/dcgan.yaml is not used: there is a preset dcgan already\n"
+    assert err == f"warning: {presets}/dcgan.yaml is not used: there is already a preset dcgan\n"
     assert {"dcgan", "dcgan-cats", "tiny-gan"} <= {line.split()[0] for line in out.splitlines()}
     assert "another" not in out
 

@@ -153,7 +153,7 @@ def test_the_log_is_cut_to_the_checkpoint(tmp_path: Path) -> None:
 def test_a_run_directory_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     config = configuration.resolve("dcgan-shapes")
     run = RunDirectory.create(tmp_path / "runs" / "a", config)
-    assert configuration.load(run.config) == config
+    assert configuration.resolve(config_file=run.config) == config
     with pytest.raises(GancliError, match="already exists") as caught:
         RunDirectory.create(tmp_path / "runs" / "a", config)
     assert "gancli resume" in caught.value.hint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gancli.cli.classes import class_labels, parse_classes
+from gancli.cli.latent import class_labels, parse_classes
 from gancli.errors import GancliError
 
 NAMES = ["cat", "dog", "tench, Tinca tinca", "7", "0"]
