@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import numpy as np
 import torch
@@ -51,13 +52,12 @@ def main() -> None:
     files = sorted((arguments.data / "horses").glob("*.png"))
     pixels = [np.array(Image.open(file).convert("RGB")) for file in files]
     ready = [torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float().div(127.5).sub(1) for image in pixels]
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, mock.patch("gancli.cli.translate.load_model") as load:
         path, results = Path(temporary, "model.safetensors"), Path(temporary, "results")
         write_model(path, arguments.preset, arguments.sets)
         bare = cast(Translator, modelfile.load_model(path, CPU)[0])
         way = bare.ways()[-1]
-        loaded = modelfile.load_model(path, CPU)
-        modelfile.load_model = lambda path, device: loaded
+        load.return_value = modelfile.load_model(path, CPU)
 
         @torch.inference_mode()
         def network() -> None:
