@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
 from gancli.data.images import ArrayImages, join
-from gancli.data.source import Labels, PointCloud, Source
+from gancli.data.source import Labels, PointCloud, Source, fingerprint, no_part
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -96,11 +95,7 @@ def open_npz(path: Path, location: str, split: str) -> Source:
         if not parts and found["train"] and found["train"][0] not in ("x_train", "X_train", "train_images", "trainA"):
             parts = ["train"]
         if not parts:
-            other = "test" if split == "train" else "train"
-            raise GancliError(
-                f"{path} has no {split} part, only {other}",
-                f"to train on it: --set data.split={other}; to look at it: --split {other}",
-            )
+            raise no_part(str(path), split)
         names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
         sources = []
         for part in parts:
@@ -152,8 +147,7 @@ def _source(location: str, items: Sequence[Items], names: Sequence[str] = (), la
 
 def _fingerprint(path: Path, split: str) -> str:
     status = path.stat()
-    text = f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}"
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return fingerprint(f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}")
 
 
 @contextmanager

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import posixpath
@@ -23,7 +22,7 @@ from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
 from gancli.data.place import Place, are_parts, find_partners, some
-from gancli.data.source import BadImage, Images, Source
+from gancli.data.source import BadImage, Images, Source, fingerprint
 from gancli.domains import Inputs
 from gancli.errors import GancliError
 
@@ -43,11 +42,9 @@ def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) 
     if not names:
         raise _nothing_in(files, location)
     source = recognise(Place(files, location, split, inputs, "", names))
-    digest = hashlib.blake2b(digest_size=16)
     lines = [files.path.resolve(), split, source.layout, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
-    for line in lines:
-        digest.update(f"{line}\0".encode(errors="surrogateescape"))
-    return replace(source, fingerprint=digest.hexdigest(), notes=files.notes + source.notes)
+    known_by = fingerprint("".join(f"{line}\0" for line in lines))
+    return replace(source, fingerprint=known_by, notes=files.notes + source.notes)
 
 
 def _matters(name: str) -> bool:

@@ -45,21 +45,18 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
 def fixed_batch(
     source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
 ) -> Batch:
-    """Decodes the first items of a source, always the same and as whole as possible.
+    """Returns the first items of a source as a batch on the CPU, without labels, always the same.
 
-    Nothing is random: images are resized to the size that the networks take and, if the proportions differ, cropped in
-    the middle (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing
-    if the inputs and the source are paired.
+    Images are resized to the size that the networks take and, if the proportions differ, cropped in the middle
+    (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing if the
+    inputs and the source are paired.
 
     Args:
         source: from ``open_source``.
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
-        n: items of each domain; fewer if a domain has fewer.
+        n: most items of each domain; all have as many as the one with the fewest.
         among: indices of the items to choose from; by default all.
-
-    Returns:
-        Items of the inputs' kinds and shapes on the CPU, as many of each domain; no labels.
 
     Raises:
         GancliError: no image, or no pair, can be read.
@@ -83,12 +80,8 @@ def fixed_batch(
             raise GancliError(f"no {what} of {source.location} can be read", f"gancli data {source.location}")
         found.update(zip(group, map(list, zip(*good, strict=True)), strict=True))
     count = min(map(len, found.values()))
-    return Batch(
-        {
-            name: gatherers[name].finish(torch.from_numpy(np.stack(items[:count])), CPU, torch.contiguous_format)
-            for name, items in found.items()
-        }
-    )
+    raw = {name: torch.from_numpy(np.stack(items[:count])) for name, items in found.items()}
+    return Batch({name: gatherers[name].finish(items, CPU, torch.contiguous_format) for name, items in raw.items()})
 
 
 def _memory_limit(config: DataConfig, world: int) -> int:
@@ -100,12 +93,11 @@ def decoded_bytes(
     source: Source, inputs: Inputs, config: DataConfig, portions: Sequence[Portion], world: int = 1
 ) -> tuple[int, int]:
     """Returns how many bytes of decoded data a ``Pipeline`` keeps at least, in memory and in its cache file."""
-    left = _memory_limit(config, world)
-    in_memory = in_file = 0
+    limit, in_memory, in_file = _memory_limit(config, world), 0, 0
     most = max(portion.reduction for portion in portions)
     for gatherer in _gatherers(source, inputs, config, paired=False).values():
         for size in gatherer.least_bytes(most):
-            if size > left - in_memory:
+            if in_memory + size > limit:
                 in_file += size
             else:
                 in_memory += size
@@ -187,10 +179,8 @@ class Pipeline(Dataset[Raw]):
     def __getitem__(self, piece: Piece) -> Raw:
         """Returns a piece of the run as the gatherers store it; runs in loader processes."""
         where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {
-            name: gatherer.gather(where, self._orders[name], piece.reduction)
-            for name, gatherer in self._gatherers.items()
-        }
+        domains = self._gatherers.items()
+        items = {name: domain.gather(where, self._orders[name], piece.reduction) for name, domain in domains}
         shown = next(iter(self._orders.values())).indices(where)
         return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
