@@ -27,16 +27,14 @@ from gancli.domains import Inputs
 from gancli.errors import GancliError
 
 STYLEGAN_LABELS = "dataset.json"
-SIZES_LOOKED_AT = 64
-"""Images of a folder whose sizes decide whether it holds pairs side by side."""
+SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
 
 
 def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
-        GancliError: it holds no images, not the part that ``split`` asks for, or one of two domains only; or pairs
-            are needed and one folder of images holds none.
+        GancliError: it holds no images, or not the part, the domains or the pairs that are asked for.
     """
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
@@ -314,9 +312,7 @@ def parts_inside(place: Place) -> Source | None:
 def two_folders(place: Place, given: Mapping[str, Place] | None = None) -> Source | None:
     """Two folders: classes, domains or pairs; or as many folders as the networks take domains.
 
-    Args:
-        place: where the data are, which may give names to the domains.
-        given: the folders by the title of the domain or class; by default those in ``place``.
+    ``given``: folders by the title of the domain or class, if these are not the ones in ``place``.
     """
     folders = place.image_folders if given is None else given
     if len(folders) != (place.wanted if place.wanted > 1 else 2):

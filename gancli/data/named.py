@@ -24,8 +24,7 @@ from gancli.data.source import BadImage, Numbered, Pixels, Source, fingerprint
 from gancli.errors import GancliError
 from gancli.home import home
 
-TIMEOUT = 30.0
-"""Seconds without an answer until a download counts as failed."""
+TIMEOUT = 30.0  # seconds without an answer until a download counts as failed
 
 
 NAMES = {

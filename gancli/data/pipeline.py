@@ -30,8 +30,6 @@ from gancli.errors import GancliError
 from gancli.schema import DataConfig
 from gancli.seeding import derive
 
-CPU = torch.device("cpu")
-
 
 def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool) -> dict[str, Gatherer]:
     """Returns a gatherer of each domain of a source under the architecture's names, which are in the same order."""
@@ -81,7 +79,8 @@ def fixed_batch(
         found.update(zip(group, map(list, zip(*good, strict=True)), strict=True))
     count = min(map(len, found.values()))
     raw = {name: torch.from_numpy(np.stack(items[:count])) for name, items in found.items()}
-    return Batch({name: gatherers[name].finish(items, CPU, torch.contiguous_format) for name, items in raw.items()})
+    cpu, layout = torch.device("cpu"), torch.contiguous_format
+    return Batch({name: gatherers[name].finish(items, cpu, layout) for name, items in raw.items()})
 
 
 def _memory_limit(config: DataConfig, world: int) -> int:

@@ -240,19 +240,13 @@ def recognise(images: NDArray[Any]) -> Recognised:
     return Recognised(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
-def _chroma(colours: NDArray[Any]) -> NDArray[Any]:
-    """Returns RGB values without their grey part."""
-    result: NDArray[Any] = colours - colours.mean(axis=-1, keepdims=True)
-    return result
-
-
 def _recognise(images: NDArray[Any]) -> Recognised:
     pixels = images.astype(np.float32) if images.dtype == np.uint8 else (images.astype(np.float32) + 1) * 127.5
     border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
-    chroma = _chroma(pixels - np.median(border, axis=1)[:, None, None])
-
+    shown = pixels - np.median(border, axis=1)[:, None, None]
+    # Chroma is colour without its grey part.
+    chroma, palette = (colours - colours.mean(axis=-1, keepdims=True) for colours in (shown, RGB))
     # A pixel's chroma is coverage * shade * the colour's chroma, so all of them point into the colour's direction.
-    palette = _chroma(RGB)
     length = np.sqrt((palette**2).sum(axis=1))
     total = chroma.sum(axis=(1, 2))
     norm = np.sqrt((total**2).sum(axis=1))
