@@ -165,7 +165,7 @@ class Pipeline(Dataset[Raw]):
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
         data_seed = derive(seed, "data")
-        if paired:  # drawn, cropped and mirrored alike, if all its items are usable
+        if paired:  # the items of a pair are drawn, cropped and mirrored alike; all of them must be usable
             everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
             if len(everywhere) == 0:
                 raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
