@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -157,8 +159,6 @@ def _report(location: str, split: str) -> dict[str, Any]:
 
 def _examine(source: Source) -> dict[str, Any]:
     """Decodes every image of one reading of a source."""
-    from collections import Counter
-
     from gancli import console
     from gancli.data.source import BadImage, PointCloud, same_proportions
     from gancli.data.threads import in_threads
@@ -171,20 +171,15 @@ def _examine(source: Source) -> dict[str, Any]:
         for name, images in source.domains.items():
             sizes[name] = []
             if isinstance(images, PointCloud):
-                values = images.values
-                span = f"from {values.min():.4g} to {values.max():.4g}"
-                size = f"{values.shape[1]} numbers each"
+                span = f"from {images.values.min():.4g} to {images.values.max():.4g}"
+                size = f"{images.values.shape[1]} numbers each"
                 domains.append({"name": name, "images": len(images), "sizes": size, "colours": span})
                 sizes[name] = [None] * len(images)
                 bar.advance(len(images))
                 continue
             colours: Counter[str] = Counter()
             channels = source.channels.get(name, 3)
-            decoded = in_threads(
-                lambda index, images=images, channels=channels: images.read(index, channels),  # type: ignore[misc]
-                len(images),
-            )
-            for index, pixels in enumerate(decoded):
+            for index, pixels in enumerate(in_threads(partial(images.read, channels=channels), len(images))):
                 if isinstance(pixels, BadImage):
                     bad[images.name(index), str(pixels)] = None
                     sizes[name].append(None)
@@ -193,17 +188,16 @@ def _examine(source: Source) -> dict[str, Any]:
                     grey = (pixels == pixels[:, :, :1]).all()
                     colours[f"{channels} channels" if channels > 4 else "grey" if grey else "colour"] += 1
                 bar.advance(1)
-            known = Counter(size for size in sizes[name] if size is not None)
+            known = list(dict.fromkeys(size for size in sizes[name] if size is not None))
             domains.append({"name": name, "images": len(images), "sizes": _sizes(known), "colours": _counted(colours)})
     unequal = []
     first, *others = source.domains if source.paired else [""]
     for second in others:
         for index, (one, other) in enumerate(zip(sizes[first], sizes[second], strict=True)):
             if one is not None and other is not None and not same_proportions(one, other):
-                reason = f"{one[0]} x {one[1]} px, but {other[0]} x {other[1]} in {second}"
-                unequal.append(
-                    {"name": source.domains[first].name(index), "reason": f"{reason} (needs data.resize=stretch)"}
-                )
+                sides = f"{one[0]} x {one[1]} px, but {other[0]} x {other[1]} in {second}"
+                reason = f"{sides} (needs data.resize=stretch)"
+                unequal.append({"name": source.domains[first].name(index), "reason": reason})
     return {
         "layout": source.layout,
         "domains": domains,
@@ -217,7 +211,7 @@ def _examine(source: Source) -> dict[str, Any]:
     }
 
 
-def _sizes(sizes: Any) -> str:
+def _sizes(sizes: list[tuple[int, int]]) -> str:
     if not sizes:
         return "none readable"
     if len(sizes) == 1:
@@ -227,9 +221,9 @@ def _sizes(sizes: Any) -> str:
     return f"{len(sizes)} sizes from {areas[0][0]} x {areas[0][1]} to {areas[-1][0]} x {areas[-1][1]} px"
 
 
-def _counted(colours: Any) -> str:
+def _counted(colours: Counter[str]) -> str:
     if len(colours) == 1:
-        return str(next(iter(colours)))
+        return next(iter(colours))
     return ", ".join(f"{count:,} {name}" for name, count in colours.most_common())
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
 from gancli.data.images import ArrayImages, join
-from gancli.data.source import Labels, PointCloud, Source
+from gancli.data.source import Labels, PointCloud, Source, fingerprint, no_part
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -45,15 +44,10 @@ def classes_of(labels: Labels) -> tuple[str, ...]:
 
 
 def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
-    """Parses an idx file of unsigned bytes, plain or gzipped.
-
-    Args:
-        content: the file's bytes.
-        name: what errors call it.
-        dimensions: that the array must have: 3 for images, 1 for labels.
+    """Returns the array in an idx file of unsigned bytes, plain or gzipped.
 
     Raises:
-        GancliError: it is cut off, damaged, or something else.
+        GancliError: it is cut off, damaged, or has other dimensions; errors call it ``name``.
     """
     hint = "download or copy it again"
     if content[:2] == b"\x1f\x8b":
@@ -71,12 +65,12 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def open_npz(path: Path, location: str, split: str) -> Source:
-    """Opens a ``.npz`` with images or points and, optionally, labels; or with the images of two domains.
+def open_arrays(path: Path, location: str, split: str) -> Source:
+    """Opens a ``.npz`` file, or a ``.npy`` file: one array of images or points, the same for each ``split``.
 
-    Images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, two domains under
-    ``SIDE_KEYS``; a file without a test part gives everything for every split. Equally long arrays of two domains are
-    pairs, and the domains' names come from the file's name (``sat2map.npz``).
+    In a ``.npz``, images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, the images of
+    two domains under ``SIDE_KEYS``; a file without a test part gives everything for every split. Equally long arrays
+    of two domains are pairs, and the domains' names come from the file's name (``sat2map.npz``).
 
     Floats [N, D] are points. Four dimensions are [N, H, W, C] or [N, C, H, W]: the last one is C if it is 1, 3, 4, or
     smaller than the others; else the second one, by the same rule. Float images are in [0, 1], or in [-1, 1] if any
@@ -85,75 +79,59 @@ def open_npz(path: Path, location: str, split: str) -> Source:
     Raises:
         GancliError: it is damaged, holds Python objects or no array that can be images or points, or has no such part.
     """
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
-        keys = list(archive.keys())
-        sides = {part: _first(pairs, keys) for part, pairs in SIDE_KEYS.items()}
-        two = any(sides.values())
-        found = sides if two else {part: _first([(key,) for key in IMAGE_KEYS[part]], keys) for part in sides}
-        if not any(found.values()):
-            raise _no_images(path, keys)
-        parts = [part for part in found if found[part] and split in (part, "all")]
-        if not parts and found["train"] and found["train"][0] not in ("x_train", "X_train", "train_images", "trainA"):
-            parts = ["train"]
-        if not parts:
-            other = "test" if split == "train" else "train"
-            raise GancliError(
-                f"{path} has no {split} part, only {other}",
-                f"to train on it: --set data.split={other}; to look at it: --split {other}",
-            )
-        names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
-        sources = []
-        for part in parts:
-            items = [_items_from(archive[key], f"{path}:{key}") for key in found[part]]
-            label_key = () if two else _first([(key,) for key in LABEL_KEYS[part]], keys)
-            labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}") for key in label_key]
-            sources.append(_source(location, items, names, *labels))
+    with _reading(path):
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            source = _source(location, "an npy file", [_items_from(loaded, str(path))])
+        else:
+            with loaded as archive:
+                source = _read_npz(archive, path, location, split)
+    status = path.stat()
+    known_by = fingerprint(f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}")
+    return replace(source, fingerprint=known_by)
+
+
+def _read_npz(archive: Mapping[str, NDArray[Any]], path: Path, location: str, split: str) -> Source:
+    keys = list(archive)
+    sides = {part: _first(pairs, keys) for part, pairs in SIDE_KEYS.items()}
+    two = any(sides.values())
+    found = sides if two else {part: _first([(key,) for key in IMAGE_KEYS[part]], keys) for part in sides}
+    if not any(found.values()):
+        raise _no_images(path, keys)
+    parts = [part for part in found if found[part] and split in (part, "all")]
+    if not parts and found["train"] and found["train"][0] not in ("x_train", "X_train", "train_images", "trainA"):
+        parts = ["train"]
+    if not parts:
+        raise no_part(str(path), split)
+    names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
+    sources = []
+    for part in parts:
+        items = [_items_from(archive[key], f"{path}:{key}") for key in found[part]]
+        label_key = () if two else _first([(key,) for key in LABEL_KEYS[part]], keys)
+        labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}") for key in label_key]
+        sources.append(_source(location, "an npz file", items, names, *labels))
     whole = join(sources)
     unused = [keys for part, keys in found.items() if keys and part not in parts]
     notes = [f"{' and '.join(keys)}: another part, not used (data.split is {split})" for keys in unused]
     return replace(
         whole,
         layout=f"an npz file with {'pairs' if whole.paired else 'two unpaired domains'}" if two else "an npz file",
-        fingerprint=_fingerprint(path, split),
         notes=(*whole.notes, *notes),
         has_test=split == "train" and parts == ["train"] and bool(found["test"]),
     )
 
 
-def open_npy(path: Path, location: str, split: str) -> Source:
-    """Opens a ``.npy`` file: one array of images or points, as in a ``.npz``, the same for each ``split``.
-
-    Raises:
-        GancliError: it cannot be read, or holds neither.
-    """
-    with _reading(path):
-        items = _items_from(np.load(path, allow_pickle=False), str(path))
-    return replace(_source(location, [items]), layout="an npy file", fingerprint=_fingerprint(path, split))
-
-
-def _source(location: str, items: Sequence[Items], names: Sequence[str] = (), labels: Labels | None = None) -> Source:
+def _source(
+    location: str, layout: str, items: Sequence[Items], names: Sequence[str] = (), labels: Labels | None = None
+) -> Source:
     """Returns the source of one part; ``names`` are those of two domains."""
     names = names or ("points" if isinstance(items[0], PointCloud) else "image",)
     domains = dict(zip(names, items, strict=True))
-    return Source(
-        location,
-        "arrays",
-        domains,
-        labels,
-        classes_of(labels) if labels is not None else (),
-        paired=len(items) == 2 and len(items[0]) == len(items[1]),
-        channels={
-            name: images.channels
-            for name, images in domains.items()
-            if isinstance(images, ArrayImages) and images.channels > 4
-        },
-    )
-
-
-def _fingerprint(path: Path, split: str) -> str:
-    status = path.stat()
-    text = f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}"
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    classes = classes_of(labels) if labels is not None else ()
+    paired = len(items) == 2 and len(items[0]) == len(items[1])
+    channels = {name: images.channels for name, images in domains.items() if isinstance(images, ArrayImages)}
+    many = {name: number for name, number in channels.items() if number > 4}
+    return Source(location, layout, domains, labels, classes, paired, channels=many)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from gancli.data.preparation import Preparation
-from gancli.data.source import BadImage, Images, Pixels
+from gancli.data.source import BadImage, Images, Pixels, fingerprint
 from gancli.data.threads import CHUNK, in_threads
 from gancli.errors import GancliError, RunError
 from gancli.home import home
@@ -128,10 +128,9 @@ class Cache:
             RunError: the disk is full.
         """
         settings = [MAGIC.decode(), PIL.__version__, key, len(images), vars(prepare)]
-        name = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
-        path = home() / "cache" / f"{name}.pixels"
+        path = home() / "cache" / f"{fingerprint(json.dumps(settings))}.pixels"
         limit = min(self.left, _shared_memory_left()) if self.shared else self.left
-        with _Store(path, limit, len(images)) as store:
+        with closing(_Store(path, limit, len(images))) as store:
             decoded = _load(path, prepare.channels)
             if decoded is None and prepare.least_bytes * len(images) > limit:
                 store.open_file()
@@ -195,10 +194,8 @@ class _Store:
         self._lock: BinaryIO | None = None
         self._aside = path.with_suffix(".part")
 
-    def __enter__(self) -> _Store:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
+    def close(self) -> None:
+        """Removes what has no final name yet, and lets other processes write."""
         if self._file is not None:
             # Its buffer is either written already or no longer needed.
             with suppress(OSError):

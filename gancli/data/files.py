@@ -209,10 +209,9 @@ def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
 def domain_names(folders: Iterable[str]) -> tuple[str, str]:
     """Returns names for two domains that have none of their own.
 
-    Args:
-        folders: names of the folders or archives that hold the domains, or the title of a checkpoint. The first piece
-            between underscores that is like ``horse2zebra`` gives the names, also in ``summer2winter_yosemite`` and
-            ``facades_label2photo``; without such a piece they are A and B.
+    ``folders`` are those or the archives that hold the domains, or the title of a checkpoint. The first piece between
+    underscores that is like ``horse2zebra`` gives the names, also in ``summer2winter_yosemite`` and
+    ``facades_label2photo``; without such a piece they are A and B.
     """
     for folder in folders:
         for piece in ARCHIVE_ENDING.sub("", folder).split("_"):

@@ -41,13 +41,9 @@ class Gatherer(Protocol):
         """Returns one item as it is stored for a batch; raises ``BadImage``."""
 
     def decode(self, cache: Cache, key: str, most: int, progress: Progress | None) -> None:
-        """Reads all items, and prepares copies at 1/2, 1/4, ... 1/``most`` of their height and width.
+        """Reads all items, and prepares copies at 1/2, 1/4, ... 1/``most`` of their height and width; see ``Cache``.
 
-        Args:
-            cache: keeps them.
-            key: changes whenever the items may have changed.
-            most: the largest reduction, a power of two, for networks that grow; 1 makes no copies.
-            progress: see ``Cache.decode``.
+        Only networks that grow need copies; for others, ``most`` is 1.
         """
 
     def gather(self, positions: NDArray[np.int64], order: Order, reduction: int) -> Tensor:
@@ -67,8 +63,7 @@ class ImageGatherer:
         pair: for one side of pairs, the sides that must be aligned so far; this one adds itself. None: no pairs.
     """
 
-    suffix = ""
-    """Tells the cache file of this kind from another kind's of the same images."""
+    suffix = ""  # tells the cache file of this kind from another kind's of the same images
 
     def __init__(self, images: Images, domain: Domain, config: DataConfig, pair: list[Aligned] | None) -> None:
         channels, height, width = domain.shape

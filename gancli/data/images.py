@@ -181,11 +181,8 @@ def join(parts: Sequence[Source]) -> Source:
 class Aligned(Of):
     """One side of pairs that are resized until they cover the crop: all images of a pair must lose the same parts.
 
-    Args:
-        images: of this side.
-        channels: as they will be read.
-        first: the first side, if this one is another. An image whose proportions differ from those of its partner
-            there is a bad one, so the pair is left out.
+    An image whose proportions differ from those of its partner in ``first``, the first side, is a bad one, so the pair
+    is left out; ``channels`` are those that it will be read with.
     """
 
     def __init__(self, images: Images, channels: int, first: Aligned | None) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import posixpath
@@ -23,31 +22,27 @@ from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
 from gancli.data.place import Place, are_parts, find_partners, some
-from gancli.data.source import BadImage, Images, Source
+from gancli.data.source import BadImage, Images, Source, fingerprint
 from gancli.domains import Inputs
 from gancli.errors import GancliError
 
 STYLEGAN_LABELS = "dataset.json"
-SIZES_LOOKED_AT = 64
-"""Images of a folder whose sizes decide whether it holds pairs side by side."""
+SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
 
 
 def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
-        GancliError: it holds no images, not the part that ``split`` asks for, or one of two domains only; or pairs
-            are needed and one folder of images holds none.
+        GancliError: it holds no images, or not the part, the domains or the pairs that are asked for.
     """
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
     source = recognise(Place(files, location, split, inputs, "", names))
-    digest = hashlib.blake2b(digest_size=16)
     lines = [files.path.resolve(), split, source.layout, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
-    for line in lines:
-        digest.update(f"{line}\0".encode(errors="surrogateescape"))
-    return replace(source, fingerprint=digest.hexdigest(), notes=files.notes + source.notes)
+    known_by = fingerprint("".join(f"{line}\0" for line in lines))
+    return replace(source, fingerprint=known_by, notes=files.notes + source.notes)
 
 
 def _matters(name: str) -> bool:
@@ -317,9 +312,7 @@ def parts_inside(place: Place) -> Source | None:
 def two_folders(place: Place, given: Mapping[str, Place] | None = None) -> Source | None:
     """Two folders: classes, domains or pairs; or as many folders as the networks take domains.
 
-    Args:
-        place: where the data are, which may give names to the domains.
-        given: the folders by the title of the domain or class; by default those in ``place``.
+    ``given``: folders by the title of the domain or class, if these are not the ones in ``place``.
     """
     folders = place.image_folders if given is None else given
     if len(folders) != (place.wanted if place.wanted > 1 else 2):

@@ -19,9 +19,6 @@ from gancli.architectures.base import Batch
 from gancli.data.sampler import Piece
 from gancli.errors import RunError
 
-PREFETCH = 4
-"""Batches that each worker prepares ahead."""
-
 
 class Raw(NamedTuple):
     """A batch before it reaches the device: what the gatherers of the domains return, and labels [N] or [N, K]."""
@@ -42,13 +39,7 @@ class Batches:
     """
 
     def __init__(
-        self,
-        dataset: Dataset[Raw],
-        pieces: Iterable[Piece],
-        finish: Callable[[Raw], Batch],
-        *,
-        workers: int,
-        pinned: bool,
+        self, dataset: Dataset[Raw], pieces: Iterable[Piece], finish: Callable[[Raw], Batch], workers: int, pinned: bool
     ) -> None:
         self._finish = finish
         loader = DataLoader(
@@ -56,7 +47,7 @@ class Batches:
             batch_size=None,  # the data set returns whole batches
             sampler=pieces,
             num_workers=workers,
-            prefetch_factor=PREFETCH if workers else None,
+            prefetch_factor=4 if workers else None,  # batches that each worker prepares ahead
             pin_memory=pinned,
             worker_init_fn=_begin_worker,
             # Its own, so that the run's random numbers do not depend on when loading began.

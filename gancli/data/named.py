@@ -6,13 +6,12 @@ Importable without torch.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import inspect
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,61 +20,25 @@ from gancli.data.files import DirectoryFiles
 from gancli.data.formats import to_pixels
 from gancli.data.images import join
 from gancli.data.layouts import open_layout
-from gancli.data.source import BadImage, Numbered, Pixels, Source
+from gancli.data.source import BadImage, Numbered, Pixels, Source, fingerprint
 from gancli.errors import GancliError
 from gancli.home import home
 
-TIMEOUT = 30.0
-"""Seconds without an answer until a download counts as failed."""
+TIMEOUT = 30.0  # seconds without an answer until a download counts as failed
 
 
-class Known(NamedTuple):
-    """How torchvision spells a data set.
-
-    Attributes:
-        name: of the class in ``torchvision.datasets``.
-        files: returns, for that class and a part, the folder below the root where a person may put the downloaded
-            files, and their names.
-        splits: the constructor takes ``split="train"`` or ``"test"``; otherwise ``train=True`` or ``False``.
-    """
-
-    name: str
-    files: Callable[[Any, str], tuple[str, list[str]]]
-    splits: bool = False
-
-
-def _idx_files(kind: Any, part: str) -> tuple[str, list[str]]:
-    names = [url.rpartition("/")[2] for url, _ in kind.resources]
-    begin = "train" if part == "train" else "t10k"
-    return f"{kind.__name__}/raw", [name for name in names if name.startswith(begin)]
-
-
-def _archive(kind: Any, part: str) -> tuple[str, list[str]]:
-    return "", [kind.filename]
-
-
-def _by_part(kind: Any, part: str) -> tuple[str, list[str]]:
-    return "", [kind.split_list[part][1]]
-
-
-def _celeba_files(kind: Any, part: str) -> tuple[str, list[str]]:
-    return kind.base_folder, [name.replace(".zip", ".zip (unpacked)") for _, _, name in kind.file_list]
-
-
-_KNOWN = {
-    "mnist": Known("MNIST", _idx_files),
-    "fashion-mnist": Known("FashionMNIST", _idx_files),
-    "kmnist": Known("KMNIST", _idx_files),
-    "usps": Known("USPS", _by_part),
-    "cifar10": Known("CIFAR10", _archive),
-    "cifar100": Known("CIFAR100", _archive),
-    "svhn": Known("SVHN", _by_part, splits=True),
-    "stl10": Known("STL10", _archive, splits=True),
-    "celeba": Known("CelebA", _celeba_files, splits=True),
+NAMES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "usps": "USPS",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+    "stl10": "STL10",
+    "celeba": "CelebA",
 }
-
-NAMES = tuple(_KNOWN)
-"""The names that a SOURCE can be."""
+"""The names that a SOURCE can be, and those of the classes in ``torchvision.datasets``."""
 
 
 class TorchvisionImages(Numbered):
@@ -102,36 +65,48 @@ def open_named(name: str, split: str) -> Source:
     """
     from torchvision import datasets
 
-    known = _KNOWN[name]
-    kind = getattr(datasets, known.name)
-    root = home() / "data"
+    kind = getattr(datasets, NAMES[name])
     parts = ["train", "test"] if split == "all" else [split]
-    words = f"torchvision's {known.name}"
+    words = f"torchvision's {NAMES[name]}"
     # A name always means the data set.
     notes = (f"./{name} here is not used; write ./{name} to name it",) if Path(name).exists() else ()
-    if known.files is _idx_files:
-        # torchvision fetches the idx files, and they are read like those of any folder.
+    if hasattr(kind, "resources"):
+        # torchvision fetches MNIST's idx files, and those of its kin; they are read like those of any folder.
         for part in parts:
-            folder, files = known.files(kind, part)
-            paths = [root / folder / file for file in files]
-            if not all(path.exists() or path.with_suffix("").exists() for path in paths):
-                _open_part(name, known, kind, root, part)
-        source = open_layout(DirectoryFiles(root / folder), name, split, None)
+            folder, files = _files(kind, part)
+            if not all((folder / file).exists() or (folder / file).with_suffix("").exists() for file in files):
+                _open_part(name, kind, part)
+        source = open_layout(DirectoryFiles(folder), name, split, None)
         classes = tuple(kind.classes) if source.labels is not None else ()
         return replace(source, layout=words, classes=classes, notes=source.notes + notes)
     sources = []
     for part in parts:
-        dataset = _open_part(name, known, kind, root, part)
+        dataset = _open_part(name, kind, part)
         sources.append(Source(name, words, {"image": TorchvisionImages(name, dataset)}, *_labels(dataset)))
     source = join(sources)
     # torchvision checks the files against known checksums, so the name is enough.
-    text = f"{name}\0{split}\0{len(source.domains['image'])}"
-    fingerprint = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return replace(source, fingerprint=fingerprint, notes=notes, has_test=split == "train")
+    known_by = fingerprint(f"{name}\0{split}\0{len(source.domains['image'])}")
+    return replace(source, fingerprint=known_by, notes=notes, has_test=split == "train")
 
 
-def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any:
-    which = {"split": part} if known.splits else {"train": part == "train"}
+def _files(kind: Any, part: str) -> tuple[Path, list[str]]:
+    """Returns the folder where a person may put the downloaded files of a part, and the names of these."""
+    root: Path = home() / "data"
+    if hasattr(kind, "resources"):
+        names = [url.rpartition("/")[2] for url, _ in kind.resources]
+        begin = "train" if part == "train" else "t10k"
+        return root / kind.__name__ / "raw", [name for name in names if name.startswith(begin)]
+    if hasattr(kind, "split_list"):
+        return root, [kind.split_list[part][1]]
+    if hasattr(kind, "file_list"):
+        names = [name for _, _, name in kind.file_list]
+        return root / kind.base_folder, [name.replace(".zip", ".zip (unpacked)") for name in names]
+    return root, [kind.filename]
+
+
+def _open_part(name: str, kind: Any, part: str) -> Any:
+    root = home() / "data"
+    which = {"split": part} if "split" in inspect.signature(kind).parameters else {"train": part == "train"}
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -144,15 +119,14 @@ def _open_part(name: str, known: Known, kind: Any, root: Path, part: str) -> Any
                 root.mkdir(parents=True, exist_ok=True)
                 return kind(root, **which, download=True)
     except ModuleNotFoundError as error:
-        raise GancliError(
-            f"{name} cannot be read without the package {error.name}", f"pip install {error.name}"
-        ) from error
+        needed = error.name
+        raise GancliError(f"{name} cannot be read without the package {needed}", f"pip install {needed}") from error
     except (RuntimeError, OSError, ValueError) as error:
-        folder, files = known.files(kind, part)
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        folder, files = _files(kind, part)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise GancliError(
             f"{name} is not in {root} and cannot be downloaded: {reason}",
-            f"download {', '.join(files)} elsewhere and put {'it' if len(files) == 1 else 'them'} into {root / folder}",
+            f"download {', '.join(files)} elsewhere and put {'it' if len(files) == 1 else 'them'} into {folder}",
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gancli.data.arrays import open_npy, open_npz
+from gancli.data.arrays import open_arrays
 from gancli.data.files import open_files
 from gancli.data.layouts import open_layout
 from gancli.data.named import NAMES, open_named
@@ -37,8 +37,7 @@ def open_source(
             order put the domains into that order.
 
     Raises:
-        GancliError: it does not exist, cannot be read, or holds no images, not that part, or not as many domains as
-            are named.
+        GancliError: it cannot be read, or does not hold the images, the part or the domains that are asked for.
     """
     source = _open(location, split, inputs)
     if domains is None or domains == tuple(source.domains):
@@ -70,23 +69,17 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
     except OSError as error:
         raise GancliError(f"{location} cannot be read: {error.strerror or error}") from error
     if missing:
-        raise _unknown(location, path)
-    ending = path.suffix.lower()
-    if ending in (".npz", ".npy") and path.is_file():
-        return (open_npz if ending == ".npz" else open_npy)(path, location, split)
+        near = nearest(location, ("shapes", *NAMES))
+        if not near and path.parent.is_dir():
+            with suppress(OSError):
+                near = nearest(str(path), map(str, path.parent.iterdir()))
+        raise GancliError(f"{location!r} does not exist", near or HINT)
+    if path.suffix.lower() in (".npz", ".npy") and path.is_file():
+        return open_arrays(path, location, split)
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", HINT)
     return open_layout(files, location, split, inputs)
-
-
-def _unknown(location: str, path: Path) -> GancliError:
-    """Returns the error for a SOURCE that is neither a name nor an existing path."""
-    near = nearest(location, ("shapes", *NAMES))
-    if not near and path.parent.is_dir():
-        with suppress(OSError):
-            near = nearest(str(path), map(str, path.parent.iterdir()))
-    return GancliError(f"{location!r} does not exist", near or HINT)
 
 
 def absolute(location: str) -> str:

@@ -30,8 +30,6 @@ from gancli.errors import GancliError
 from gancli.schema import DataConfig
 from gancli.seeding import derive
 
-CPU = torch.device("cpu")
-
 
 def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool) -> dict[str, Gatherer]:
     """Returns a gatherer of each domain of a source under the architecture's names, which are in the same order."""
@@ -45,17 +43,17 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
 def fixed_batch(
     source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
 ) -> Batch:
-    """Decodes the first items of a source, always the same and as whole as possible.
+    """Returns the first items of a source as a batch on the CPU, without labels, always the same.
 
-    Nothing is random: images are resized to the size that the networks take and, if the proportions differ, cropped in
-    the middle (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing
-    if the inputs and the source are paired.
+    Images are resized to the size that the networks take and, if the proportions differ, cropped in the middle
+    (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing if the
+    inputs and the source are paired.
 
     Args:
         source: from ``open_source``.
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
-        n: items of each domain; fewer if a domain has fewer.
+        n: most items of each domain; all have as many as the one with the fewest.
         among: indices of the items to choose from; by default all.
 
     Returns:
@@ -88,10 +86,9 @@ def fixed_batch(
             raise GancliError(f"no {what} of {source.location} can be read", f"gancli data {source.location}")
         found.update(zip(group, map(list, zip(*good, strict=True)), strict=True))
     count = min(map(len, found.values()))
-    data = {
-        name: gatherers[name].finish(torch.from_numpy(np.stack(items[:count])), CPU, torch.contiguous_format)
-        for name, items in found.items()
-    }
+    raw = {name: torch.from_numpy(np.stack(items[:count])) for name, items in found.items()}
+    cpu, layout = torch.device("cpu"), torch.contiguous_format
+    data = {name: gatherers[name].finish(items, cpu, layout) for name, items in raw.items()}
     return Batch(data, None if source.labels is None else torch.from_numpy(source.labels[places[:count]]))
 
 
@@ -104,12 +101,11 @@ def decoded_bytes(
     source: Source, inputs: Inputs, config: DataConfig, portions: Sequence[Portion], world: int = 1
 ) -> tuple[int, int]:
     """Returns how many bytes of decoded data a ``Pipeline`` keeps at least, in memory and in its cache file."""
-    left = _memory_limit(config, world)
-    in_memory = in_file = 0
+    limit, in_memory, in_file = _memory_limit(config, world), 0, 0
     most = max(portion.reduction for portion in portions)
     for gatherer in _gatherers(source, inputs, config, paired=False).values():
         for size in gatherer.least_bytes(most):
-            if size > left - in_memory:
+            if in_memory + size > limit:
                 in_file += size
             else:
                 in_memory += size
@@ -178,7 +174,7 @@ class Pipeline(Dataset[Raw]):
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
         data_seed = derive(seed, "data")
-        if paired:  # drawn, cropped and mirrored alike, if all its items are usable
+        if paired:  # the items of a pair are drawn, cropped and mirrored alike; all of them must be usable
             everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
             if len(everywhere) == 0:
                 raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
@@ -191,10 +187,8 @@ class Pipeline(Dataset[Raw]):
     def __getitem__(self, piece: Piece) -> Raw:
         """Returns a piece of the run as the gatherers store it; runs in loader processes."""
         where = np.arange(piece.positions.start, piece.positions.stop)
-        items = {
-            name: gatherer.gather(where, self._orders[name], piece.reduction)
-            for name, gatherer in self._gatherers.items()
-        }
+        domains = self._gatherers.items()
+        items = {name: domain.gather(where, self._orders[name], piece.reduction) for name, domain in domains}
         shown = next(iter(self._orders.values())).indices(where)
         return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gancli.data.files import Files, domain_names, natural
 from gancli.data.formats import is_image
+from gancli.data.source import no_part
 from gancli.domains import Inputs
 from gancli.errors import GancliError
 
@@ -103,11 +104,7 @@ class Place:
             elif self.split == part:
                 chosen += known[:1]
         if not chosen:
-            other = "test" if self.split == "train" else "train"
-            raise GancliError(
-                f"{self.location} has no {self.split} part, only {other}",
-                f"to train on it: --set data.split={other}; to look at it: --split {other}",
-            )
+            raise no_part(self.location, self.split)
         return chosen
 
     def leaves_a_test(self, there: Callable[[str], bool]) -> bool:

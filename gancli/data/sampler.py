@@ -33,12 +33,9 @@ def random_bits(key: int, places: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, places: NDArray[np.int64], *stream: int | str) -> NDArray[np.float64]:
-    """Returns a uniform number in [0, 1) for each place.
+    """Returns a uniform number in [0, 1) for each place, an integer >= 0 such as a position in the run.
 
-    Args:
-        seed: the run's seed.
-        places: integers >= 0 of any shape, for instance positions in the run.
-        stream: the purpose of the numbers; those of different streams, say ``"flip"`` and ``"crop"``, are independent.
+    ``stream`` is the purpose of the numbers; those of streams such as ``"flip"`` and ``"crop"`` are independent.
     """
     bits = random_bits(derive(seed, *stream), places) >> np.uint64(11)
     result: NDArray[np.float64] = bits.astype(np.float64) * 2.0**-53
@@ -104,10 +101,10 @@ def portion_at(portions: Sequence[Portion], images_shown: int) -> Portion:
 
 
 def share(batch: int, world: int, parts: int) -> int:
-    """Returns how many images of a batch each process takes.
+    """Returns how many images of a batch each of ``world`` processes takes.
 
     Raises:
-        GancliError: ``world`` processes cannot share it, or cannot cut their shares into ``parts``.
+        GancliError: they cannot share it, or cannot cut their shares into ``parts``.
     """
     step = world * parts
     if batch % step:

@@ -16,11 +16,9 @@ from gancli.domains import Domain, Inputs
 from gancli.errors import GancliError
 from gancli.schema import DataConfig
 
-SIDE = 64
-"""Side in pixels of images that are not square or are larger than ``LARGEST_SIDE``."""
+SIDE = 64  # pixels, of images that are not square or are larger than LARGEST_SIDE
 LARGEST_SIDE = 256
-TRIED = 4
-"""Images that are tried for each one that is shown; some may be broken."""
+TRIED = 4  # images for each one that is shown; some may be broken
 
 
 @dataclass(frozen=True)

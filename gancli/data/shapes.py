@@ -142,22 +142,11 @@ def distance(kind: int, x: Floats, y: Floats, size: Any) -> Floats:
 
 
 def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8]:
-    """Draws images, antialiased, at any size from 8 px on.
-
-    Args:
-        shapes: what each image shows.
-        side: height and width in pixels.
-        style: a plain or striped shape, or its outline.
-
-    Returns:
-        uint8 [N, side, side, 3].
-    """
+    """Draws images, antialiased, at any ``side`` from 8 px on; returns uint8 [N, side, side, 3]."""
     grid = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
     images = np.empty((len(shapes.kind), side, side, 3), np.uint8)
-    for kind in range(len(KINDS)):
+    for kind in np.unique(shapes.kind):
         (here,) = np.nonzero(shapes.kind == kind)
-        if len(here) == 0:
-            continue
         x, y, size, background = (values[here, None, None] for values in shapes[2:])
         outside = distance(kind, grid - x, grid[:, None] - y, size)
         if style == "outline":
@@ -177,14 +166,7 @@ def draw(shapes: Factors, side: int, style: Style = "plain") -> NDArray[np.uint8
 
 
 class Drawn(Numbered):
-    """Some of the built-in images, in one style: the ``Images`` of the built-in sources.
-
-    Args:
-        name: what a person calls the list, ``"shapes"``.
-        style: how the shapes are filled.
-        first: index of the first image; lists whose indices do not overlap share no image.
-        count: how many images.
-    """
+    """``count`` built-in images from index ``first`` on; lists whose indices do not overlap share no image."""
 
     def __init__(self, name: str, style: Style = "plain", first: int = 0, count: int = LENGTH) -> None:
         super().__init__(name, range(count))
@@ -203,14 +185,11 @@ class Drawn(Numbered):
 
 
 def open_shapes(location: str, split: str = "train") -> Source:
-    """Opens one of ``VARIANTS``.
+    """Opens one of ``VARIANTS``; GancliError if it is none.
 
     Pairs and domains have a test part with images of its own. The test part of ``shapes:domains`` is in pairs, the same
     shapes plain and striped, so that a translation can be compared with the truth. The other variants are the same for
     every ``split``.
-
-    Raises:
-        GancliError: there is no such variant.
     """
     if location not in VARIANTS:
         hint = nearest(location, VARIANTS) or f"the built-in data are {', '.join(VARIANTS)}"
@@ -261,19 +240,13 @@ def recognise(images: NDArray[Any]) -> Recognised:
     return Recognised(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
-def _chroma(colours: NDArray[Any]) -> NDArray[Any]:
-    """Returns RGB values without their grey part."""
-    result: NDArray[Any] = colours - colours.mean(axis=-1, keepdims=True)
-    return result
-
-
 def _recognise(images: NDArray[Any]) -> Recognised:
     pixels = images.astype(np.float32) if images.dtype == np.uint8 else (images.astype(np.float32) + 1) * 127.5
     border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
-    chroma = _chroma(pixels - np.median(border, axis=1)[:, None, None])
-
+    shown = pixels - np.median(border, axis=1)[:, None, None]
+    # Chroma is colour without its grey part.
+    chroma, palette = (colours - colours.mean(axis=-1, keepdims=True) for colours in (shown, RGB))
     # A pixel's chroma is coverage * shade * the colour's chroma, so all of them point into the colour's direction.
-    palette = _chroma(RGB)
     length = np.sqrt((palette**2).sum(axis=1))
     total = chroma.sum(axis=(1, 2))
     norm = np.sqrt((total**2).sum(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancli.domains import Inputs
+from gancli.errors import GancliError
 
 Pixels = NDArray[np.uint8]
 """One decoded image: uint8 [H, W, C]; C = 1 is grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
@@ -140,6 +142,18 @@ def check(source: Source, inputs: Inputs) -> str | None:
 def _count(number: int, thing: str = "domain") -> str:
     words = {1: "one", 2: "two", 3: "three", 4: "four"}
     return f"{words.get(number, number)} {thing}{'s' * (number != 1)}"
+
+
+def fingerprint(text: str) -> str:
+    """Returns a hash of a text that describes data."""
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+def no_part(where: str, split: str) -> GancliError:
+    """Returns the error that data have only the other part."""
+    other = "test" if split == "train" else "train"
+    hint = f"to train on it: --set data.split={other}; to look at it: --split {other}"
+    return GancliError(f"{where} has no {split} part, only {other}", hint)
 
 
 def same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
