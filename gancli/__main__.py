@@ -1,7 +1,18 @@
-"""``python -m gancli`` is ``gancli``."""
+"""The command ``gancli``, also as ``python -m gancli``."""
 
 from __future__ import annotations
 
-from gancli.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the command line; Ctrl-C during the imports ends it quietly, too."""
+    try:
+        from gancli.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -137,8 +137,8 @@ class Model:
         if renderer.styled is None:
             raise self._wrong_kind("has no styles to mix")
         count = renderer.styled.layers
-        if not layers or not all(0 <= layer < count for layer in layers):
-            raise GancliError(f"layers {list(layers)}: {self.name} has layers 0 to {count - 1}")
+        if not layers or not all(type(layer) is int and 0 <= layer < count for layer in layers):
+            raise GancliError(f"layers {list(layers)}: {self.name} has layers 0 to {count - 1}", "layers=range(4)")
         top, left = (renderer.styles(self._points(renderer, seeds, None), layered=True) for seeds in (cols, rows))
         styles = latents.mixed(left.values, top.values, list(layers)).flatten(0, 1)
         images = _pictures(renderer, Points(styles, left.repeated(len(top)).seeds, space="w"), as_arrays)
@@ -194,12 +194,12 @@ class Model:
         return latents.make_renderer(self.network, self.device, **options)
 
     def _points(self, renderer: Renderer, seeds: Iterable[int], classes: Classes) -> Points:
-        seeds = list(seeds)
+        seeds = list(seeds) if isinstance(seeds, Iterable) else [seeds]
         if not seeds:
             raise GancliError("there are no seeds", "seeds=[0, 1]")
         for seed in seeds:
             check_between("seed", seed, 0, LARGEST_SEED)
-        points, names = renderer.draw(seeds), self.classes
+        points, names = renderer.draw([int(seed) for seed in seeds]), self.classes
         if classes is not None and not names:
             raise GancliError(f"{self.name} was not trained with classes", "leave classes out")
         if classes is None:

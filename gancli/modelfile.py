@@ -85,7 +85,9 @@ def describe(
     for section, key in (("data", "source"), ("train", "init_from")):
         if values[section][key] is not None:
             # A model file gets passed on: it need not tell where its maker keeps their files.
-            values[section][key] = Path(values[section][key]).name
+            # "./shapes" for a folder of that name: "shapes" alone would be the built-in data.
+            last = Path(values[section][key]).name
+            values[section][key] = last if last == values[section][key] else f"./{last}"
     return ModelInfo(
         architecture=name,
         config=values,

@@ -23,6 +23,7 @@ from gancli.door import Model
 from gancli.modelfile import describe, to_bytes
 from gancli.registry import load_architecture
 
+FIXTURES = Path(__file__).parent / "fixtures" / "version_1"
 PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
 STYLES = ("model.resolution=16", "model.latent_dim=8", "model.style_dim=12", "model.width=64", "model.max_width=8")
 TRANSLATORS = ("model.resolution=32", "model.generator_width=2")
@@ -229,3 +230,30 @@ def test_importing_gancli_imports_nothing_heavy() -> None:
     script = "import time; begin = time.process_time(); import gancli; print(time.process_time() - begin)"
     times = [float(subprocess.check_output([sys.executable, "-c", script])) for _ in range(3)]
     assert min(times) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seeds": ["a"]}, "seed 'a': must be an integer"),
+        ({"seeds": [1.5]}, "seed 1.5: must be an integer"),
+        ({"seeds": [True]}, "seed True: must be an integer"),
+        ({"trunc": "a"}, "trunc 'a': must be a number"),
+    ],
+)
+def test_values_of_the_wrong_type_are_said_in_words(given: dict[str, Any], said: str) -> None:
+    model = gancli.load(str(FIXTURES / "dcgan" / "run"))
+    with pytest.raises(gancli.GancliError, match=re.escape(said)):
+        model.sample(**given)
+
+
+def test_one_seed_needs_no_list_and_numpy_may_count() -> None:
+    model = gancli.load(str(FIXTURES / "dcgan" / "run"))
+    (one,), (other,) = model.sample(seeds=3), model.sample(seeds=np.array([3]))  # type: ignore[arg-type]
+    assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("image", ["x.png", np.zeros((0, 64, 3), np.uint8), None])
+def test_what_is_not_an_image_is_said_in_words(image: Any) -> None:
+    with pytest.raises(gancli.GancliError, match="not a Pillow image or an array with pixels"):
+        gancli.load(str(FIXTURES / "cyclegan" / "run")).translate([image])

@@ -66,8 +66,8 @@ def test_equal_models_are_equal_bytes_and_tell_no_directories(tmp_path: Path) ->
     content = (tmp_path / "a.safetensors").read_bytes()
     assert content == (tmp_path / "b.safetensors").read_bytes()
     assert b"/home/me" not in content
-    assert modelfile.read_info(tmp_path / "a.safetensors").config["data"]["source"] == "photos"
-    assert modelfile.read_info(tmp_path / "a.safetensors").config["train"]["init_from"] == "first.safetensors"
+    assert modelfile.read_info(tmp_path / "a.safetensors").config["data"]["source"] == "./photos"
+    assert modelfile.read_info(tmp_path / "a.safetensors").config["train"]["init_from"] == "./first.safetensors"
 
 
 def test_a_generator_alone_is_loaded_without_a_discriminator(tmp_path: Path) -> None:

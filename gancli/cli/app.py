@@ -218,7 +218,7 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     if any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__):
         advice = "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`"
         return RunError(f"torch.compile failed: {reason}", advice)
-    if number in (errno.EACCES, errno.EROFS) and name:
+    if number is not None and name:
         return RunError(f"{name}: {os.strerror(number).lower()}", "choose another place, or change its permissions")
     return RunError(f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it")
 

@@ -168,6 +168,8 @@ class Renderer:
 
     def check_level(self, level: float, option: str) -> None:
         """Raises ``GancliError`` if the model cannot be truncated at a level; ``option`` is where it comes from."""
+        if not isinstance(level, int | float):
+            raise GancliError(f"{option} {level!r}: must be a number")
         if not abs(level) <= FARTHEST:  # catches NaN, too
             raise GancliError(f"{option} {level:g}: must be between {-FARTHEST:,} and {FARTHEST:,}")
         if self.styled is None and level <= 0:

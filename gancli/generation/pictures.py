@@ -76,6 +76,8 @@ def picture_of(image: Image.Image | NDArray[Any], channels: int, size: int | Non
     Raises:
         BadImage: it is something else, or does not suit this network.
     """
+    if not isinstance(image, Image.Image | np.ndarray) or (isinstance(image, np.ndarray) and not image.size):
+        raise BadImage("it is not a Pillow image or an array with pixels")
     if not isinstance(image, Image.Image) and image.dtype != np.uint8:
         return _resized(Picture(_checked(image, channels)), size)
     try:

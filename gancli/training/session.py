@@ -215,6 +215,8 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             break
         except checkpoint.DamagedCheckpoint as damage:
             damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {damage}")
+    if not files and run.model.is_file() and not damaged:
+        damaged.append(f"{run.path} has a model but no checkpoint")  # else it would begin anew and replace the model
     if damaged and not files:
         raise GancliError(
             "\n".join(damaged) + "\nthere is no other checkpoint to continue from",

@@ -185,6 +185,21 @@ def test_growing_networks_go_on_where_they_were_in_a_fade(gancli: Gancli, archit
     assert not unused  # the output at 4 px is no part of a fade from 8 to 16 px
 
 
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(capfd: pytest.CaptureFixture[str]) -> None:
+    folder(Path("photos"), 32, seed=0, side=32)
+    words = ["--steps", "2", "--batch", "4", "--name", "run", "--set", "train.samples=1"]
+    assert run(["train", "dcgan-shapes", "--data", "photos", *words]) == 0
+    shutil.rmtree("runs/run/checkpoints")
+    model, log = Path("runs/run/model.safetensors").read_bytes(), Path("runs/run/log.jsonl").read_bytes()
+    capfd.readouterr()
+    assert run(["resume", "run", "--steps", "4"]) == 2
+    err = capfd.readouterr().err
+    assert "runs/run has a model but no checkpoint" in err
+    assert "--init-from runs/run/model.safetensors" in err
+    assert Path("runs/run/model.safetensors").read_bytes() == model
+    assert Path("runs/run/log.jsonl").read_bytes() == log
+
+
 def test_a_growing_run_cannot_be_shortened_or_get_other_networks(capfd: pytest.CaptureFixture[str]) -> None:
     folder(Path("photos"), 32, seed=0, side=32)
     words = ["--kimg", "0.1", "--name", "run", "--set", "model.width=16", "--set", "train.samples=1"]
