@@ -133,7 +133,9 @@ def read_info(path: Path) -> ModelInfo:
             if not 0 < length <= LARGEST_HEADER:
                 raise foreign
             header = json.loads(file.read(length))
-        text = header["__metadata__"]["gancli"]
+            held = file.seek(0, 2)
+        text = header.pop("__metadata__")["gancli"]
+        needed = 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
         values = json.loads(text)
         newer = values["format"] > FORMAT
     except OSError as error:
@@ -144,6 +146,10 @@ def read_info(path: Path) -> ModelInfo:
         raise GancliError(
             f"{path} was written by gancli {values.get('gancli')}, which is newer than this ({__version__})",
             "pip install --upgrade gancli",
+        )
+    if held < needed:
+        raise GancliError(
+            f"{path} is damaged: it is cut off after {held:,} of {needed:,} bytes", "train or import the model again"
         )
     try:
         if values["format"] == 1:
@@ -201,7 +207,10 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
     from gancli.registry import load_architecture
 
     info = read_info(path)
-    kind, config = load_architecture(info.architecture), validate_model(info.architecture, info.config["model"])
+    try:
+        kind, config = load_architecture(info.architecture), validate_model(info.architecture, info.config["model"])
+    except GancliError as error:
+        raise GancliError(f"{path}: {error.message}", "train or import the model again") from error
 
     networks = [name for name in info.networks if whole or name in kind.averaged]
 

@@ -59,7 +59,12 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     """
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device, patient=config.train.evaluate is not None)
-    source = open_training_source(config)
+    try:
+        source = open_training_source(config)
+    except GancliError as error:
+        if begins or Path(str(config.data.source)).exists():
+            raise
+        raise GancliError(error.message, "if the data have moved: --set data.source=PATH") from error
     # A run may be resumed from another directory.
     data = config.data.model_copy(update={"source": absolute(source.location)})
     config = config.model_copy(update={"data": data, "model": with_classes(config, source)})

@@ -185,6 +185,17 @@ def test_growing_networks_go_on_where_they_were_in_a_fade(gancli: Gancli, archit
     assert not unused  # the output at 4 px is no part of a fade from 8 to 16 px
 
 
+def test_data_that_have_moved_can_be_named(capfd: pytest.CaptureFixture[str]) -> None:
+    folder(Path("photos"), 32, seed=0, side=32)
+    words = ["--steps", "2", "--batch", "4", "--name", "run", "--set", "train.samples=1"]
+    assert run(["train", "dcgan-shapes", "--data", "photos", *words]) == 0
+    Path("photos").rename("moved")
+    capfd.readouterr()
+    assert run(["resume", "run", "--steps", "3"]) == 2
+    assert "hint: if the data have moved: --set data.source=PATH" in capfd.readouterr().err
+    assert run(["resume", "run", "--steps", "3", "--set", "data.source=moved"]) == 0
+
+
 def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(capfd: pytest.CaptureFixture[str]) -> None:
     folder(Path("photos"), 32, seed=0, side=32)
     words = ["--steps", "2", "--batch", "4", "--name", "run", "--set", "train.samples=1"]
