@@ -110,7 +110,7 @@ def to_bytes(info: ModelInfo, tensors: Mapping[str, Tensor]) -> bytes:
     text = json.dumps(asdict(info), sort_keys=True, ensure_ascii=False)
     return safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())},
-        # Names of folders and files that are no Unicode cannot be said in JSON.
+        # JSON cannot hold names of folders and files that are not Unicode.
         metadata={"gancli": text.encode(errors="replace").decode()},
     )
 
@@ -198,7 +198,7 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
         whole: False: leave out what sampling does not use, such as discriminators.
 
     Raises:
-        GancliError: the file is no model file, is damaged, or its weights do not fit its configuration.
+        GancliError: the file is not a model file, is damaged, or its weights do not fit its configuration.
     """
     import torch
 

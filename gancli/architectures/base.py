@@ -338,7 +338,7 @@ class StyleModel(LatentModel):
         Args:
             w: styles [N, W], or of each layer [N, L, W].
             psi: 1 leaves them as they are, 0 gives the mean, -1 the opposite of each, its "anti-image".
-            cutoff: the first layers that are truncated; all where not given.
+            cutoff: the first layers that are truncated; all if None.
         """
         ws = w if w.ndim == 3 else w[:, None].expand(-1, self.layers, -1)
         if psi == 1:

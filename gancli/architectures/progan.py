@@ -124,7 +124,7 @@ class EqualizedLinear(nn.Module):
     """Fully connected layer with an equalized learning rate: [N, I] -> [N, O].
 
     Args:
-        gain: sqrt(2) keeps the scale of activations behind a leaky ReLU, 1 where none follows.
+        gain: sqrt(2) keeps the scale of activations through a leaky ReLU; 1 if none follows.
         lr_mul: factor on the learning rate; the initial function is the same for every value.
     """
 
@@ -207,8 +207,8 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
 def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
     """Appends a channel with the variation within the batch (section 3): [N, C, H, W] -> [N, C + 1, H, W].
 
-    Samples i, i + N/group, i + 2N/group, ... form a group. The channel holds the standard deviation over a group, meant
-    over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group`` does not divide is cut
+    Samples i, i + N/group, i + 2N/group, ... form a group. The channel holds the standard deviation over a
+    group, averaged over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group`` does not divide is cut
     into the largest groups that do.
     """
     n, _, height, width = x.shape
@@ -365,7 +365,7 @@ class GrowingModel(LatentModel):
 
 
 class ProGAN(GrowingModel):
-    """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's where there are classes."""
+    """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's terms if there are classes."""
 
     title = (
         "Karras, Aila, Laine & Lehtinen 2017, Progressive Growing of GANs for Improved Quality, Stability, and "

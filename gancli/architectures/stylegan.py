@@ -227,7 +227,7 @@ class StyleGAN(GrowingModel, StyleModel):
         widths = widths_by_depth(c.resolution, c.width, c.max_width)
         self.mapping = Mapping(c.latent_dim, c.style_dim, c.classes, c.mapping_layers, c.mapping_lr)
         self.synthesis = Synthesis(c.style_dim, widths[1:], c.channels, c.norm_eps, c.bias_before_blur)
-        # With classes D has a score for each, of which the label picks one (Mescheder et al. 2018).
+        # With classes D has a score for each, and the label picks one (Mescheder et al. 2018).
         self.discriminator = Discriminator(max(1, c.classes), widths, c.channels, c.stddev_group, BlurredDownBlock)
 
     def optimizers(self) -> dict[str, Optim]:

@@ -1,8 +1,8 @@
-"""U-GAT-IT: unpaired translation with an attention that finds where two domains differ.
+"""U-GAT-IT: unpaired translation with attention to what tells two domains apart.
 
 Kim, Kim, Kang & Lee 2019, "U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive Layer-Instance
 Normalization for Image-to-Image Translation" (arXiv 1907.10830), with the sizes and the order of play of the authors'
-PyTorch code, znxlwm/UGATIT-pytorch. The names here say what a network does; the others have
+PyTorch code, znxlwm/UGATIT-pytorch. The names here say what a network does:
 
     here                                paper                 official code
     generator_ab, generator_ba          G_s->t, G_t->s        genA2B, genB2A
@@ -15,13 +15,16 @@ Where the code differs from the paper:
 - rho of the residual blocks begins at 0.9 (paper 1), and all variances of AdaLIN and LIN are unbiased;
 - weights are drawn as torch draws them by default (paper N(0, 0.02));
 - the CAM of a discriminator weighs the features with its weights as they are, although its logits come from the
-  spectrally normalised ones; the 1x1 convolution behind it is not normalised at all;
-- the light version, which is not in the paper, averages the features over the image before the layers that make gamma
-  and beta of them. In the full version these see every pixel, so it knows one image size only.
+  spectrally normalised ones; the 1x1 convolution after it is not normalised at all;
+- the light version, which is not in the paper, averages the features over the image before the layers that compute
+  gamma and beta. In the full version these layers see every pixel, so it takes only one image size.
 
-Where this file differs from the code: that translates anew for G, and sends D's gradient on into G, where it is thrown
-away; here the generators translate once for both players. And torch's present spectral norm is half a power iteration
-further than the code's, which changes nothing once the iterations have settled.
+Where this file differs from the code:
+
+- the generators translate once for both players; the code translates again for G, and computes gradients of D's loss in
+  G that it then discards;
+- torch's present spectral norm is half a power iteration ahead of the code's, which changes nothing once the iterations
+  have settled.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ class AdaLIN(nn.Module):
 
 
 class LIN(nn.Module):
-    """As AdaLIN, with a gamma and beta of its own."""
+    """AdaLIN with learned gamma and beta: [N, C, H, W] -> the same shape (equation 1)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -99,8 +102,8 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Class activation map: features [N, C, h, w] -> attended features [N, C, h, w] and logits [N, 2].
 
-    Two linear classifiers tell the domains apart, one from the average and one from the maximum of each feature. How
-    much a feature matters to them is how much of it goes on (section 2.1.1).
+    Two linear classifiers tell the domains apart, one from the average and one from the maximum of each feature. Their
+    weights then scale the features (section 2.1.1).
     """
 
     def __init__(self, channels: int, classifier: Callable[[nn.Linear], nn.Module], activation: nn.Module) -> None:
@@ -233,11 +236,9 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         light: Flag = Field(
             False, description="gamma and beta from the features' averages: a fraction of the weights, and any size"
         )
-        generator_width: int = Field(64, ge=1, description="ch, channels behind a generator's first convolution")
-        residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks in front of and behind the attention")
-        discriminator_width: int = Field(
-            64, ge=1, description="ch, channels behind a discriminator's first convolution"
-        )
+        generator_width: int = Field(64, ge=1, description="ch, channels after a generator's first convolution")
+        residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks before and after the attention")
+        discriminator_width: int = Field(64, ge=1, description="ch, channels after a discriminator's first convolution")
         local_layers: int = Field(
             5, ge=3, le=8, description="convolutions of a local discriminator; 5: patches of 70 px"
         )
@@ -253,10 +254,8 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         @model_validator(mode="after")
         def _fits_together(self) -> UGATIT.Config:
             if self.resolution % Generator.MULTIPLE:
-                raise ValueError(
-                    f"resolution {self.resolution} is no multiple of {Generator.MULTIPLE}, which the generators need"
-                )
-            # What all strided layers leave is at least 3 px wide: 2 of the last feature map, for its reflected border.
+                raise ValueError(f"resolution {self.resolution} must be a multiple of {Generator.MULTIPLE}")
+            # After all strided layers at least 3 px must be left: 2 in the last feature map, for its reflected border.
             layers = max(self.local_layers, self.global_layers)
             least = 3 * 2 ** (layers - 2)
             if self.resolution < least:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class ImagePool(nn.Module):
     """Gives out generated images or, half of the time, older ones in their place.
 
-    The images are buffers, so a checkpoint holds them; and no number is looked at on the host.
+    The images are buffers, so checkpoints hold them. Nothing is read on the host.
 
     Args:
         size: how many images are kept; 0 gives every image back as it is.

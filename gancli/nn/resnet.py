@@ -12,7 +12,7 @@ Upsampling = Literal["deconv", "nearest", "bilinear"]
 
 
 class ResnetBlock(nn.Module):
-    """x + F(x) with two 3x3 convolutions, [N, C, H, W] -> [N, C, H, W]; no ReLU behind the sum."""
+    """x + F(x) with two 3x3 convolutions, [N, C, H, W] -> [N, C, H, W]; no ReLU after the sum."""
 
     def __init__(self, channels: int, norm: NormName, dropout: bool) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ResnetGenerator(nn.Module):
 
     Args:
         in_channels, out_channels: C and C'.
-        width: channels behind the first convolution.
+        width: channels after the first convolution.
         blocks: residual blocks at a quarter of the size.
         norm: batch or instance; convolutions before an instance norm have biases, as in the official code.
         dropout: drop half of the values inside the residual blocks.

@@ -1,1 +1,1 @@
-"""What all papers share: how a player moves, how a run goes on after a kill, what is written where."""
+"""What all papers share: how a player moves, how a run continues after a kill, and what is written where."""

@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, bytes]:
     except FileNotFoundError as error:
         raise DamagedCheckpoint(f"{Path(error.filename).name} is missing") from error
     except ValueError as error:
-        raise DamagedCheckpoint(f"{SUMS} is no list of checksums") from error
+        raise DamagedCheckpoint(f"{SUMS} is not a list of checksums") from error
     except OSError as error:
         raise DamagedCheckpoint(str(error)) from error
     for name, content in files.items():

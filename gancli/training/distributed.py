@@ -36,7 +36,7 @@ EVALUATION = timedelta(hours=12)
 
 
 def start(device: torch.device, *, patient: bool = False) -> None:
-    """Connects the processes, each on its own device; does nothing where there is one.
+    """Connects the processes, each on its own device; does nothing if there is only one.
 
     Args:
         device: of this process.
@@ -53,7 +53,7 @@ def start(device: torch.device, *, patient: bool = False) -> None:
 
 
 def stop() -> None:
-    """Disconnects the processes; does nothing where there is one."""
+    """Disconnects the processes; does nothing if there is only one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

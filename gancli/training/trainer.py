@@ -58,7 +58,7 @@ class Evaluator:
 
     Attributes:
         better: ``"lower"`` or ``"higher"``, by which the best checkpoint is chosen; empty: none is.
-        measure: returns values by name, the first of which counts, of the networks as they are then.
+        measure: measures the networks as they are; returns values by name, and the first one counts.
     """
 
     better: str
@@ -69,7 +69,7 @@ class Trainer:
     """Trains one architecture in one run directory.
 
     Everything that changes is in ``state``; everything else derives from the configuration and the step, so that a run
-    that was killed goes on as if nothing had happened.
+    that was killed continues as if nothing had happened.
     """
 
     def __init__(

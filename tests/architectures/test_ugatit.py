@@ -262,7 +262,7 @@ def test_each_weight_moves_its_own_parts(weight: str, names: set[str]) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"resolution": 98, "global_layers": 5}, "98 is no multiple of 4"),
+        ({"resolution": 98, "global_layers": 5}, "98 must be a multiple of 4"),
         ({"resolution": 92, "global_layers": 7}, "with 92, local_layers and global_layers are at most 6"),
         (
             {"resolution": 20, "local_layers": 5, "global_layers": 3},
