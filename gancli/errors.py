@@ -56,7 +56,7 @@ def check_known(option: str, value: str | None, known: Iterable[str]) -> None:
 
 
 def check_between(option: str, value: int | None, least: int, most: int | None = None) -> None:
-    """Raises ``GancliError`` if a value is given, but is not an integer, or is less than ``least`` or more than ``most``."""
+    """Raises ``GancliError`` for a given value that is not an integer between ``least`` and ``most``."""
     if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
         raise GancliError(f"{option} {value!r}: must be an integer")
     if value is not None and (value < least or (most is not None and value > most)):

@@ -208,8 +208,8 @@ def minibatch_stddev(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
     """Appends a channel with the variation within the batch (section 3): [N, C, H, W] -> [N, C + 1, H, W].
 
     Samples i, i + N/group, i + 2N/group, ... form a group. The channel holds the standard deviation over a
-    group, averaged over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group`` does not divide is cut
-    into the largest groups that do.
+    group, averaged over all channels and pixels. A batch smaller than ``group`` is one group; one that ``group``
+    does not divide is cut into the largest groups that do.
     """
     n, _, height, width = x.shape
     group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)

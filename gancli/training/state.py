@@ -21,9 +21,7 @@ from gancli.training.update import Update, network_names
 
 VALUES = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
-REST = (
-    "rest.safetensors"  # what the model file lacks: raw weights of averaged networks, buffers outside of the networks
-)
+REST = "rest.safetensors"  # what the model file lacks: raw weights of averaged networks, buffers outside the networks
 REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process but the first
 UNSETTLED = "unsettled/"  # in REST: what a buffer of the model file was before it was settled
 
