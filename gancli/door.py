@@ -17,6 +17,7 @@ from gancli.errors import GancliError, check_between, check_known
 from gancli.generation import latents
 from gancli.generation.between import BLENDS, NATURAL, Paths
 from gancli.generation.latents import NoiseKind, Points, Renderer
+from gancli.generation.layers import parse_layers
 from gancli.generation.pictures import Picture, Translated, output_pixels, picture_of
 from gancli.generation.translation import Translation, translate_all
 from gancli.generation.ways import way_towards
@@ -119,7 +120,7 @@ class Model:
         self,
         rows: Iterable[int],
         cols: Iterable[int],
-        layers: Sequence[int],
+        layers: str | Sequence[int],
         *,
         trunc: float | None = None,
         noise: NoiseKind | None = None,
@@ -130,13 +131,15 @@ class Model:
 
         Args:
             rows, cols: seeds.
-            layers: taken from the columns, for instance ``range(4)``: those of 4 and 8 pixels.
+            layers: taken from the columns: ``"coarse"``, ``"middle"``, ``"fine"``, ``"0-3,8"``, or ``range(4)``.
             trunc, noise, batch, as_arrays: see ``sample``. Classes take turns.
         """
         renderer = self._renderer(batch=batch, truncation=trunc, noise=noise)
         if renderer.styled is None:
             raise self._wrong_kind("has no styles to mix")
         count = renderer.styled.layers
+        if isinstance(layers, str):
+            layers = parse_layers(layers, count, "layers")
         if not layers or not all(type(layer) is int and 0 <= layer < count for layer in layers):
             raise GancliError(f"layers {list(layers)}: {self.name} has layers 0 to {count - 1}", "layers=range(4)")
         top, left = (renderer.styles(self._points(renderer, seeds, None), layered=True) for seeds in (cols, rows))

@@ -113,6 +113,7 @@ def test_images_are_those_of_the_commands(faces: Model) -> None:
     mix = ["--rows", "0,1", "--cols", "2,3,4", "--styles", "0-1"]
     assert run(["style-mix", "faces", *mix, "-o", "mixed"]) == 0
     rows = faces.style_mix(rows=[0, 1], cols=[2, 3, 4], layers=range(2))
+    assert faces.style_mix(rows=[0, 1], cols=[2, 3, 4], layers="0-1") == rows
     assert [len(row) for row in rows] == [3, 3]
     assert abs(pixels(rows[1][2]) - pixels(Image.open("mixed/seed0001-old-seed0004-young-0-1.png"))).max() <= 1
     assert run(["translate", "horse2zebra", "horse.png", "--to", "horse", "-o", "translated.png"]) == 0
@@ -194,6 +195,7 @@ def test_noise_depends_on_the_seed(here: Path) -> None:
         (lambda: gancli.load("faces").interpolate(frames=0), "frames 0: must be at least 1", ""),
         (lambda: gancli.load("faces").interpolate(path="zigzag"), "path zigzag: unknown", "slerp, lerp"),
         (lambda: gancli.load("faces").style_mix([0], [1], [6]), "layers [6]", ""),
+        (lambda: gancli.load("faces").style_mix([0], [1], "rough"), "layers rough: 'rough' is not a layer", "coarse"),
         (lambda: gancli.load("faces").translate([]), "faces is a stylegan, which translates no images", "sample"),
         (lambda: gancli.load("plain").sample(classes="old"), "plain was not trained with classes", "leave classes out"),
         (lambda: gancli.load("plain").sample(trunc=-1), "trunc -1: must be greater than 0", "trunc 0.5"),

@@ -20,7 +20,12 @@ class Command(TyperCommand):
         Raises:
             GancliError: there are some.
         """
-        left = super().parse_args(ctx, args)
+        try:
+            left = super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "ctx"):  # of click, which leaves it out for an option without its value
+                error.ctx = ctx
+            raise
         if left and not ctx.resilient_parsing:
             takes_data = any("--data" in parameter.opts for parameter in self.params)
             near = f"did you mean --data {left[0]}?" if takes_data else ""

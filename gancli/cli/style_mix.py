@@ -10,10 +10,10 @@ from typer import Option
 from gancli import console
 from gancli.cli import options
 from gancli.cli.latent import choose_points, open_model
-from gancli.cli.layers import NAMED, named_layers, parse_layers
 from gancli.cli.output import default_name, write_images
 from gancli.cli.seeds import parse_seeds
 from gancli.cli.targets import choose_target
+from gancli.generation.layers import NAMED, named_layers, parse_layers
 from gancli.modelfile import find_model
 
 if TYPE_CHECKING:

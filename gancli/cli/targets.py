@@ -31,9 +31,9 @@ def choose_target(
     """Returns what ``-o`` and ``--format`` mean.
 
     Args:
-        output: ``-`` for stdout, a file name with a known suffix, or a directory: one that exists, ends in ``/``, or
-            has no suffix. None: ``default``, in the working directory.
-        format_: the format for a directory or stdout. None: ``png`` for a directory, that of ``default`` for stdout.
+        output: ``-`` or ``/dev/stdout``, a file name with a known suffix, a device or pipe, or a directory: one that
+            exists, ends in ``/``, or has no suffix. None: ``default``, in the working directory.
+        format_: the format if the file name has no suffix. None: ``png`` for a directory, else that of ``default``.
         default: file name with a suffix.
         suffixes: the formats of a file, by suffix. A directory gets one picture per file, in one of ``STILLS``.
 
@@ -41,7 +41,7 @@ def choose_target(
         GancliError: the format is unknown or contradicts the file name, or bytes would go to a terminal.
     """
     check_known("--format", format_, sorted(set(suffixes.values())))
-    if output == "-":
+    if output in ("-", "/dev/stdout"):
         if sys.stdout.isatty():
             raise GancliError("refusing to write image data to a terminal", "gancli ... -o - | COMMAND, or -o FILE")
         return Target("stream", Path("-"), format_ or suffixes[Path(default).suffix])
@@ -49,6 +49,8 @@ def choose_target(
         path = Path(default)
         return Target("file", path.with_suffix(f".{format_}") if format_ else path, format_ or suffixes[path.suffix])
     path = Path(output)
+    if path.is_char_device() or path.is_fifo():
+        return Target("file", path, format_ or suffixes[Path(default).suffix])
     if path.is_dir() or output.endswith("/") or not path.suffix:
         if path.exists() and not path.is_dir():
             raise GancliError(f"-o {output}: a file of this name is in the way of the directory")

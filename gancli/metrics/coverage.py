@@ -40,5 +40,5 @@ class Coverage(Metric):
         return {
             "recognised": float(self._found.sum() / self._count),
             "modes": float((self._found > 0).sum()),
-            "evenness": float(-(share * np.log(share)).sum() / np.log(MODES)),
+            "evenness": float((share * np.log(1 / share)).sum() / np.log(MODES)),
         }

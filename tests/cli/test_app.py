@@ -99,6 +99,7 @@ def test_no_word_at_all_shows_the_help() -> None:
         (["--verson"], "there is no option --verson", "did you mean '--version'? type `gancli --help`"),
         (["presets", "--jsn"], "there is no option --jsn", "did you mean '--json'? type `gancli presets --help`"),
         (["doctor", "x"], "unexpected argument 'x'", "type `gancli doctor --help`"),
+        (["sample", "x", "-n"], "option '-n' requires an argument", "type `gancli sample --help`"),
         (
             ["train", "dcgan", "shapes"],
             "unexpected argument 'shapes'",

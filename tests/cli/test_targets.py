@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.d").mkdir()
     (tmp_path / "plain").write_text("mine")
+    os.mkfifo("pipe")
     found = {
         output: (target.kind, str(target.path), target.format)
-        for output in (None, "-", "a.png", "a.JPEG", "a.npy", "new", "new.dir/", "here.d")
+        for output in (None, "-", "a.png", "a.JPEG", "a.npy", "new", "new.dir/", "here.d", "/dev/null", "pipe")
         for target in [choose_target(output, None, default="m-seed0.png")]
     }
     assert found == {
@@ -28,7 +30,10 @@ def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "new": ("directory", "new", "png"),
         "new.dir/": ("directory", "new.dir", "png"),
         "here.d": ("directory", "here.d", "png"),
+        "/dev/null": ("file", "/dev/null", "png"),
+        "pipe": ("file", "pipe", "png"),
     }
+    assert choose_target("/dev/stdout", None, default="x.png") == choose_target("-", None, default="x.png")
     assert choose_target("-", "npy", default="x.png").format == "npy"
     assert choose_target(None, "webp", default="x.png").path == Path("x.webp")
     for output, kind in (("a.xyz", None), ("a.png", "jpg"), ("-", "tiff"), ("plain", None), ("no/where/a.png", None)):

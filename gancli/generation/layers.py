@@ -24,7 +24,7 @@ def named_layers(name: str, count: int) -> range:
     return range(ends[place], ends[place + 1])
 
 
-def parse_layers(text: str, count: int) -> list[int]:
+def parse_layers(text: str, count: int, option: str = "--styles") -> list[int]:
     """Returns the layers that ``coarse``, ``0-6`` or ``0-3,8`` means, in ascending order.
 
     Raises:
@@ -36,11 +36,11 @@ def parse_layers(text: str, count: int) -> list[int]:
         match = re.fullmatch(r"([0-9]{1,9})(?:\s*-\s*([0-9]{1,9}))?", item)
         if item not in NAMED and match is None:
             raise GancliError(
-                f"--styles {text}: {item!r} is not a layer",
+                f"{option} {text}: {item!r} is not a layer",
                 "give coarse, middle, fine, or numbers of layers, such as 0-3,8",
             )
         found = named_layers(item, count) if match is None else range(int(match[1]), int(match[2] or match[1]) + 1)
         if not found or found[-1] >= count:
-            raise GancliError(f"--styles {text}: there are no layers {item}; {has}", f"--styles 0-{count - 1}")
+            raise GancliError(f"{option} {text}: there are no layers {item}; {has}", f"{option} 0-{count - 1}")
         layers.update(found)
     return sorted(layers)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gancli.cli.layers import NAMED, named_layers, parse_layers
 from gancli.errors import GancliError
+from gancli.generation.layers import NAMED, named_layers, parse_layers
 
 
 @pytest.mark.parametrize(
