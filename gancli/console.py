@@ -1,8 +1,8 @@
 """The terminal: one rich console on stderr, tables on stdout, progress, and the live display of training.
 
 stdout carries results only, so everything but ``table`` and ``result`` goes to stderr. If stderr is not a terminal,
-nothing is animated: plain lines without control codes replace bars and tables. rich is imported when needed, so that
-importing this module costs nothing.
+plain lines without control codes replace bars and live tables. rich is imported when needed, so that importing this
+module costs nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def stderr() -> Console:
 
 
 def discard(stream: TextIO) -> None:
-    """Points a stream that can no longer be written to /dev/null, with what is still in its buffer."""
+    """Points a stream that nobody reads any more to /dev/null, so that flushing its buffer cannot fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
@@ -84,7 +84,7 @@ def _labelled(label: str, style: str, text: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table to stdout: fitted to a terminal, else as aligned lines that are never cut."""
+    """Prints a table to stdout: on a terminal it fits the width; elsewhere its lines are aligned and never cut."""
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
@@ -114,7 +114,7 @@ def result(text: object) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time for people: ``3:05`` (minutes), ``2:03:05`` (hours), ``3 d 4 h``."""
+    """Returns a readable time: ``3:05`` (minutes), ``2:03:05`` (hours), ``3 d 4 h``."""
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02}"
@@ -148,7 +148,7 @@ class Progress:
         self.update(self._done + n)
 
     def update(self, done: int, total: int | None = None) -> None:
-        """Sets how many pieces are done, and how many there are in all once that is known."""
+        """Sets how many pieces are done, and the total once it is known."""
         self._done = done
         self._total = total if total is not None else self._total
         now = time.monotonic()
@@ -172,9 +172,7 @@ class Progress:
             self._bar = Progress(*columns, console=stderr(), auto_refresh=False, transient=True, redirect_stdout=False)
             self._bar.add_task(self._description, total=self._total)
             self._bar.start()
-        (task,) = self._bar.task_ids
-        self._bar.update(task, completed=self._done, total=self._total)
-        self._bar.refresh()
+        self._bar.update(self._bar.task_ids[0], completed=self._done, total=self._total, refresh=True)
 
     def _line(self, now: float) -> str:
         if not self._total:
@@ -195,12 +193,12 @@ class Progress:
 def progress(description: str, total: int | None = None) -> Iterator[Progress]:
     """Shows on stderr how much of the work of the ``with`` block is done.
 
-    This is a bar that vanishes at the end, or without a terminal a line every few seconds; nothing for work of less
-    than a second, or while a ``TrainingDisplay`` is on the screen.
+    A terminal shows a bar that vanishes at the end, other outputs get a line every few seconds. Work of less than a
+    second shows nothing, and neither does work while a ``TrainingDisplay`` is on the screen.
 
     Args:
         description: for instance ``"decoding images"``.
-        total: number of pieces, or None while it is not known.
+        total: number of pieces; None while it is unknown.
     """
     shown = Progress(description, total)
     try:
@@ -212,18 +210,18 @@ def progress(description: str, total: int | None = None) -> Iterator[Progress]:
 class TrainingDisplay:
     """Shows a training run on stderr: losses and scores, rates, and progress.
 
-    On a terminal this is a live table of the last records above a progress bar; elsewhere a line per record. No thread
-    runs: ``advance`` redraws the screen at most twice a second.
+    A terminal shows a live table of the last records above a progress bar; other outputs get a line per record. There
+    is no thread: ``advance`` redraws the screen at most twice a second.
 
     Args:
         title: the run's name.
         total_steps: step at which the run ends.
-        start_step: step at which it begins; more than 0 if it is resumed.
+        start_step: step at which it begins; greater than 0 if it is resumed.
     """
 
     def __init__(self, title: str, total_steps: int, start_step: int = 0) -> None:
         self._title, self._total = title, total_steps
-        self._step = self._first_step = start_step
+        self._step = start_step
         self._images = 0
         self._begin = self._drawn = time.monotonic()
         self._names: dict[str, None] = {}
@@ -232,16 +230,15 @@ class TrainingDisplay:
 
     def __enter__(self) -> TrainingDisplay:
         global _live
-        self._begin = self._drawn = time.monotonic()
         if animated():
             from rich.live import Live
 
-            # Results go to stdout untouched; what libraries write to stderr appears above the table.
+            # Results go to stdout unchanged; what libraries write to stderr appears above the table.
             _live = Live(console=stderr(), auto_refresh=False, redirect_stdout=False)
             _live.start()
             self._redraw()
         else:
-            note(f"{self._title}: steps {self._first_step} to {self._total}")
+            note(f"{self._title}: steps {self._step} to {self._total}")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -254,7 +251,7 @@ class TrainingDisplay:
                 live.stop()
 
     def advance(self, step: int, images: int) -> None:
-        """Counts training step ``step`` and its ``images`` real images as done; costs a microsecond."""
+        """Counts training step ``step`` and its ``images`` real images as done; takes a microsecond."""
         self._step = step
         self._images += images
         if time.monotonic() - self._drawn >= REDRAW_SECONDS:
@@ -265,7 +262,7 @@ class TrainingDisplay:
 
         Args:
             values: ``step``, and if known ``epoch``, ``images``, ``images_per_s``, ``eta_s`` and ``memory_mib``;
-                learning rates as ``lr_<player>``; every other number is a loss or score under its own name.
+                learning rates as ``lr_<player>``; every other number is a loss or score.
         """
         self._names |= dict.fromkeys(name for name in values if name not in _BESIDE_THE_TABLE)
         self._records.append(values)
@@ -275,10 +272,6 @@ class TrainingDisplay:
             note(self._plain(values))
         else:
             self._redraw()
-
-    def message(self, text: str) -> None:
-        """Prints a line that stays, above the live table."""
-        note(text)
 
     def _redraw(self) -> None:
         self._drawn = time.monotonic()
@@ -366,14 +359,14 @@ def _wide(name: str, room: int) -> int:
 
 
 def _fill(names: Sequence[str], room: int) -> list[list[str]]:
-    """Breaks ``names`` into lines of columns, each at most ``room`` characters wide."""
-    lines: list[list[str]] = [[]]
+    """Splits ``names`` into groups whose columns fit side by side into ``room`` characters."""
+    groups: list[list[str]] = [[]]
     used = 0
     for name in names:
         wide = _wide(name, room)
-        if lines[-1] and used + wide > room:
-            lines.append([])
+        if groups[-1] and used + wide > room:
+            groups.append([])
             used = 0
-        lines[-1].append(name)
+        groups[-1].append(name)
         used += wide
-    return lines
+    return groups

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+
+def unused(path: Path) -> Path:
+    """Returns ``path``, or ``path-2`` and so on if that exists."""
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], others) if not free.exists())
 
 
 def sync_directory(path: Path) -> None:
@@ -38,10 +45,10 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yields a file to write, which becomes ``path`` at the end of the block; whatever ends it early, nothing changes.
+    """Yields a file to write, which becomes ``path`` at the end of the block; if the block fails, nothing changes.
 
-    So at any moment there is the old content or the new one, whole. What is not a regular file, such as ``/dev/null``
-    or a named pipe, is written to.
+    So ``path`` always has the whole old or the whole new content. If it is not a regular file, such as ``/dev/null`` or
+    a named pipe, the block writes to it directly.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:

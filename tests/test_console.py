@@ -76,7 +76,7 @@ def on_screen(text: str) -> str:
 
 def display_script(body: str, total: int = 3000) -> str:
     return (
-        f"import time\nfrom gancli.console import TrainingDisplay\nrecord = {RECORD!r}\n"
+        f"import time\nfrom gancli.console import TrainingDisplay, note\nrecord = {RECORD!r}\n"
         f"with TrainingDisplay(title='dcgan-shapes', total_steps={total}) as display:\n"
         + "".join(f"    {line}\n" for line in body.splitlines())
     )
@@ -192,7 +192,7 @@ def test_training_without_a_terminal_is_one_plain_line_per_record(capsys: pytest
             display.advance(step=step, images=64)
         display.record(RECORD)
         display.record({**RECORD, "step": 3000, "D": -123.456, "penalty": 5e-6})
-        display.message("checkpoint runs/[x]/checkpoints/500")
+        console.note("checkpoint runs/[x]/checkpoints/500")
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -235,7 +235,7 @@ def test_training_on_a_terminal() -> None:
     body = (
         "for step in range(1, 11):\n"
         "    display.record({**record, 'step': 50 * step, 'D': 1 / step})\n"
-        "display.message('checkpoint 500')\n"
+        "note('checkpoint 500')\n"
         "display.advance(step=600, images=64)"
     )
     text = Terminal(display_script(body)).read()
@@ -300,7 +300,7 @@ def test_advance_is_cheap() -> None:
 def test_a_lost_stderr_does_not_stop_the_run() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    body = "display.record(record)\ndisplay.message('x')\nprint('checkpoint written')"
+    body = "display.record(record)\nnote('x')\nprint('checkpoint written')"
     done = subprocess.run(
         [sys.executable, "-c", display_script(body)], stdout=subprocess.PIPE, stderr=writing, text=True
     )

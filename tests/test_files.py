@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gancli.files import replace_file, replacing
+from gancli.files import replace_file, replacing, unused
 
 
 def test_what_ends_early_changes_nothing(tmp_path: Path) -> None:
@@ -23,6 +23,13 @@ def test_what_ends_early_changes_nothing(tmp_path: Path) -> None:
         interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    wanted = tmp_path / "12.damaged"
+    for name in ("12.damaged", "12.damaged-2", "12.damaged-3"):
+        assert unused(wanted) == tmp_path / name
+        (tmp_path / name).mkdir()
 
 
 def test_an_error_names_the_file_that_the_user_knows(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from gancli.schema import AveragingConfig
 
 
 class Averaging:
-    """Keeps an average beside each network that the architecture names in ``averaged``; buffers are averaged too.
+    """Keeps an average of each network that the architecture names in ``averaged``; buffers are averaged too.
 
-    The vectors of a power iteration are the exception: an average of unit vectors is none. They are those of the
-    network, from which ``Architecture.settle`` finds the averaged weight's.
+    The vectors of a power iteration are an exception, because an average of unit vectors is not a unit vector. They are
+    copied from the network, and ``Architecture.settle`` computes those of the averaged weight from them.
 
     Args:
-        architecture: its networks are followed.
-        config: None: no averages are kept, and the networks themselves stand in for them.
+        architecture: its networks are averaged.
+        config: if None, no averages are kept and the networks themselves are used.
     """
 
     def __init__(self, architecture: Architecture, config: AveragingConfig | None) -> None:
@@ -33,7 +33,7 @@ class Averaging:
         self.models = {
             name: AveragedModel(
                 architecture.get_submodule(name),
-                # The decay may follow from the batch, which growing networks change.
+                # The decay may depend on the batch size, which growing networks change.
                 multi_avg_fn=lambda old, new, count: get_ema_multi_avg_fn(self._decay)(old, new, count),
                 use_buffers=True,
             ).requires_grad_(False)
@@ -48,18 +48,18 @@ class Averaging:
         ]
 
     def update(self, step: int, images: int) -> None:
-        """Takes the weights after training step ``step`` (counted from 1), of ``images``, into the average."""
+        """Adds the weights to the average after training step ``step`` (counted from 1), which showed ``images``."""
         self._decay = self.config.decay_of(images)
         for name, model in self.models.items():
             if step <= self.config.start:
-                model.n_averaged.zero_()  # makes the update below a plain copy; the counter lies on the CPU
+                model.n_averaged.zero_()  # makes the update below a plain copy; the counter is on the CPU
             model.update_parameters(self.architecture.get_submodule(name))
         for average, own in self._norms:
             average.load_state_dict(own.state_dict())
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Puts the averages in their networks' places while the context lasts."""
+        """Replaces the networks by their averages within the context."""
         networks = {name: self.architecture.get_submodule(name) for name in self.models}
         for name, model in self.models.items():
             setattr(self.architecture, name, model.module)
@@ -81,9 +81,10 @@ class Averaging:
 
 @contextmanager
 def settled(architecture: Architecture, averaging: Averaging) -> Iterator[dict[str, Tensor]]:
-    """Within it, the networks that sampling uses are as a model file holds them: averaged, and settled.
+    """Within the context, the networks that sampling uses are averaged and settled, as in a model file.
 
-    Yields what settling has changed, as it was before, by name in ``state_dict()``. Afterwards it is so again.
+    Yields the tensors that settling has changed, by name in ``state_dict()``, with the values from before. They get
+    these values back afterwards.
     """
     with averaging.applied():
         networks = {name: architecture.get_submodule(name) for name in architecture.averaged}

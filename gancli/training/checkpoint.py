@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill at any moment: a directory is complete and checked, or it does not exist.
 
-``checkpoints/<step>/`` holds the trainer's files and ``SHA256SUMS`` (``sha256sum -c`` reads it). It is written under a
-hidden name, synced to the disk, and renamed; only then older ones go.
+``checkpoints/<step>/`` holds the trainer's files and ``SHA256SUMS`` (for ``sha256sum -c``). It is written under a
+hidden name, synced to the disk, and renamed; then older ones are removed.
 """
 
 from __future__ import annotations
@@ -11,33 +11,31 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from gancli.files import sync_directory, write_synced
+from gancli.files import sync_directory, unused, write_synced
 
 SUMS = "SHA256SUMS"
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint directory is not as it was written; the message says what is wrong with it."""
+    """A checkpoint directory differs from what was written; the message says how."""
 
 
-def write(directory: Path, step: int, files: Mapping[str, bytes], *, keep: int) -> Path:
+def write(directory: Path, step: int, files: Mapping[str, bytes], *, keep: int) -> None:
     """Writes ``directory/<step>`` and removes all but the newest ``keep`` checkpoints.
 
     Args:
         directory: the ``checkpoints`` directory of a run.
         step: training steps finished.
         files: content by file name.
-        keep: checkpoints that remain, this one included; at least 1.
+        keep: how many checkpoints remain, including this one; at least 1.
     """
-    final = directory / str(step)
-    write_directory(final, files)
+    write_directory(directory / str(step), files)
     for old in steps(directory)[:-keep]:
         _remove(directory / str(old))
-    return final
 
 
 def write_directory(final: Path, files: Mapping[str, bytes]) -> None:
-    """Writes a directory that is complete and checked, or not there; one that is there already gives way to it."""
+    """Writes a directory that is complete and checked, or does not exist; it replaces an older one."""
     aside = final.with_name(f".{final.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -55,7 +53,7 @@ def write_directory(final: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _remove(path: Path) -> None:
-    # Under a hidden name first: a kill in the middle must not leave half a checkpoint under a good name.
+    # Renamed first, so that a kill in the middle does not leave half a checkpoint under a good name.
     hidden = path.with_name(f".{path.name}.removing")
     shutil.rmtree(hidden, ignore_errors=True)
     path.rename(hidden)
@@ -64,11 +62,7 @@ def _remove(path: Path) -> None:
 
 def set_aside(path: Path) -> None:
     """Renames a damaged checkpoint to ``<step>.damaged``, so that nothing is lost or taken for a good one."""
-    number, aside = 1, path.with_name(f"{path.name}.damaged")
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.damaged-{number}")
-    path.rename(aside)
+    path.rename(unused(path.with_name(f"{path.name}.damaged")))
 
 
 def clean(directory: Path) -> None:
@@ -89,7 +83,7 @@ def read(path: Path) -> dict[str, bytes]:
     """Reads and checks one checkpoint directory: content by file name.
 
     Raises:
-        DamagedCheckpoint: a file is missing, unreadable, or not as it was written.
+        DamagedCheckpoint: a file is missing, cannot be read, or differs from what was written.
     """
     try:
         listed = dict(line.split("  ", 1)[::-1] for line in (path / SUMS).read_text().splitlines())

@@ -12,7 +12,7 @@ from torch import distributed as dist
 
 
 def launched() -> int:
-    """Returns how many processes torchrun started, connected or not."""
+    """Returns how many processes torchrun started, whether they are connected or not."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -32,7 +32,7 @@ def rank() -> int:
 
 
 EVALUATION = timedelta(hours=12)
-"""How long processes wait for the first one while it evaluates; torch's own limits are 10 and 30 minutes."""
+"""How long processes wait for the first one while it evaluates; torch's defaults are 10 and 30 minutes."""
 
 
 def start(device: torch.device, *, patient: bool = False) -> None:
@@ -40,7 +40,7 @@ def start(device: torch.device, *, patient: bool = False) -> None:
 
     Args:
         device: of this process.
-        patient: the first process will sometimes keep the others waiting for long.
+        patient: the first process sometimes evaluates while the others wait.
     """
     if launched() == 1 or dist.is_initialized():
         return
@@ -59,7 +59,7 @@ def stop() -> None:
 
 
 def gather(content: bytes) -> list[bytes]:
-    """Returns what each of several processes gave, in their order, to the first of them; to the others nothing."""
+    """Returns the ``content`` of every process, by rank, on the first of several; an empty list on the others."""
     everything: list[bytes] | None = [b""] * world_size() if rank() == 0 else None
     dist.gather_object(content, everything)
     return everything or []
@@ -80,7 +80,7 @@ def average(tensors: Iterable[Tensor]) -> None:
 
 
 def agree(flag: int, device: torch.device) -> int:
-    """Returns the largest ``flag`` of all processes, so that all of them decide alike."""
+    """Returns the largest ``flag`` of all processes, so that all of them decide the same."""
     if world_size() == 1:
         return flag
     shared = torch.tensor(flag, device=device)
@@ -98,6 +98,6 @@ def share_text(text: str) -> str:
 
 
 def barrier() -> None:
-    """Waits until every process is here."""
+    """Waits until every process has come here."""
     if world_size() > 1:
         dist.barrier()

@@ -1,6 +1,6 @@
 """What a run writes for people: the log, sample grids, TensorBoard events, the best checkpoint, and the live display.
 
-Only the first of several processes keeps a journal. It is given values and asks nothing back.
+Only the first of several processes keeps a journal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gancli.console import TrainingDisplay
+from gancli.console import TrainingDisplay, note
 from gancli.files import replace_file
 from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
 from gancli.training import checkpoint
@@ -59,7 +59,7 @@ class Journal:
     def __init__(self, run: RunDirectory, display: TrainingDisplay, events: Any) -> None:
         self.run, self.display, self.events = run, display, events
 
-    def log(self, record: Mapping[str, Any], curves: Sequence[str]) -> None:
+    def log(self, record: Mapping[str, Any], curves: Iterable[str]) -> None:
         """Writes a line of the log; ``curves`` are the names that TensorBoard draws."""
         self.run.append_log(record)
         self.display.record(record)
@@ -68,17 +68,17 @@ class Journal:
     def samples(
         self, step: int, preview: Sequence[Mapping[str, Tensor]], measured: Mapping[str, float], *, final: bool
     ) -> None:
-        """Writes a sample grid, and the losses that were measured beside it."""
+        """Writes a sample grid, and the losses measured with it."""
         self.run.samples.mkdir(exist_ok=True)
         path = self.run.samples / f"{step:08d}.png"
         replace_file(path, encode(lay_out(preview)))
         if measured:
             self.run.append_log({"step": step, **measured})
             values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
-            self.display.message(f"step {step}: {values}")
+            note(f"step {step}: {values}")
             self._draw(step, measured)
         if final:
-            self.display.message(f"samples {path}")
+            note(f"samples {path}")
 
     def evaluation(
         self, step: int, values: Mapping[str, float], better: str, files: Callable[[], Mapping[str, bytes]]
@@ -88,15 +88,13 @@ class Journal:
         Args:
             step: training steps finished.
             values: by name.
-            better: ``"lower"`` or ``"higher"``; empty: no checkpoint is kept.
-            files: returns the content of the checkpoint.
+            better: ``"lower"`` or ``"higher"``; if empty, no checkpoint is kept.
+            files: returns the content of the checkpoint by file name.
         """
         first = next(iter(values))
         sign = {"lower": -1, "higher": 1}.get(better)
         before = [float(record[first]) for record in self.run.read_log() if first in record]
-        self.run.append_log({"step": step, **values})
-        self.display.record({"step": step, **values})
-        self._draw(step, values)
+        self.log({"step": step, **values}, values)
         if sign is not None and all(sign * values[first] > sign * value for value in before):
             checkpoint.write_directory(self.run.best, files())
 
@@ -116,7 +114,7 @@ def lay_out(preview: Sequence[Mapping[str, Tensor]]) -> NDArray[np.uint8]:
             continue
         if len({column.shape[-1] for column in columns}) > 1:
             columns = [as_rgb(column) for column in columns]
-        # Row by row. The first columns may have one image more than the last ones.
+        # Row by row; the first columns may have one image more than the last ones.
         rows = [column[row] for row in range(max(map(len, columns))) for column in columns if row < len(column)]
         pictures.append(grid(np.stack(rows), len(columns)))
     if len(pictures) == 1:
@@ -132,13 +130,13 @@ def tensorboard(run: RunDirectory, step: int, *, wanted: bool) -> Iterator[Any]:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    # Events after the checkpoint are hidden: the resumed run writes them again.
+    # This hides events after the checkpoint, which the resumed run writes again.
     with SummaryWriter(run.tensorboard, purge_step=step + 1) as events:
         yield events
 
 
 def peak_memory(device: torch.device) -> int:
-    """Returns the most memory used so far in bytes: of the GPU's allocator, or of this process on a CPU."""
+    """Returns the peak memory so far in bytes: of the GPU's allocator, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

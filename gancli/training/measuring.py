@@ -1,4 +1,4 @@
-"""Measures a model while it trains (``train.evaluate``). Imports the libraries of the metrics, which takes seconds."""
+"""Measures a model while it trains (``train.evaluate``). It imports the metrics' libraries, which takes seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_evaluator(
     Args:
         config: what to measure.
         run: the run's configuration.
-        architecture: the model, on ``device``; measured with the weights that it has at the time.
+        architecture: the model, on ``device``; each measurement uses its current weights.
         source: the real images.
         device: where networks compute.
 
@@ -40,10 +40,10 @@ def make_evaluator(
     weights = None if config.weights is None else Path(config.weights)
     request = Request(metrics, device, config.features or "", weights, seed=seed)
     comparison = of_model(run.architecture, architecture, source, run.data, device, n=config.images, seed=seed)
-    # Raised now, and not after some thousand steps.
+    # This raises errors now, and not after thousands of steps.
     better = Evaluation(request, comparison, progress).metrics[metric].better
     if not better:
-        note(f"{metric} is neither better lower nor better higher, so no best checkpoint is kept")
+        note(f"neither low nor high values of {metric} are better, so no best checkpoint is kept")
 
     def measure() -> dict[str, float]:
         (values,) = Evaluation(request, comparison, progress).run().metrics.values()

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
-
-
-class MeterState(TypedDict):
-    """What a checkpoint keeps of a meter, so that the log of a resumed run has the same numbers."""
-
-    sums: dict[str, float]
-    counts: dict[str, int]
 
 
 class Meter:
@@ -44,11 +37,12 @@ class Meter:
             return {}
         return dict(zip(self.sums, torch.stack(list(self.sums.values())).tolist(), strict=True))
 
-    def state(self) -> MeterState:
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps, as JSON, so that the log of a resumed run has the same numbers."""
         return {"sums": self._totals(), "counts": dict(self.counts)}
 
-    def load(self, state: MeterState) -> None:
-        # A float32 survives the way through JSON's decimal float64 unchanged.
+    def load(self, state: Mapping[str, Any]) -> None:
+        # JSON's decimal numbers keep every float32 exactly.
         self.sums = {
             name: torch.tensor(total, dtype=torch.float32, device=self.device) for name, total in state["sums"].items()
         }

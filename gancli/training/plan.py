@@ -1,4 +1,4 @@
-"""What a run will be, before it begins: the networks, its length, and the memory that it takes."""
+"""What a run will be, before it begins: its networks, its length, and the memory that it needs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gancli.architectures.base import Architecture, Batch
 from gancli.data.sampler import Portion, share
 from gancli.domains import Inputs
 from gancli.schema import RunConfig
-from gancli.training.length import estimated_images, estimated_steps, portions
+from gancli.training.length import estimated_length, portions
 from gancli.training.update import Player, Update, make_players, network_names
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Expected peak in bytes. The parts are exact; what kernels borrow while they run comes on top."""
+    """Expected peak in bytes. The parts are exact; they do not include what kernels allocate while they run."""
 
     weights: int
     gradients: int
     optimizers: int
     averages: int
     activations: int | None
-    """None where a training step looks at numbers, which the plan does not have."""
+    """None if a training step reads values, which a plan does not have."""
 
     @property
     def total(self) -> int:
@@ -37,7 +37,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Plan:
-    """Parameters by network, steps, their batches and epochs, and memory, of one process."""
+    """Parameters by network, the length in steps and epochs, the batch sizes, and the memory of one process."""
 
     parameters: Mapping[str, int]
     steps: int
@@ -49,9 +49,8 @@ class Plan:
 def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: int = 1) -> Plan:
     """Plans a run over data of ``epoch`` images."""
     drawn = portions(architecture, config.train)
-    steps = estimated_steps(config.train, epoch, drawn, architecture.draws)
-    images = estimated_images(config.train, epoch, drawn, architecture.draws)
-    # Growing networks need the most memory where a step shows the most pixels, which depends on the batches.
+    steps, images = estimated_length(config.train, epoch, drawn, architecture.draws)
+    # Growing networks need the most memory when a step shows the most pixels, which depends on the batch sizes.
     reached = [portion for portion in drawn if portion.start < images]
     largest = max(reached, key=lambda portion: portion.batch / portion.reduction**2)
     return Plan(
@@ -67,11 +66,11 @@ def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: 
 
 
 def expected_memory(architecture: Architecture, config: RunConfig, portion: Portion, world: int = 1) -> Memory:
-    """Plays the first step of a portion with torch's fake tensors, which have no numbers, and watches autograd.
+    """Plays the first step of a portion with torch's fake tensors, which have no values, and watches autograd.
 
-    Activations are the tensors that autograd keeps for the backward pass, counted once per storage, at their highest.
+    Activations are the tensors that autograd keeps for the backward pass, counted once per storage, at their peak.
     """
-    # bf16 stands for fp16: as large, and without a scaler, which would ask for numbers, as would turns with bounds.
+    # A scaler and turns with bounds read values. bf16 takes as much memory as fp16 and needs no scaler.
     precision = "fp32" if config.train.precision == "fp32" else "bf16"
     train = config.train.model_copy(update={"precision": precision, "turns": {}})
     batch = share(portion.batch, world, train.accumulate)
@@ -86,12 +85,12 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         domains = {name: domain.reduced(portion.reduction) for name, domain in inputs.domains.items()}
         one = random_batch(replace(inputs, domains=domains), batch)
         batches = (Batch(one.images, one.labels) for _ in itertools.count())
-        known = True
         try:
             with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
                 fake.training_step(batches, Update(players, train, device))
+            activations: int | None = kept.peak
         except (DataDependentOutputException, DynamicOutputShapeException):
-            known = False
+            activations = None
     moved = [_bytes(player.parameters.values()) for player in players.values()]
     averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
     return Memory(
@@ -99,7 +98,7 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
         gradients=sum(moved),  # a player's gradients live until its next turn
         optimizers=moments,
         averages=sum(averages) if train.average is not None else 0,
-        activations=kept.peak if known else None,
+        activations=activations,
     )
 
 
@@ -123,10 +122,10 @@ def random_batch(inputs: Inputs, n: int) -> Batch:
 
 
 class _Kept:
-    """Counts the bytes of all tensors that autograd holds at one time: each from its first use until it comes back."""
+    """Counts the bytes that autograd holds for the backward pass: each tensor from its first use until it is read."""
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
-        self.weights = {_storage(tensor) for tensor in weights}  # they are there anyway
+        self.weights = {_storage(tensor) for tensor in weights}  # counted already
         self.held: dict[Any, int] = {}
         self.now = self.peak = 0
 
@@ -149,12 +148,12 @@ def _storage(tensor: Tensor) -> Any:
 
 
 def _moments(player: Player) -> int:
-    """Returns the bytes that an optimizer keeps of its parameters, which it does from its first step on."""
+    """Returns the bytes of an optimizer's moments, which it allocates in its first step."""
     for parameter in player.parameters.values():
         parameter.grad = torch.zeros_like(parameter)
     player.optimizer.step()
-    state = player.optimizer.state.values()
-    return _bytes(value for kept in state for value in kept.values() if isinstance(value, Tensor))
+    states = player.optimizer.state.values()
+    return _bytes(value for state in states for value in state.values() if isinstance(value, Tensor))
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -1,4 +1,4 @@
-"""The run directory: what lies where, who may write to it, and its log."""
+"""The run directory: its layout, its lock and its log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import json
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from gancli import config as configuration
 from gancli.errors import GancliError, nearest
-from gancli.files import replace_file, sync_directory, write_synced
+from gancli.files import replace_file, sync_directory, unused, write_synced
 from gancli.modelfile import IN_RUN
 from gancli.schema import RunConfig
 
@@ -40,17 +39,17 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunDirectory:
-        """Makes a run directory that holds its configuration, or nothing at all.
+        """Makes a run directory together with its configuration, or nothing at all.
 
         Raises:
-            GancliError: there is something at ``path`` already, or nothing can be written there.
+            GancliError: ``path`` already exists, or cannot be written.
         """
         cls.check_free(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            aside = path.parent / f".{path.name}.{os.getpid()}"
+            aside.mkdir(exist_ok=True)
             try:
-                aside.chmod(0o777 & ~_umask())
                 write_synced(aside / CONFIG, configuration.to_yaml(config).encode())
                 aside.rename(path)
             except BaseException:
@@ -64,10 +63,10 @@ class RunDirectory:
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Makes sure that there is nothing at ``path``, or an empty directory.
+        """Checks that ``path`` does not exist, or is an empty directory.
 
         Raises:
-            GancliError: there is something, or nothing can be there.
+            GancliError: it is something else, or cannot be a path.
         """
         try:
             taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
@@ -84,7 +83,7 @@ class RunDirectory:
 
     @classmethod
     def find(cls, run: str) -> RunDirectory:
-        """Returns the run that RUN means: a path, or a name in ``./runs``.
+        """Returns the run that the argument RUN means: a path, or a name in ``./runs``.
 
         Raises:
             GancliError: there is none; the message names near ones.
@@ -103,10 +102,10 @@ class RunDirectory:
         raise GancliError(f"there is no run {run!r}", nearest(run, names) or known)
 
     def lock(self) -> None:
-        """Keeps other processes from writing to this run until this process ends, however it ends.
+        """Keeps other processes from writing to this run until this process ends, for whatever reason.
 
         Raises:
-            GancliError: another process has the run.
+            GancliError: another process has locked the run.
         """
         self._lock = (self.path / ".lock").open("a+")
         try:
@@ -134,7 +133,7 @@ class RunDirectory:
             replace_file(self.config, content)
 
     def cut_log(self, step: int) -> None:
-        """Removes the lines of ``log.jsonl`` after ``step``: a run that continues from there writes them again."""
+        """Removes the lines of ``log.jsonl`` after ``step``, which the continued run writes again."""
         if not self.log.exists():
             return
         kept = []
@@ -142,7 +141,7 @@ class RunDirectory:
             try:
                 good = line.endswith(b"\n") and json.loads(line)["step"] <= step
             except (ValueError, KeyError, TypeError):
-                good = False  # half a line that a killed process left
+                good = False  # a line that a killed process did not finish
             if good:
                 kept.append(line)
         replace_file(self.log, b"".join(kept))
@@ -156,19 +155,9 @@ class RunDirectory:
             file.write(json.dumps(record) + "\n")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def default_run_path(preset: str) -> Path:
     """Returns ``runs/<preset>``, or ``runs/<preset>-2`` and so on if that exists."""
-    taken = {path.name for path in RUNS.iterdir()} if RUNS.is_dir() else set()
-    number = 1
-    while (name := preset if number == 1 else f"{preset}-{number}") in taken:
-        number += 1
-    return RUNS / name
+    return unused(RUNS / preset)
 
 
 def check_name(name: str) -> str:

@@ -24,7 +24,7 @@ from gancli.registry import load_architecture
 from gancli.schema import ModelConfig, RunConfig, TrainConfig
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
-from gancli.training.length import estimated_steps, portions
+from gancli.training.length import estimated_length, portions
 from gancli.training.rundir import RunDirectory
 from gancli.training.state import mismatches
 from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
@@ -37,7 +37,7 @@ TESTED = 50
 
 @dataclass(frozen=True)
 class Session:
-    """What a run needs before its first step."""
+    """Everything that a run needs before its first step."""
 
     config: RunConfig
     device: torch.device
@@ -51,11 +51,11 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     """Builds the networks and decodes the data; writes nothing.
 
     Args:
-        config: the run's.
+        config: of the run.
         begins: the run has no checkpoint, so it begins with the weights of ``train.init_from`` if that is set.
 
     Raises:
-        GancliError: the device is not there, ``init_from`` does not fit, or the data cannot be opened or do not suit.
+        GancliError: the device does not exist, ``init_from`` does not fit, or the data cannot be opened or used.
     """
     device = choose_device(config.train.device, distributed.local_rank())
     distributed.start(device, patient=config.train.evaluate is not None)
@@ -65,7 +65,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         if begins or Path(str(config.data.source)).exists():
             raise
         raise GancliError(error.message, "if the data have moved: --set data.source=PATH") from error
-    # A run may be resumed from another directory.
+    # The run may be resumed from another directory.
     data = config.data.model_copy(update={"source": absolute(source.location)})
     config = config.model_copy(update={"data": data, "model": with_classes(config, source)})
     torch.manual_seed(derive(config.train.seed, "weights"))
@@ -105,7 +105,7 @@ def open_training_source(config: RunConfig) -> Source:
     """Opens ``data.source`` and checks that the architecture can train on it.
 
     Raises:
-        GancliError: there is no source, it cannot be opened, or it does not suit the architecture.
+        GancliError: there is no source, it cannot be opened, or the architecture cannot use it.
     """
     if config.data.source is None:
         raise GancliError("no training data given", "--data shapes, or --data FOLDER with your images")
@@ -121,7 +121,7 @@ def open_training_source(config: RunConfig) -> Source:
 
 
 def with_classes(config: RunConfig, source: Source) -> ModelConfig:
-    """Returns the model section with the number of classes that the data have, if it leaves that to them."""
+    """Returns the model section, with the number of classes in the data if it does not give one."""
     inputs = load_architecture(config.architecture).inputs(config.model)
     if inputs.labels == "none" or inputs.classes is not None:
         return config.model
@@ -129,7 +129,7 @@ def with_classes(config: RunConfig, source: Source) -> ModelConfig:
 
 
 def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Watched:
-    """Returns the data on which a model is watched: of the test part, if the data have one."""
+    """Returns the data on which a model is watched, from the test part if there is one."""
     inputs, data, n = architecture.inputs(config.model), config.data, config.train.samples
     if not architecture.watches_data:
         return Watched(Batch({name: torch.empty(n, 0) for name in inputs.domains}))
@@ -162,8 +162,8 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
     """Trains in a run directory, from its newest good checkpoint if it has one.
 
     Raises:
-        GancliError: another process has the run, or its checkpoints do not fit the configuration.
-        RunError: training failed; the last good checkpoint is kept and named.
+        GancliError: another process has locked the run, or its checkpoints do not fit the configuration.
+        RunError: training failed; the message names the last good checkpoint.
     """
     leader = distributed.rank() == 0
     quoted = shlex.quote(str(run.path))
@@ -191,7 +191,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
                 note(f"{run.path} is finished; make it longer: gancli resume {quoted} {longer}")
             return Outcome(progress.step, None)
         drawn, done = portions(architecture, train), (progress.step, progress.images_shown)
-        total = estimated_steps(train, pipeline.length, drawn, architecture.draws, *done)
+        total, _ = estimated_length(train, pipeline.length, drawn, architecture.draws, *done)
         shown = TrainingDisplay(run.path.name, total, progress.step) if leader else nullcontext()
         with shown as display:
             outcome = trainer.fit(run, display)
@@ -205,12 +205,12 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
 
 
 def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
-    """Brings the trainer to the run's newest good checkpoint; damaged ones are named and set aside.
+    """Loads the run's newest good checkpoint; warns of damaged ones and sets them aside.
 
-    Only the ``leader`` of several processes changes anything in the directory.
+    Only the ``leader`` of several processes changes the directory.
 
     Raises:
-        GancliError: there are checkpoints but none can be read, or they are those of other networks.
+        GancliError: there are checkpoints but none can be read, or they do not fit the networks.
     """
     files: dict[str, bytes] = {}
     damaged: list[str] = []
@@ -234,15 +234,19 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
         changed = [
             f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]
         ]
-        images = trainer.load(files, "; ".join(changed))
+        progress, images, domains = trainer.progress, trainer.pipeline.length, trainer.progress.domains
+        trainer.state.load(files, "; ".join(changed))
         if leader:
             for text in damaged:
-                warn(f"{text}; continuing from step {trainer.progress.step}")
-            if images != trainer.pipeline.length:
+                warn(f"{text}; continuing from step {progress.step}")
+            if images != progress.images:
                 warn(
-                    f"the data have changed: {trainer.pipeline.length:,} images now, {images:,} before; "
+                    f"the data have changed: {images:,} images now, {progress.images:,} before; "
                     "the run continues, but not as it would have"
                 )
+        progress.images = images
+        if trainer.config.data.domains is not None:  # otherwise the old names stay: the folder may have been renamed
+            progress.domains = domains
     distributed.barrier()  # all processes have read before anything is moved
     if leader:
         checkpoint.clean(run.checkpoints)
@@ -256,7 +260,7 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
 
 
 def _initialise(architecture: Architecture, path: Path) -> None:
-    """Copies the weights of a model file into an architecture; networks that the file lacks keep theirs."""
+    """Copies the weights of a model file into an architecture; networks that it lacks keep their own weights."""
     info = modelfile.read_info(path)
     tensors = modelfile.load_tensors(path)
     wrong = mismatches(architecture.state_dict(), tensors)
@@ -269,7 +273,7 @@ def _initialise(architecture: Architecture, path: Path) -> None:
     missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
         warn(f"{path} has no {' and '.join(missing)}: starting with fresh weights")
-    # Networks that grow larger than those of the file, for instance.
+    # For instance, networks that grow larger than those of the file.
     lacking = (name for name in architecture.state_dict() if name not in tensors)
     fresh = [name for name in lacking if name.partition(".")[0] in info.networks]
     if fresh:

@@ -1,4 +1,4 @@
-"""What changes while a run trains, declared once: saved, loaded and compared from the same declaration."""
+"""Everything that changes while a run trains, declared once for saving, loading and comparing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gancli.training.update import Update, network_names
 VALUES = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
 REST = "rest.safetensors"  # what the model file lacks: raw weights of averaged networks, buffers outside the networks
-REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process but the first
-UNSETTLED = "unsettled/"  # in REST: what a buffer of the model file was before it was settled
+REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process except the first
+UNSETTLED = "unsettled/"  # in REST: buffers of the model file before they were settled
 
 
 @dataclass
@@ -53,14 +53,14 @@ class Progress:
 
 
 class RunState:
-    """Everything that ``checkpoints/<step>/`` holds, and its way there and back.
+    """Everything that ``checkpoints/<step>/`` holds, with its way there and back.
 
-    Whatever else a run depends on derives from its configuration and from ``progress``.
+    All else that a run depends on derives from its configuration and from ``progress``.
 
     Args:
         config: of the run.
-        architecture: its networks and buffers are tensors of the state.
-        update: its players' optimizers are, too.
+        architecture: its networks and buffers belong to the state.
+        update: so do the optimizers of its players.
         averaging: moving averages.
         progress: how far the run has come.
         classes: names of the classes of the data.
@@ -79,10 +79,10 @@ class RunState:
         self.update, self.averaging, self.progress = update, averaging, progress
         self.networks = network_names(architecture)
         self.parts = (progress, update, averaging)
-        """Each has ``state()``, plain JSON under keys of its own, and takes it back with ``load``."""
+        """Each has ``state()``, JSON values under its own keys, and ``load``, which takes them back."""
 
     def files(self) -> dict[str, bytes]:
-        """Returns the content of a checkpoint, by file name: everything that ``load`` needs."""
+        """Returns the content of a checkpoint by file name: everything that ``load`` needs."""
         raw = self.architecture.state_dict()
         with settled(self.architecture, self.averaging) as unsettled:
             held = self.architecture.state_dict()
@@ -100,17 +100,21 @@ class RunState:
         }
 
     def private(self) -> bytes:
-        """Returns what each process has of its own: the state of ``private`` submodules."""
+        """Returns the state of the ``private`` submodules, which differs between processes."""
         private = self.architecture.private
         return to_bytes(
             {name: tensor for name, tensor in self.architecture.state_dict().items() if _head(name) in private}
         )
 
     def load(self, files: Mapping[str, bytes], changed: str = "") -> None:
-        """Takes back what ``files`` returned; see ``Trainer.load``.
+        """Takes back what ``files`` returned; the next step is then the one that would have followed.
+
+        Args:
+            files: content by file name.
+            changed: the keys of the model that have changed since; named in the error if the weights do not fit.
 
         Raises:
-            GancliError: the weights are those of other networks.
+            GancliError: the weights do not fit these networks.
         """
         values = json.loads(files[VALUES])
         model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
@@ -125,9 +129,9 @@ class RunState:
         with self.averaging.applied():
             self.architecture.load_state_dict(model, strict=False)
         self.architecture.load_state_dict(model | rest)
-        own = files.get(REST_OF_RANK.format(distributed.rank()))
-        if own is not None:
-            self.architecture.load_state_dict(safetensors.torch.load(own), strict=False)
+        private = files.get(REST_OF_RANK.format(distributed.rank()))
+        if private is not None:
+            self.architecture.load_state_dict(safetensors.torch.load(private), strict=False)
         self.update.load_moments(safetensors.torch.load(files[OPTIMIZERS]))
         for part in self.parts:
             part.load(values)
@@ -155,9 +159,9 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
-    """Returns a line for each tensor of ``given`` that is not in ``own``, or in another shape; "" if all fit.
+    """Returns a line for each tensor of ``given`` that ``own`` lacks or has in another shape; "" if all fit.
 
-    With ``whole``, a tensor of ``own`` that ``given`` lacks is a line as well.
+    With ``whole``, there is also a line for each tensor of ``own`` that ``given`` lacks.
     """
     lines = [
         f"  {name}: {list(tensor.shape)}, here "
@@ -173,7 +177,7 @@ def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: in
 
 
 def first_broken(tensors: Mapping[str, Tensor]) -> str | None:
-    """Returns the name of the first tensor with a value that is not finite; None if there is none."""
+    """Returns the name of the first tensor with a value that is not finite, or None if all are finite."""
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     if torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
         return None

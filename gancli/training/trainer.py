@@ -1,4 +1,4 @@
-"""The loop that every architecture trains in: seeds, steps, averages, and when what is written."""
+"""The loop that trains every architecture: seeds, steps, averages, and the times at which files are written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gancli.training.update import Update, make_players, network_names
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: after ``step`` steps, stopped by a signal or, if ``signal`` is None, at its end."""
+    """How a run ended: after ``step`` steps, by a signal or, if ``signal`` is None, at its full length."""
 
     step: int
     signal: int | None
@@ -41,11 +41,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watched:
-    """Real data on which a model is watched, always the same.
+    """Real data on which a model is watched, the same throughout a run.
 
     Attributes:
-        shown: what ``Architecture.preview`` gets.
-        tested: pairs that a translator does not learn from, if there are some.
+        shown: the batch for ``Architecture.preview``.
+        tested: pairs on which a translator is measured and not trained, if there are any.
     """
 
     shown: Batch
@@ -54,11 +54,11 @@ class Watched:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What is measured of the model on the way.
+    """Measures the model while it trains.
 
     Attributes:
-        better: ``"lower"`` or ``"higher"``, by which the best checkpoint is chosen; empty: none is.
-        measure: measures the networks as they are; returns values by name, and the first one counts.
+        better: ``"lower"`` or ``"higher"``: which values are better; if empty, no best checkpoint is kept.
+        measure: measures the current networks; returns values by name, and the first one decides.
     """
 
     better: str
@@ -68,8 +68,8 @@ class Evaluator:
 class Trainer:
     """Trains one architecture in one run directory.
 
-    Everything that changes is in ``state``; everything else derives from the configuration and the step, so that a run
-    that was killed continues as if nothing had happened.
+    Everything that changes is in ``state``, and everything else derives from the configuration and the step, so a
+    killed run continues as if nothing had happened.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Trainer:
         self.averaging = Averaging(architecture, self.train.average)
         self.progress = Progress(pipeline.length, list(pipeline.domains))
         self.state = RunState(config, architecture, self.update, self.averaging, self.progress, pipeline.classes)
-        # Averaged over the processes after every step, so that all of them stay one model.
+        # Averaged over the processes after every step, so that all processes keep the same model.
         private = [architecture.get_submodule(name) for name in architecture.private]
         own = {buffer for module in private for buffer in module.buffers()}
         self.shared_buffers = [buffer for buffer in architecture.buffers() if buffer not in own]
@@ -108,24 +108,24 @@ class Trainer:
         self._stop_signal = 0
 
     def _compile(self) -> None:
-        eager = [name for name in network_names(self.architecture) if name in self.architecture.second_order]
+        networks, second_order = network_names(self.architecture), self.architecture.second_order
+        eager = [name for name in networks if name in second_order]
         if eager and distributed.rank() == 0:
             note(f"not compiled: {' and '.join(eager)}, as torch.compile cannot differentiate gradients again")
-        for name in network_names(self.architecture):
-            if name not in eager:
-                network = self.architecture.get_submodule(name)
-                # The bound forward, not the module: hooks stay outside, and each class has a compile cache of its own.
-                network.forward = torch.compile(network.forward)
+        for name in (name for name in networks if name not in eager):
+            network = self.architecture.get_submodule(name)
+            # The bound forward, not the module: hooks stay outside, and each class has its own compile cache.
+            network.forward = torch.compile(network.forward)
 
     # One run --------------------------------------------------------------------------------------------------------
 
     def fit(self, run: RunDirectory, display: TrainingDisplay | None) -> Outcome:
-        """Trains until the run's length is reached or SIGINT or SIGTERM arrives; both end with a checkpoint.
+        """Trains until the run's length is reached or SIGINT or SIGTERM arrives, and writes a checkpoint at the end.
 
-        Only the first of several processes has a ``display``, and writes files.
+        Only the first of several processes has a ``display`` and writes files.
 
         Raises:
-            RunError: a loss is not finite, or something cannot be written. The last good checkpoint is kept and named.
+            RunError: a loss or weight is not finite; the message names the last good checkpoint.
         """
         train, progress = self.train, self.progress
         saved_at = progress.step if progress.step else -1
@@ -148,7 +148,7 @@ class Trainer:
                 with clock.paused():
                     if journal is not None and (progress.step % train.sample_every == 0 or finished):
                         self._show(journal, final=finished)
-                    # Before the checkpoint, or a run that is killed between them would not be measured here.
+                    # Before the checkpoint, or a run killed in between would resume without this measurement.
                     if train.evaluate is not None and (progress.step % train.evaluate.every == 0 or finished):
                         self._evaluate(journal)
                     if progress.step % train.checkpoint_every == 0 or finished:
@@ -159,7 +159,7 @@ class Trainer:
         return Outcome(progress.step, self._stop_signal or None)
 
     def play_round(self, batches: Iterator[Batch]) -> int:
-        """Plays one training step and returns how many real images it has shown, over all ranks."""
+        """Plays one training step, and returns how many real images it has shown over all ranks."""
         architecture, progress, aids = self.architecture, self.progress, self.train.aids
         before = progress.images_shown
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
@@ -171,7 +171,7 @@ class Trainer:
         shown = progress.images_shown - before
         progress.step += 1
         self.averaging.update(progress.step, shown)
-        # After the step, so that a checkpoint holds optimizers as the next step finds them.
+        # After the step, so that a checkpoint holds the optimizers that the next step uses.
         stage = architecture.stage_at(progress.images_shown)
         if stage is not None and architecture.stage is not None and stage.phase != architecture.stage.phase:
             self.update.restart()
@@ -184,7 +184,7 @@ class Trainer:
             yield batch
 
     def _add_instance_noise(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        # Sønderby et al. 2016, section 2: noise on reals and fakes alike makes their distributions overlap.
+        # Sønderby et al. 2016, section 2: noise on both reals and fakes makes their distributions overlap.
         if not self.instance_noise:
             return None
         image, *rest = inputs
@@ -230,15 +230,14 @@ class Trainer:
         return losses
 
     def _stop_broken(self, run: RunDirectory, what: str, players: Sequence[str], since: int) -> NoReturn:
-        good = checkpoint.steps(run.checkpoints)
-        kept = (
-            f"the last good checkpoint is {run.checkpoints / str(good[-1])}" if good else "there is no checkpoint yet"
-        )
+        kept = "there is no checkpoint yet"
+        if good := checkpoint.steps(run.checkpoints):
+            kept = f"the last good checkpoint is {run.checkpoints / str(good[-1])}"
         rates = self.update.learning_rates()
         sets = [
             f" --set model.optimizers.{name}.lr={_halved(player.lr, rates[name])}"
             for name, player in self.players.items()
-            if name in players or not players  # a broken loss does not tell whose step was too large
+            if name in players or not players  # a broken loss does not show whose step was too large
         ]
         sets += [" --set train.precision=fp32"] if self.train.precision == "fp16" else []
         raise RunError(
@@ -274,7 +273,7 @@ class Trainer:
             try:
                 with self._for_sampling():
                     values = self.evaluator.measure()
-            except (GancliError, OSError, torch.OutOfMemoryError) as error:  # no reason to lose the run
+            except (GancliError, OSError, torch.OutOfMemoryError) as error:  # the run can continue without it
                 warn(f"not measured after step {step}: {error}")
             else:
                 journal.evaluation(step, values, self.evaluator.better, self.state.files)
@@ -305,33 +304,13 @@ class Trainer:
             replace_file(run.model, files[modelfile.IN_RUN])
         distributed.barrier()
 
-    def load(self, files: Mapping[str, bytes], changed: str = "") -> int:
-        """Takes back what ``state.files()`` returned; the next step is then the one that would have followed.
-
-        Args:
-            files: content by file name.
-            changed: which keys of the model have changed since, to be said if the weights do not fit.
-
-        Returns:
-            How many usable images the data held when the checkpoint was written.
-
-        Raises:
-            GancliError: the weights are those of other networks.
-        """
-        progress, given = self.progress, self.progress.domains
-        self.state.load(files, changed)
-        images, progress.images = progress.images, self.pipeline.length
-        if self.config.data.domains is not None:  # else the names stay: the folder may have another name by now
-            progress.domains = given
-        return images
-
     # Signals --------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         def note(number: int, frame: FrameType | None) -> None:
             if self._stop_signal == signal.SIGINT == number:
-                raise KeyboardInterrupt  # a second Ctrl-C: the user will not wait for the checkpoint
+                raise KeyboardInterrupt  # a second Ctrl-C: stop without a checkpoint
             self._stop_signal = number
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -344,15 +323,14 @@ class Trainer:
     def _stopping(self) -> bool:
         if distributed.world_size() > 1:
             # Ranks get a signal at different steps but must stop at the same one, or they would wait for each other.
-            if self.progress.step % self.train.log_every == 0:
-                self._stop_signal = distributed.agree(self._stop_signal, self.device)
-            else:
+            if self.progress.step % self.train.log_every:
                 return False
+            self._stop_signal = distributed.agree(self._stop_signal, self.device)
         return bool(self._stop_signal)
 
 
 def _halved(lr: LearningRate, now: float) -> str:
-    """Returns half of the rate ``now``, as ``--set`` takes it; or half of each in a table by resolution."""
+    """Returns half of the rate ``now`` in the syntax of ``--set``, or half of each rate in a table by resolution."""
     if not isinstance(lr, dict):
         return f"{now / 2:g}"
     return shlex.quote("{" + ", ".join(f"{resolution}: {rate / 2:g}" for resolution, rate in lr.items()) + "}")

@@ -1,7 +1,8 @@
-"""How a player moves: one small place for precision, accumulation, distribution, schedules and taking turns."""
+"""How a player moves: precision, accumulation, distribution, schedules and taking turns, in one place."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,22 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.schema import LearningRate, TrainConfig, TurnConfig, at_resolution
+from gancli.schema import LearningRate, ScheduleConfig, TrainConfig, TurnConfig, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
-from gancli.training.schedules import lr_factor
 
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Player:
-    """One side of the game: the networks it moves, and what moves them.
+    """One side of the game: the networks that it moves, and its optimizer.
 
     Attributes:
         parameters: by their name in the architecture's ``state_dict()``.
         optimizer: over exactly these parameters, in this order.
-        scaler: keeps fp16 gradients in range; each player has its own, so that one's overflow spares the other.
+        scaler: keeps fp16 gradients in range; one per player, so that an overflow of one does not affect the other.
         lr: learning rate before the schedule, or by resolution.
         turn: when the player rests.
         loss: the last measured total, kept on its device for ``turn``.
@@ -42,7 +42,7 @@ class Player:
 
 
 def network_names(architecture: Architecture) -> list[str]:
-    """Returns the submodules that some player moves, in the order of their definition: what a model file holds."""
+    """Returns the submodules that some player moves, in the order of their definition; a model file holds these."""
     moved = {name for optim in architecture.optimizers().values() for name in optim.nets}
     return [name for name, _ in architecture.named_children() if name in moved]
 
@@ -66,7 +66,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
         }
         rule = optim.rule
         options = {**rule.model_dump(exclude={"kind"}), "lr": at_resolution(rule.lr, architecture.resolution)}
-        if rule.kind in ("adam", "sgd"):  # RMSprop has no kernel for all weights, which spares a scaler the host sync
+        if rule.kind in ("adam", "sgd"):  # with a scaler, fused kernels need no host sync; RMSprop has none
             options["fused"] = device.type in ("cpu", "cuda")
         players[name] = Player(
             networks=[architecture.get_submodule(net) for net in optim.nets],
@@ -79,12 +79,30 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
     return players
 
 
+def lr_factor(schedule: ScheduleConfig, *, step: int, fraction: float) -> float:
+    """Returns the factor of every learning rate: a pure function, so that no schedule has to be stored.
+
+    Args:
+        schedule: kind and constants.
+        step: training steps finished.
+        fraction: finished part of the run, in [0, 1].
+    """
+    if schedule.kind == "step":
+        return schedule.gamma ** (step // schedule.every)
+    if schedule.kind == "constant" or fraction <= schedule.start:
+        return 1.0
+    decayed = (min(fraction, 1.0) - schedule.start) / (1.0 - schedule.start)
+    if schedule.kind == "cosine":
+        decayed = (1.0 - math.cos(math.pi * decayed)) / 2
+    return 1.0 + (schedule.final - 1.0) * decayed
+
+
 class Update:
     """``update("D", self.d_loss, batch)`` moves D once; see ``gancli.architectures.base.Update``.
 
     Attributes:
-        step: training steps finished before the present one.
-        images_shown: real images drawn before the present step, over all ranks.
+        step: training steps finished before the current one.
+        images_shown: real images drawn before the current step, over all ranks.
         meter: the named losses and scores since the last line of the log.
     """
 
@@ -106,19 +124,19 @@ class Update:
                 group["lr"] = at_resolution(player.lr, resolution) * factor
 
     def restart(self) -> None:
-        """Lets every optimizer forget its moments."""
+        """Clears the moments of every optimizer."""
         for player in self.players.values():
             player.optimizer.state.clear()
 
     def learning_rates(self) -> dict[str, float]:
-        """Returns the present learning rate of each player."""
+        """Returns the current learning rate of each player."""
         return {name: player.optimizer.param_groups[0]["lr"] for name, player in self.players.items()}
 
     def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
         mover = self.players[player]
         if self._rests(mover):
-            # The loss is measured all the same: it decides when the player returns, and may stash what others need.
-            # All networks are frozen, but gradients by images stay possible: penalties are made of them.
+            # The loss is still measured: it decides when the player returns, and may stash what others need. All
+            # networks are frozen, but gradients with respect to images still work, for penalties.
             self._losses(player, loss_function, batch, record, learn=False)
             return
         mover.optimizer.zero_grad(set_to_none=True)
@@ -162,11 +180,11 @@ class Update:
             return True
         if player.loss is None:
             return False
-        loss = float(player.loss)  # a host sync, only for those who ask for bounds
+        loss = float(player.loss)  # a host sync, only if there are bounds
         return (turn.above is not None and loss <= turn.above) or (turn.below is not None and loss >= turn.below)
 
     def state(self) -> dict[str, Any]:
-        """Returns what a checkpoint keeps beside the ``moments``, as JSON has it."""
+        """Returns what a checkpoint keeps besides the ``moments``, as JSON values."""
         return {
             "meter": self.meter.state(),
             "scalers": {name: player.scaler.state_dict() for name, player in self.players.items()},
@@ -182,7 +200,7 @@ class Update:
                 player.loss = torch.tensor(values["losses"][name], device=self.device)
 
     def moments(self) -> dict[str, Tensor]:
-        """Returns what the optimizers know of their parameters, by ``player/parameter/key``."""
+        """Returns the state of the optimizers, by ``player/parameter/key``."""
         return {
             f"{name}/{parameter_name}/{key}": tensor
             for name, player in self.players.items()
@@ -197,19 +215,18 @@ class Update:
             name, parameter_name, key = path.split("/")
             player = self.players[name]
             parameter = player.parameters[parameter_name]
-            # The fused kernels walk moments and weights side by side, so their strides must agree.
+            # The fused kernels need the same strides for moments and weights.
             like = parameter if value.shape == parameter.shape else torch.empty((), device=self.device)
             player.optimizer.state[parameter][key] = torch.empty_like(like, requires_grad=False).copy_(value)
 
-    @contextmanager
-    def _autocast(self) -> Iterator[None]:
-        with torch.autocast(self.device.type, AUTOCAST[self.config.precision], enabled=self.config.precision != "fp32"):
-            yield
+    def _autocast(self) -> torch.autocast:
+        precision = self.config.precision
+        return torch.autocast(self.device.type, AUTOCAST[precision], enabled=precision != "fp32")
 
 
 @contextmanager
 def _thawed(player: Player) -> Iterator[None]:
-    """Within it, the networks of a player learn; outside of it no network does."""
+    """Within the context, the networks of a player learn."""
     for network in player.networks:
         network.requires_grad_(True)
     try:

@@ -16,7 +16,7 @@ from gancli.registry import load_architecture
 from gancli.schema import AveragingConfig, ModelConfig, RunConfig, TrainConfig
 from gancli.testing import check_architecture, random_batches
 from gancli.training.averaging import Averaging, settled
-from gancli.training.length import estimated_images, estimated_steps, portions
+from gancli.training.length import estimated_length, portions
 from gancli.training.plan import make_plan
 from gancli.training.state import Progress, RunState
 from gancli.training.trainer import Trainer
@@ -63,9 +63,9 @@ def test_lengths_count_every_batch_that_a_step_draws() -> None:
     model = Toy2D(Toy2D.Config(critic_steps=5))
     epochs = TrainConfig(epochs=3, batch=10)
     drawn = portions(model, epochs)
-    assert estimated_steps(epochs, 100, drawn, model.draws) == 6  # 300 images, 50 a step
-    assert estimated_steps(TrainConfig(kimg=1, batch=10), 100, drawn, 5, step=2, images_shown=100) == 20
-    assert estimated_images(TrainConfig(steps=7, batch=10), 100, drawn, model.draws) == 350
+    assert estimated_length(epochs, 100, drawn, model.draws)[0] == 6  # 300 images, 50 a step
+    assert estimated_length(TrainConfig(kimg=1, batch=10), 100, drawn, 5, step=2, images_shown=100)[0] == 20
+    assert estimated_length(TrainConfig(steps=7, batch=10), 100, drawn, model.draws)[1] == 350
 
 
 def test_each_player_has_the_optimizer_of_its_rule() -> None:
@@ -94,7 +94,7 @@ def test_a_run_resumes_exactly_whatever_its_data_and_optimizers(toy: type[Archit
 
     whole, first, second = trainer(), trainer(), trainer()
     expected = play(whole, 4)
-    second.load(play(first, 2))
+    second.state.load(play(first, 2))
     assert play(second, 2) == expected
 
 

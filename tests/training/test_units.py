@@ -23,10 +23,10 @@ from gancli.errors import GancliError
 from gancli.files import write_synced
 from gancli.schema import ScheduleConfig, TrainConfig
 from gancli.training import checkpoint
-from gancli.training.length import estimated_images, estimated_steps, finished_fraction, portions
+from gancli.training.length import estimated_length, finished_fraction, portions
 from gancli.training.meter import Meter
 from gancli.training.rundir import RunDirectory, check_name
-from gancli.training.schedules import lr_factor
+from gancli.training.update import lr_factor
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor:
 
 
 def test_length_in_steps_epochs_and_kimg() -> None:
-    assert estimated_steps(TrainConfig(steps=7), 1000, [Portion(0, 64)]) == 7
-    assert estimated_steps(TrainConfig(epochs=2), 1000, [Portion(0, 64)]) == 32  # 2000 / 64, rounded up
-    assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 100)]) == 10
+    assert estimated_length(TrainConfig(steps=7), 1000, [Portion(0, 64)])[0] == 7
+    assert estimated_length(TrainConfig(epochs=2), 1000, [Portion(0, 64)])[0] == 32  # 2000 / 64, rounded up
+    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 100)])[0] == 10
     # Resumed with half of the batch after two steps of 300.
-    assert estimated_steps(TrainConfig(kimg=1), 5, [Portion(0, 150)], step=2, images_shown=600) == 2 + 3
+    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 150)], step=2, images_shown=600)[0] == 2 + 3
     grown = [Portion(0, 100, 2), Portion(700, 50)]
-    assert estimated_steps(TrainConfig(kimg=1), 5, grown, step=2, images_shown=600) == 2 + 1 + 6
-    assert estimated_steps(TrainConfig(kimg=1), 5, grown, step=2, images_shown=900) == 2 + 2
+    assert estimated_length(TrainConfig(kimg=1), 5, grown, step=2, images_shown=600)[0] == 2 + 1 + 6
+    assert estimated_length(TrainConfig(kimg=1), 5, grown, step=2, images_shown=900)[0] == 2 + 2
 
 
 GROWING = ProGAN.Config(resolution=16, width=16, growth={"stable_kimg": 0.1, "fade_kimg": 0.05})
@@ -72,8 +72,8 @@ def test_the_length_of_a_growing_run_is_what_playing_it_gives(first: int, second
     shown = 0
     for _ in range(steps):
         shown += batches[model.stage_at(shown).resolution]
-    assert estimated_images(train, 1000, drawn) == shown
-    assert estimated_steps(TrainConfig(kimg=shown / 1000, batch=batches), 1000, drawn) == steps
+    assert estimated_length(train, 1000, drawn)[1] == shown
+    assert estimated_length(TrainConfig(kimg=shown / 1000, batch=batches), 1000, drawn)[0] == steps
 
 
 def test_networks_that_do_not_grow_draw_one_portion() -> None:
@@ -99,8 +99,8 @@ def test_a_meter_that_went_through_json_goes_on_exactly(values: list[float]) -> 
 
 
 def test_a_checkpoint_is_read_as_it_was_written_and_sha256sum_agrees(tmp_path: Path) -> None:
-    path = checkpoint.write(tmp_path, 5, {"a.bin": b"abc", "b.json": b"{}"}, keep=2)
-    assert path == tmp_path / "5"
+    path = tmp_path / "5"
+    checkpoint.write(tmp_path, 5, {"a.bin": b"abc", "b.json": b"{}"}, keep=2)
     files = checkpoint.read(path)
     assert files == {"a.bin": b"abc", "b.json": b"{}"}
     assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=path, capture_output=True, check=False).returncode == 0
@@ -115,7 +115,8 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "missing", "no sums", "garbage sums"])
 def test_damage_is_found(tmp_path: Path, damage: str) -> None:
-    path = checkpoint.write(tmp_path, 5, {"a.bin": b"abcdef", "b.json": b"{}"}, keep=2)
+    path = tmp_path / "5"
+    checkpoint.write(tmp_path, 5, {"a.bin": b"abcdef", "b.json": b"{}"}, keep=2)
     match damage:
         case "truncate":
             (path / "a.bin").write_bytes(b"abc")
