@@ -44,6 +44,15 @@ def _names(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        below = 2 ** (value.bit_length() - 1)
+        raise ValueError(f"must be a power of two: {below} or {2 * below}, for instance")
+    return value
+
+
+PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+
 Flag = Annotated[bool, Field(strict=True)]
 """true or false; YAML 1.2 has no other words for them, so neither has gancli."""
 

@@ -269,7 +269,7 @@ train:
     sets = ["batch=4", "train.turns={G: {evry: 2}}", "train.precision=fp8", "train.average.decay=1"]
     assert problems(*sets, file=file, flags=flags) == [
         "my.yaml:2: model.latent_dimm: unknown key, did you mean 'latent_dim' (Z, components of the latent vector)?",
-        "my.yaml:3: model.resolution: must be a power of two: 32, 64, 128 or 256",
+        "my.yaml:3: model.resolution: must be a power of two: 32 or 64, for instance",
         "my.yaml:5: data.crop: must be 'center' or 'random', not 'middel'",
         "my.yaml:6: data.nope: unknown section",
         "my.yaml:8: train.batch: must be a whole number, not 6.5",

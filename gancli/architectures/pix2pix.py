@@ -165,20 +165,20 @@ def noise_on(network: nn.Module) -> Iterator[None]:
     This is how pix2pix makes its images (sections 3.1 and 3.3): its noise is dropout, and with one image at a time its
     batch norm is an instance norm. Running statistics are neither used nor changed.
     """
-    changed: list[nn.Module] = []
+    noisy = [module for module in network.modules() if isinstance(module, (nn.Dropout, nn.BatchNorm2d))]
+    resting = [module for module in noisy if not module.training]
+
+    def switch(on: bool) -> None:
+        for module in resting:
+            module.training = on
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = not on
+
+    switch(True)
     try:
-        for module in network.modules():
-            if isinstance(module, (nn.Dropout, nn.BatchNorm2d)) and not module.training:
-                module.training = True
-                changed.append(module)
-                if isinstance(module, nn.BatchNorm2d):
-                    module.track_running_stats = False
         yield
     finally:
-        for module in changed:
-            module.training = False
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = True
+        switch(False)
 
 
 class ImageToImageConfig(ImageModelConfig):
@@ -227,23 +227,12 @@ class ImageToImageConfig(ImageModelConfig):
 
     def build_generator(self, source: str, target: str) -> nn.Module:
         """Builds a generator from one domain to the other."""
+        channels = self.channels_of(source), self.channels_of(target)
+        width, norm, dropout = self.generator_width, self.norm, self.dropout
         if self.generator == "unet":
-            return UNetGenerator(
-                self.channels_of(source),
-                self.channels_of(target),
-                depth=self.halvings,
-                width=self.generator_width,
-                norm=self.norm,
-                dropout=self.dropout,
-            )
+            return UNetGenerator(*channels, depth=self.halvings, width=width, norm=norm, dropout=dropout)
         return ResnetGenerator(
-            self.channels_of(source),
-            self.channels_of(target),
-            width=self.generator_width,
-            blocks=self.blocks,
-            norm=self.norm,
-            dropout=self.dropout,
-            upsampling=self.upsampling,
+            *channels, width=width, blocks=self.blocks, norm=norm, dropout=dropout, upsampling=self.upsampling
         )
 
     def build_discriminator(self, channels: int) -> PatchGAN:

@@ -40,8 +40,7 @@ from torch.nn import functional as F
 from gancli.architectures.base import AttentiveTranslator, Batch, Loss, TwoWayTranslator, Update, Way
 from gancli.nn.losses import make_objective
 from gancli.nn.norm import InstanceNorm, spectral_norm
-from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, OptimizerConfig
-from gancli.schema import Optimizers as BaseOptimizers
+from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, Optimizers
 
 
 def unbiased_group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -78,9 +77,8 @@ class LIN(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return unbiased_group_norm(x, x.shape[1], self.gamma * self.rho, self.beta) + unbiased_group_norm(
-            x, 1, self.gamma * (1 - self.rho)
-        )
+        layer_normalised = unbiased_group_norm(x, 1, self.gamma * (1 - self.rho))
+        return unbiased_group_norm(x, x.shape[1], self.gamma * self.rho, self.beta) + layer_normalised
 
 
 class ResidualBlock(nn.Module):
@@ -122,9 +120,8 @@ class Attention(nn.Module):
 
 def cam_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     """Binary cross-entropy of a generator's CAM, which answers 1 for its source domain and 0 for its target."""
-    return F.binary_cross_entropy_with_logits(
-        source_logits, torch.ones_like(source_logits)
-    ) + F.binary_cross_entropy_with_logits(target_logits, torch.zeros_like(target_logits))
+    source_loss = F.binary_cross_entropy_with_logits(source_logits, torch.ones_like(source_logits))
+    return source_loss + F.binary_cross_entropy_with_logits(target_logits, torch.zeros_like(target_logits))
 
 
 class Generator(nn.Module):
@@ -228,10 +225,6 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
     averaged = ("generator_ab", "generator_ba")
 
     class Config(ImageModelConfig):
-        class Optimizers(BaseOptimizers):
-            D: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
-            G: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
-
         resolution: int = Field(256, ge=8, le=2048, description="height and width of an image in pixels")
         light: Flag = Field(
             False, description="gamma and beta from the features' averages: a fraction of the weights, and any size"
@@ -249,7 +242,10 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         )
         identity_weight: float = Field(10.0, ge=0, description="lambda_3, weight of the identity losses")
         cam_weight: float = Field(1000.0, ge=0, description="lambda_4, weight of the generators' CAM losses")
-        optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
+        optimizers: Optimizers = Field(
+            Optimizers(D=AdamConfig(lr=1e-4, weight_decay=1e-4), G=AdamConfig(lr=1e-4, weight_decay=1e-4)),
+            description="optimizer of each player",
+        )
 
         @model_validator(mode="after")
         def _fits_together(self) -> UGATIT.Config:
