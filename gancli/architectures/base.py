@@ -247,11 +247,7 @@ class LatentModel(Architecture):
         return getattr(self.config, "classes", 0) or 0
 
     def class_weights(self, labels: Tensor | None) -> Tensor | None:
-        """Returns labels as weights of classes, float [N, K]; None if there are no classes.
-
-        Args:
-            labels: int64 [N] indices of classes, or float [N, K] weights already.
-        """
+        """Returns labels (int64 [N] indices, or float [N, K] weights already) as weights; None without classes."""
         if not self.classes or labels is None:
             return None
         return labels if labels.is_floating_point() else F.one_hot(labels, self.classes).float()
@@ -259,10 +255,9 @@ class LatentModel(Architecture):
     def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
         """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
 
-        As it is here, for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
-        left (Brock et al. 2018, section 3.1). What that ends in is a truncated normal, from which it is drawn at once,
-        through the inverse of its distribution: a small threshold takes no longer. A model with other latents overrides
-        it.
+        This default is for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
+        left (Brock et al. 2018, section 3.1). The result is a truncated normal, so the new value is drawn from that at
+        once, through the inverse of its distribution. A model with other latents overrides this.
         """
         share = math.erf(truncation / math.sqrt(2))  # of a normal that lies within
         uniform = 2 * torch.rand(z.shape, generator=generator, dtype=torch.float64) - 1
@@ -283,10 +278,7 @@ class LatentModel(Architecture):
         return torch.cat(latents)
 
     def labels_in_turn(self, seeds: Iterable[int]) -> Tensor | None:
-        """Returns the classes of seeds if nobody chooses them, as weights [N, classes]: seed i has class i mod classes.
-
-        None if the model takes no classes.
-        """
+        """Returns the default classes of seeds, i mod classes for seed i, as weights [N, K]; None without classes."""
         return self.class_weights(torch.tensor([seed % max(1, self.classes) for seed in seeds]))
 
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:

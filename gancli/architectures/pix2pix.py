@@ -78,7 +78,7 @@ class PatchGAN(nn.Module):
                     nn.LeakyReLU(0.2, inplace=True),
                 ]
                 present = wider
-            layers += [nn.Conv2d(present, 1, 4, padding=1)]
+            layers.append(nn.Conv2d(present, 1, 4, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -96,7 +96,6 @@ class UNetGenerator(nn.Module):
     of the decoder's only the output is not.
 
     Args:
-        in_channels, out_channels: C and C'.
         depth: halvings, at least 5.
         width: channels after the first convolution.
         norm: batch or instance; convolutions before an instance norm have biases, as in the official code.
@@ -138,11 +137,8 @@ class UNetGenerator(nn.Module):
             if dropout and 4 <= level < depth - 1:
                 layers.append(nn.Dropout(0.5))
             self.up.append(nn.Sequential(*layers))
-        self.up.append(
-            nn.Sequential(
-                nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1), nn.Tanh()
-            )
-        )
+        output = nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1)
+        self.up.append(nn.Sequential(nn.ReLU(inplace=True), output, nn.Tanh()))
 
     def forward(self, image: Tensor) -> Tensor:
         # Activations work in place, the first of a level on what is kept for the way back. There a ReLU follows anyway,

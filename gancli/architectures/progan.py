@@ -280,9 +280,7 @@ class Discriminator(nn.Module):
     """Images [N, C, R, R], R the resolution of the stage -> outputs [N, O] (table 2).
 
     Args:
-        outputs: O.
         widths: what ``widths_by_depth`` returns.
-        channels: C.
         group: see ``minibatch_stddev``.
         down: the block that halves features.
     """

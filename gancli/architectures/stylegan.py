@@ -3,9 +3,8 @@
 Karras, Laine & Aila 2018, "A Style-Based Generator Architecture for Generative Adversarial Networks" (arXiv
 1812.04948), with the sizes, losses and order of play of the authors' code (NVlabs/stylegan), configuration F of table
 1. Upsampling and downsampling are fused with their convolutions at every size (theirs: from 128 px on; the results are
-the same). Otherwise it differs from their code as ProGAN does (see ``progan``), and
-
-- the mean of w in the moving average is averaged like the weights; theirs is copied from the generator.
+the same). Otherwise it differs from their code as ProGAN does (see ``progan``), and the mean of w in the moving average
+is averaged like the weights; theirs is copied from the generator.
 """
 
 from __future__ import annotations
@@ -170,18 +169,15 @@ class Synthesis(nn.Module):
         """Returns the noise that was drawn once and for all, [1, 1, h, w] for each layer."""
         return [self.get_buffer(f"noise_{layer}") for layer in range(len(self.layers))]
 
-    def forward(self, ws: Tensor, noise: Sequence[Tensor] | None, stage: Stage) -> Tensor:
-        def noise_of(layer: int) -> Tensor | None:
-            return None if noise is None else noise[layer]
-
+    def forward(self, ws: Tensor, noise: Sequence[Tensor | None], stage: Stage) -> Tensor:
         newest = stage.depth - 1
-        x = self.layers[0](ws[:, 0], noise_of(0))
-        x = self.layers[1](x, ws[:, 1], noise_of(1))
+        x = self.layers[0](ws[:, 0], noise[0])
+        x = self.layers[1](x, ws[:, 1], noise[1])
         smaller = x
         for layer in range(2, 2 * stage.depth, 2):
             smaller = x
-            x = self.layers[layer](x, ws[:, layer], noise_of(layer))
-            x = self.layers[layer + 1](x, ws[:, layer + 1], noise_of(layer + 1))
+            x = self.layers[layer](x, ws[:, layer], noise[layer])
+            x = self.layers[layer + 1](x, ws[:, layer + 1], noise[layer + 1])
         image = self.to_rgb[newest](x)
         if stage.fade < 1:
             image = torch.lerp(upsample(self.to_rgb[newest - 1](smaller)), image, stage.fade)
@@ -305,12 +301,12 @@ class StyleGAN(GrowingModel, StyleModel):
         return self.mapping(z, self.class_weights(labels))
 
     def synthesize(self, ws: Tensor, noise: Noise = "const") -> Tensor:
-        given: Sequence[Tensor] | None
+        given: Sequence[Tensor | None]
         match noise:
             case "const":
                 given = self.synthesis.constant_noise()
             case "none":
-                given = None
+                given = [None] * self.layers
             case _:
                 given = noise
         image = self.synthesis(ws, given, self.stage)
