@@ -43,7 +43,7 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
 def fixed_batch(
     source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
 ) -> Batch:
-    """Returns the first items of a source as a batch on the CPU, without labels, always the same.
+    """Returns the first items of a source as a batch on the CPU, always the same, with the first domain's labels.
 
     Images are resized to the size that the networks take and, if the proportions differ, cropped in the middle
     (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing if the
@@ -55,9 +55,6 @@ def fixed_batch(
         config: resize and interpolation are used.
         n: most items of each domain; all have as many as the one with the fewest.
         among: indices of the items to choose from; by default all.
-
-    Returns:
-        Items of the inputs' kinds and shapes on the CPU, as many of each domain, with the labels of the first one's.
 
     Raises:
         GancliError: no image, or no pair, can be read.
