@@ -133,11 +133,9 @@ def _nested(path: KeyPath, node: Node) -> Node:
 
 
 def _merge(below: Node, above: Node) -> Node:
-    if not isinstance(below.value, dict):
-        return above
-    if above.blank:  # `train:` with every key below it commented out
+    if above.blank and isinstance(below.value, dict):  # `train:` with every key below it commented out
         return below
-    if not isinstance(above.value, dict):
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
         return above
     if not above.implied and all(key.isdecimal() for key in (*below.value, *above.value)):
         return above  # a table by resolution is one schedule, as a list is one value

@@ -224,9 +224,7 @@ def _goes(model: Translator, way: Way, batch: Batch) -> list[str]:
             problems.append(f"draw_styles() {named} does not depend on the generator alone")
         read = model.read_style(batch.images[way.target], way)
         if read.shape != style.shape[1:]:
-            problems.append(
-                f"read_style() {named} gives {tuple(read.shape)}, but draw_styles() {tuple(style.shape[1:])}"
-            )
+            problems.append(f"read_style() {named} gives {tuple(read.shape)}, draw_styles() {tuple(style.shape[1:])}")
 
     def translate(n: int) -> torch.Tensor:
         torch.manual_seed(0)

@@ -7,7 +7,7 @@ the true output. Where the code differs from the paper:
 - the learning rate falls linearly to 0 over the second half of the run (the paper keeps it, as its Lua code does);
 - dropout begins one level after the innermost one of the decoder (the paper has it in the innermost three);
 - the bottleneck of the U-Net is not normalised: with one image at a time a batch norm would make it 0 (the paper's
-  errata say so, too).
+  errata say so too).
 """
 
 from __future__ import annotations
@@ -189,9 +189,7 @@ class ImageToImageConfig(ImageModelConfig):
     upsampling: Upsampling = Field(
         "deconv", description="resnet: transposed convolutions, or interpolation followed by a convolution"
     )
-    depth: int | None = Field(
-        None, ge=5, le=11, description="unet: halvings; null: as many as lead from the resolution to 1 px"
-    )
+    depth: int | None = Field(None, ge=5, le=11, description="unet: halvings; null: from the resolution down to 1 px")
     dropout: Flag = Field(False, description="drop half of the values in the middle of a generator")
     discriminator_width: int = Field(64, ge=1, description="ndf, channels after a discriminator's first convolution")
     receptive_field: ReceptiveField = Field(70, description="side in pixels of the patches that D judges")

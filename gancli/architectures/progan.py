@@ -36,18 +36,14 @@ class GrowthConfig(Section):
     """When the networks grow: at each resolution they are first faded in, from the second on, and then trained on."""
 
     initial_resolution: PowerOfTwo = Field(4, ge=4, le=2048, description="height and width in pixels at the beginning")
-    stable_kimg: float = Field(
-        600.0, ge=0, le=1e9, description="thousands of real images at a resolution before it doubles"
-    )
-    fade_kimg: float = Field(
-        600.0, ge=0, le=1e9, description="thousands of real images over which new layers are faded in"
-    )
+    stable_kimg: float = Field(600.0, ge=0, le=1e9, description="thousands of real images before a resolution doubles")
+    fade_kimg: float = Field(600.0, ge=0, le=1e9, description="thousands of real images while new layers are faded in")
 
     def stage(self, resolution: int, images_shown: int) -> Stage:
         """Returns the stage after some real images, of networks that grow up to ``resolution``.
 
-        Alpha is linear in the images shown, as the official schedules have it. Where both lengths are 0, networks are
-        fully grown from the beginning; official ones would stay small for ever.
+        Alpha is linear in the images shown, as in the official schedules. If both lengths are 0, networks are fully
+        grown from the beginning; official ones would stay small forever.
         """
         stable, fade = round(self.stable_kimg * 1000), round(self.fade_kimg * 1000)
         doublings = int(log2(resolution // self.initial_resolution))

@@ -148,15 +148,13 @@ class StyledUpConv(nn.Module):
 class Synthesis(nn.Module):
     """g: styles, one per layer, [N, L, W] -> images [N, C, R, R], R the resolution of the stage (figure 1b, right)."""
 
-    def __init__(
-        self, style_dim: int, widths: list[int], channels: int, norm_eps: float, bias_before_blur: bool
-    ) -> None:
+    def __init__(self, style_dim: int, widths: list[int], channels: int, eps: float, bias_before_blur: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([Constant(widths[0], style_dim, norm_eps)])  # two for each resolution
-        self.layers.append(StyledConv(widths[0], widths[0], style_dim, norm_eps))
+        self.layers = nn.ModuleList([Constant(widths[0], style_dim, eps)])  # two for each resolution
+        self.layers.append(StyledConv(widths[0], widths[0], style_dim, eps))
         for wide, narrow in pairwise(widths):
-            self.layers.append(StyledUpConv(wide, narrow, style_dim, norm_eps, bias_before_blur))
-            self.layers.append(StyledConv(narrow, narrow, style_dim, norm_eps))
+            self.layers.append(StyledUpConv(wide, narrow, style_dim, eps, bias_before_blur))
+            self.layers.append(StyledConv(narrow, narrow, style_dim, eps))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, channels, kernel=1, gain=1) for width in widths)
         for layer, size in enumerate(self.noise_sizes()):
             self.register_buffer(f"noise_{layer}", torch.randn(1, 1, size, size))

@@ -232,14 +232,10 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         generator_width: int = Field(64, ge=1, description="ch, channels after a generator's first convolution")
         residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks before and after the attention")
         discriminator_width: int = Field(64, ge=1, description="ch, channels after a discriminator's first convolution")
-        local_layers: int = Field(
-            5, ge=3, le=8, description="convolutions of a local discriminator; 5: patches of 70 px"
-        )
-        global_layers: int = Field(7, ge=3, le=8, description="of a global discriminator; 7: patches of 286 px")
+        local_layers: int = Field(5, ge=3, le=8, description="layers of a local discriminator; 5: patches of 70 px")
+        global_layers: int = Field(7, ge=3, le=8, description="layers of a global discriminator; 7: patches of 286 px")
         adversarial_weight: float = Field(1.0, ge=0, description="lambda_1, weight of the adversarial losses")
-        cycle_weight: float = Field(
-            10.0, ge=0, description="lambda_2, weight of the cycles A -> B -> A and B -> A -> B"
-        )
+        cycle_weight: float = Field(10.0, ge=0, description="lambda_2, weight of cycles A -> B -> A and B -> A -> B")
         identity_weight: float = Field(10.0, ge=0, description="lambda_3, weight of the identity losses")
         cam_weight: float = Field(1000.0, ge=0, description="lambda_4, weight of the generators' CAM losses")
         optimizers: Optimizers = Field(

@@ -26,7 +26,6 @@ from gancli.home import home
 
 TIMEOUT = 30.0  # seconds without an answer until a download counts as failed
 
-
 NAMES = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",

@@ -40,9 +40,7 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
     }
 
 
-def fixed_batch(
-    source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
-) -> Batch:
+def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int, only: Sequence[int] | None = None) -> Batch:
     """Returns the first items of a source as a batch on the CPU, always the same, with the first domain's labels.
 
     Images are resized to the size that the networks take and, if the proportions differ, cropped in the middle
@@ -54,7 +52,7 @@ def fixed_batch(
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
         n: most items of each domain; all have as many as the one with the fewest.
-        among: indices of the items to choose from; by default all.
+        only: indices of the items to choose from; by default all.
 
     Raises:
         GancliError: no image, or no pair, can be read.
@@ -66,15 +64,14 @@ def fixed_batch(
     found: dict[str, list[NDArray[Any]]] = {}
     places: list[int] = []
     for group in [list(gatherers)] if paired else [[name] for name in gatherers]:
-        indices = range(min(lengths[name] for name in group)) if among is None else among
+        indices = range(min(lengths[name] for name in group)) if only is None else only
 
         def decode(place: int, group: list[str] = group, indices: Sequence[int] = indices) -> list[NDArray[Any]]:
             return [gatherers[name].read(indices[place]) for name in group]
 
         results = in_threads(decode, len(indices))
-        readable = (
-            (index, items) for index, items in zip(indices, results, strict=True) if not isinstance(items, BadImage)
-        )
+        numbered = zip(indices, results, strict=True)
+        readable = ((index, items) for index, items in numbered if not isinstance(items, BadImage))
         chosen = list(itertools.islice(readable, n))
         results.close()
         good, places = [items for _, items in chosen], places or [index for index, _ in chosen]
@@ -189,15 +186,11 @@ class Pipeline(Dataset[Raw]):
         shown = next(iter(self._orders.values())).indices(where)
         return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
-    def batches(
-        self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
-    ) -> Batches:
+    def batches(self, start: int, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Batches:
         """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""
 
         def finish(raw: Raw) -> Batch:
-            items = {
-                name: self._gatherers[name].finish(part, device, memory_format) for name, part in raw.items.items()
-            }
+            items = {name: self._gatherers[name].finish(part, device, layout) for name, part in raw.items.items()}
             return Batch(items, None if raw.labels is None else raw.labels.to(device, non_blocking=True))
 
         pieces = pieces_from(start, self._portions, self._rank, self._world)
