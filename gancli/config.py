@@ -1,8 +1,8 @@
 """From presets, YAML files, ``--set`` and flags to a validated ``RunConfig``, all problems at once.
 
-Importable without torch. Each layer is a tree whose nodes remember where they were written. The trees are
-merged key by key, the later layer wins, and pydantic judges the result. A problem is reported at the place
-that won. Keys that do not fit together are reported once each is right by itself.
+Importable without torch. Each layer is a tree whose nodes remember where they were written. The trees are merged key by
+key (later layers win), and pydantic validates the result. A problem is reported at the place that won. Keys that do not
+fit together are reported once each is right by itself.
 """
 
 from __future__ import annotations

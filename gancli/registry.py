@@ -63,7 +63,7 @@ def load_architecture(name: str) -> type[Architecture]:
     """Imports an architecture (and with it torch).
 
     Raises:
-        GancliError: there is none of this name, or its package cannot be imported.
+        GancliError: there is no such architecture, or its package cannot be imported.
     """
     if name not in architecture_names():
         raise GancliError(
@@ -120,7 +120,7 @@ def preset_paths() -> dict[str, Path]:
 
 
 def hidden_presets() -> list[Path]:
-    """Returns presets of other packages that cannot be used: gancli, or a package before theirs, has that name."""
+    """Returns presets of other packages that cannot be used because gancli or another package has one of that name."""
     known = preset_paths()
     return [path for path in _preset_files() if known[path.stem] != path]
 
@@ -129,7 +129,7 @@ def preset_path(name: str) -> Path:
     """Returns the YAML file of one preset.
 
     Raises:
-        GancliError: there is none of this name.
+        GancliError: there is no such preset.
     """
     paths = preset_paths()
     if name not in paths:

@@ -262,7 +262,7 @@ class AidsConfig(Section):
 
 
 class TrainConfig(Section):
-    """How a run goes: its length, batches, precision, aids, and what is written when."""
+    """Length, batches, precision and aids of a run, and what it writes when."""
 
     steps: int | None = Field(None, ge=1, description="length in training steps")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
@@ -322,7 +322,7 @@ class RunConfig(Section):
     @field_validator("model", mode="before")
     @classmethod
     def _is_of_the_architecture(cls, value: Any, info: ValidationInfo) -> Any:
-        """Validates plain values by the architecture's ``Config``, if the context of the validation is that."""
+        """Validates plain values by the architecture's ``Config`` if the validation context is that class."""
         return value if info.context is None or isinstance(value, ModelConfig) else info.context.model_validate(value)
 
     def to_dict(self) -> dict[str, Any]:

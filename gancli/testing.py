@@ -1,4 +1,4 @@
-"""For authors of architectures: ``check_architecture`` says what is missing before a user finds out.
+"""For authors of architectures: ``check_architecture`` finds what is missing before a user does.
 
 A third-party package calls it in its own tests::
 

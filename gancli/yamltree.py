@@ -240,7 +240,7 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
 def _from_yaml(
     node: yaml.Node, origin: Origin, path: KeyPath, at: Callable[[int], Origin], problems: list[Problem]
 ) -> Node:
-    """Returns the tree of the YAML after a key, which stands at ``origin``; ``at`` gives the origin of a line."""
+    """Returns the tree of the YAML after a key at ``origin``; ``at`` returns the origin of a line."""
     if isinstance(node, yaml.MappingNode):
         children: dict[str, Node] = {}
         for key_node, value_node in node.value:

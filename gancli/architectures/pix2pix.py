@@ -89,11 +89,11 @@ class UNetGenerator(nn.Module):
     """Image [N, C, H, W] -> image [N, C', H, W] in [-1, 1]; H and W are multiples of 2^depth (section 6.1.1).
 
     ``depth`` halvings lead to the bottleneck, which is 1 x 1 for the size that the network is named after (8: 256 px,
-    7: 128 px); on the way back every level gets what the way down had there.
+    7: 128 px); on the way back, every level also gets the features of the way down.
 
     In the paper's notation, for 256 px, the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
-    C512-CD512-CD512-CD512-C256-C128-C64 and the output. Neither the first nor the last encoder layer is normalised, and
-    of the decoder's only the output is not.
+    C512-CD512-CD512-CD512-C256-C128-C64 and the output. Neither the first nor the last encoder layer is normalised; in
+    the decoder, all layers but the output are.
 
     Args:
         depth: halvings, at least 5.
@@ -141,8 +141,8 @@ class UNetGenerator(nn.Module):
         self.up.append(nn.Sequential(nn.ReLU(inplace=True), output, nn.Tanh()))
 
     def forward(self, image: Tensor) -> Tensor:
-        # Activations work in place, the first of a level on what is kept for the way back. There a ReLU follows anyway,
-        # and ReLU(LeakyReLU(x)) = ReLU(x).
+        # Activations work in place, so the first of a level changes what is kept for the way back. That is harmless: a
+        # ReLU follows there, and ReLU(LeakyReLU(x)) = ReLU(x).
         skips = []
         x = image
         for down in self.down:
@@ -156,7 +156,7 @@ class UNetGenerator(nn.Module):
 
 @contextmanager
 def noise_on(network: nn.Module) -> Iterator[None]:
-    """Within it, a network in evaluation mode drops out at random and normalises with the statistics of its batch.
+    """Lets a network in evaluation mode drop out at random and normalise with the statistics of its batch.
 
     This is how pix2pix makes its images (sections 3.1 and 3.3): its noise is dropout, and with one image at a time its
     batch norm is an instance norm. Running statistics are neither used nor changed.

@@ -40,7 +40,7 @@ from gancli.schema import AidsConfig, Flag
 
 
 class _Blur(torch.autograd.Function):
-    """Its kernel is symmetric and pixels outside are 0, so that it is its own transpose, and its own gradient."""
+    """Its kernel is symmetric and pixels outside are 0, so it is its own transpose and its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class StyledConv(nn.Module):
 class StyledUpConv(nn.Module):
     """Features [N, I, H, W] and styles [N, W] -> features [N, O, 2H, 2W].
 
-    Where the bias is added makes a difference at the border only: the blur takes what lies outside as 0.
+    The place of the bias matters at the border only: the blur takes pixels outside as 0.
     """
 
     def __init__(self, inputs: int, outputs: int, style_dim: int, eps: float, bias_before_blur: bool) -> None:
@@ -164,7 +164,7 @@ class Synthesis(nn.Module):
         return [4 * 2 ** (layer // 2) for layer in range(len(self.layers))]
 
     def constant_noise(self) -> list[Tensor]:
-        """Returns the noise that was drawn once and for all, [1, 1, h, w] for each layer."""
+        """Returns the noise that was drawn once, when the network was built, [1, 1, h, w] for each layer."""
         return [self.get_buffer(f"noise_{layer}") for layer in range(len(self.layers))]
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None], stage: Stage) -> Tensor:

@@ -51,7 +51,7 @@ def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int, only
         source: from ``open_source``.
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
-        n: most items of each domain; all have as many as the one with the fewest.
+        n: largest number of items of each domain; all domains get equally many.
         only: indices of the items to choose from; by default all.
 
     Raises:
@@ -164,11 +164,11 @@ class Pipeline(Dataset[Raw]):
         for (name, gatherer), images in zip(self._gatherers.items(), source.domains.values(), strict=True):
             gatherer.decode(cache, f"{source.fingerprint} {name}", most, partial(report, before))
             before += len(images)
-        # Two halves of one image are broken alike.
+        # If an image is broken, both of its halves are.
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
         data_seed = derive(seed, "data")
-        if paired:  # the items of a pair are drawn, cropped and mirrored alike; all of them must be usable
+        if paired:  # the items of a pair are drawn, cropped and mirrored together; all must be usable
             everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
             if len(everywhere) == 0:
                 raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")

@@ -1,4 +1,4 @@
-"""Which image comes when, and its random numbers: derived from the position, never stored. Importable without torch.
+"""The order of images and their random numbers, derived from the position and never stored. Importable without torch.
 
 Position p counts every image that a run shows, over all epochs and ranks. Since order and random numbers are functions
 of p, a run can start anywhere and be cut into batches, ranks and workers in any way, and still sees the same images.

@@ -37,7 +37,7 @@ SIZE = 64
 RECOGNISED = 0.8
 """A picture counts as recognised if the confidence of ``recognise`` is at least this."""
 
-SEED = 20_160_101  # any number; a different one gives different data
+SEED = 20_160_101  # a different number gives different data
 # Grey levels, all dark: with light ones among them the discriminator of a small GAN wins for good, since batch
 # normalisation ties the images of a batch to one level.
 BACKGROUND = (16, 32)

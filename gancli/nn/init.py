@@ -43,7 +43,7 @@ class _NothingDrawn(TorchFunctionMode):
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Within it, networks are built on the meta device: shapes without memory, for weights that come from a file.
+    """Builds networks on the meta device: shapes without memory, for weights that come from a file.
 
     Initialisers are skipped. They have nothing to fill on the meta device, but take seconds: many of torch's functions
     are Python there, which imports torch's compiler first.
