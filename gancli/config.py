@@ -1,8 +1,8 @@
 """From presets, YAML files, ``--set`` and flags to a validated ``RunConfig``, all problems at once.
 
-Importable without torch. Each layer is a tree whose nodes remember where they were written. The trees are
-merged key by key, the later layer wins, and pydantic judges the result. A problem is reported at the place
-that won. Keys that do not fit together are reported once each is right by itself.
+Importable without torch. Each layer is a tree whose nodes remember where they were written. The trees are merged key by
+key (later layers win), and pydantic validates the result. A problem is reported at the place that won. Keys that do not
+fit together are reported once each is right by itself.
 """
 
 from __future__ import annotations
@@ -133,11 +133,9 @@ def _nested(path: KeyPath, node: Node) -> Node:
 
 
 def _merge(below: Node, above: Node) -> Node:
-    if not isinstance(below.value, dict):
-        return above
-    if above.blank:  # `train:` with every key below it commented out
+    if above.blank and isinstance(below.value, dict):  # `train:` with every key below it commented out
         return below
-    if not isinstance(above.value, dict):
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
         return above
     if not above.implied and all(key.isdecimal() for key in (*below.value, *above.value)):
         return above  # a table by resolution is one schedule, as a list is one value

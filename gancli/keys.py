@@ -63,7 +63,7 @@ def section_of(field: FieldInfo, value: Any, default: Any = None) -> type[BaseMo
 def keys(section: type[BaseModel], values: Any = None, prefix: KeyPath = (), defaults: Any = None) -> Iterator[Key]:
     """Yields every key of a section with the path ``prefix``, and after a section the keys in it.
 
-    Plain ``values`` say of which ``kind`` a section is; ``defaults`` is the section if it is the default of a key.
+    Plain ``values`` give the ``kind`` of a section; ``defaults`` is the section if it is the default of a key.
     """
     for name, field in section.model_fields.items():
         key = Key((*prefix, name), field, field.default if defaults is None else getattr(defaults, name))

@@ -63,7 +63,7 @@ def load_architecture(name: str) -> type[Architecture]:
     """Imports an architecture (and with it torch).
 
     Raises:
-        GancliError: there is none of this name, or its package cannot be imported.
+        GancliError: there is no such architecture, or its package cannot be imported.
     """
     if name not in architecture_names():
         raise GancliError(
@@ -81,16 +81,15 @@ def _class_in(module: ModuleType) -> type[Architecture]:
     from gancli.architectures.base import Architecture
 
     kinds = inspect.getmembers(module, lambda item: inspect.isclass(item) and issubclass(item, Architecture))
-    own = {name: kind for name, kind in kinds if kind.__module__ == module.__name__ and not name.startswith("_")}
-    found = [kind for kind in own.values() if not inspect.isabstract(kind)]
+    own = [kind for name, kind in kinds if kind.__module__ == module.__name__ and not name.startswith("_")]
+    found: list[type[Architecture]] = [kind for kind in own if not inspect.isabstract(kind)]
     if len(found) != 1:
         raise GancliError(
             f"{module.__name__} must define one architecture, but defines "
             + (" and ".join(item.__name__ for item in found) or "none that implements all abstract methods"),
             "an architecture has a file of its own; a shared base class is abstract or begins with _",
         )
-    architecture: type[Architecture] = found[0]
-    return architecture
+    return found[0]
 
 
 def _preset_files() -> list[Path]:
@@ -102,7 +101,7 @@ def _preset_files() -> list[Path]:
 
 
 def _file_of(module: str) -> Path | None:
-    """Returns the file of a module, without importing it or the packages that it lies in."""
+    """Returns the file of a module, without importing it or the packages around it."""
     top, *inner = module.split(".")
     try:
         spec, path = importlib.util.find_spec(top), top
@@ -121,7 +120,7 @@ def preset_paths() -> dict[str, Path]:
 
 
 def hidden_presets() -> list[Path]:
-    """Returns presets of other packages that cannot be used: gancli, or a package before theirs, has that name."""
+    """Returns presets of other packages that cannot be used because gancli or another package has one of that name."""
     known = preset_paths()
     return [path for path in _preset_files() if known[path.stem] != path]
 
@@ -130,7 +129,7 @@ def preset_path(name: str) -> Path:
     """Returns the YAML file of one preset.
 
     Raises:
-        GancliError: there is none of this name.
+        GancliError: there is no such preset.
     """
     paths = preset_paths()
     if name not in paths:

@@ -44,6 +44,15 @@ def _names(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        below = 2 ** (value.bit_length() - 1)
+        raise ValueError(f"must be a power of two: {below} or {2 * below}, for instance")
+    return value
+
+
+PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+
 Flag = Annotated[bool, Field(strict=True)]
 """true or false; YAML 1.2 has no other words for them, so neither has gancli."""
 
@@ -253,7 +262,7 @@ class AidsConfig(Section):
 
 
 class TrainConfig(Section):
-    """How a run goes: its length, batches, precision, aids, and what is written when."""
+    """Length, batches, precision and aids of a run, and what it writes when."""
 
     steps: int | None = Field(None, ge=1, description="length in training steps")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
@@ -313,7 +322,7 @@ class RunConfig(Section):
     @field_validator("model", mode="before")
     @classmethod
     def _is_of_the_architecture(cls, value: Any, info: ValidationInfo) -> Any:
-        """Validates plain values by the architecture's ``Config``, if the context of the validation is that."""
+        """Validates plain values by the architecture's ``Config`` if the validation context is that class."""
         return value if info.context is None or isinstance(value, ModelConfig) else info.context.model_validate(value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""For authors of architectures: ``check_architecture`` says what is missing before a user finds out.
+"""For authors of architectures: ``check_architecture`` finds what is missing before a user does.
 
 A third-party package calls it in its own tests::
 
@@ -14,6 +14,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ def random_batches(inputs: Inputs, batch: int = BATCH) -> Iterator[Batch]:
 
 
 def check_architecture(architecture: type[Architecture], config: ModelConfig | None = None) -> None:
-    """Builds an architecture, trains it for a few steps and looks whether it keeps the contract of ``Architecture``.
+    """Builds an architecture, trains it for a few steps and checks that it keeps the contract of ``Architecture``.
 
     Args:
         architecture: the class.
@@ -64,11 +65,7 @@ def check_architecture(architecture: type[Architecture], config: ModelConfig | N
             config = config.model_copy(update={"classes": 3})
         torch.manual_seed(0)
         model = architecture(config)
-        problems = _named_networks(model) or [
-            *_steps(model, config),
-            *_resumes(model, config),
-            *_samples(model, config),
-        ]
+        problems = _named_networks(model) or [*_steps(model), *_resumes(model), *_samples(model)]
     if problems:
         raise IncompleteArchitecture(f"{architecture.__name__}:\n" + "\n".join(f"- {problem}" for problem in problems))
 
@@ -98,23 +95,26 @@ def _named_networks(model: Architecture) -> list[str]:
     return [f"{where} is not a network of the model" for where, name in named.items() if name not in networks]
 
 
-def _play(model: Architecture, config: ModelConfig, train: TrainConfig, steps: range) -> Update:
+def _update(model: Architecture, **options: Any) -> Update:
+    train = TrainConfig(steps=10, batch=BATCH, **options)
+    return Update(make_players(model, train, CPU), train, CPU)
+
+
+def _play(model: Architecture, update: Update, steps: range) -> None:
     """Plays some steps as the trainer does: everything random derives from the step."""
-    update = Update(make_players(model, train, CPU), train, CPU)
     for step in steps:
         torch.manual_seed(step)
         update.begin(step, step * BATCH, 0.0, model.resolution)
-        model.training_step(random_batches(model.inputs(config)), update)
-    return update
+        model.training_step(random_batches(model.inputs(model.config)), update)
 
 
-def _steps(model: Architecture, config: ModelConfig) -> list[str]:
+def _steps(model: Architecture) -> list[str]:
     problems = []
     for options in ({}, {"accumulate": 2}, {"precision": "bf16"}):
         trained = copy.deepcopy(model).train()
-        train = TrainConfig(steps=10, batch=BATCH, **options)
         try:
-            update = _play(trained, config, train, range(1))
+            update = _update(trained, **options)
+            _play(trained, update, range(1))
         except Exception as error:
             problems.append(f"a training step with {options or 'defaults'} fails: {type(error).__name__}: {error}")
             continue
@@ -134,40 +134,37 @@ def _steps(model: Architecture, config: ModelConfig) -> list[str]:
     return problems
 
 
-def _resumes(model: Architecture, config: ModelConfig) -> list[str]:
-    train = TrainConfig(steps=10, batch=BATCH)
+def _resumes(model: Architecture) -> list[str]:
     whole = copy.deepcopy(model).train()
-    begun = _play(whole, config, train, range(2))
+    begun = _update(whole)
+    _play(whole, begun, range(2))
     torch.manual_seed(1234)
-    resumed = type(model)(config).train()
+    resumed = type(model)(model.config).train()
     resumed.load_state_dict(whole.state_dict())
-    restarted = Update(make_players(resumed, train, CPU), train, CPU)
+    restarted = _update(resumed)
     for name, mover in restarted.players.items():
         mover.optimizer.load_state_dict(copy.deepcopy(begun.players[name].optimizer.state_dict()))
-    for update, played in ((begun, whole), (restarted, resumed)):
-        torch.manual_seed(2)
-        update.begin(2, 2 * BATCH, 0.0, played.resolution)
-        played.training_step(random_batches(model.inputs(config)), update)
-    different = [
-        name for name, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[name])
-    ]
+    _play(whole, begun, range(2, 3))
+    _play(resumed, restarted, range(2, 3))
+    after = resumed.state_dict()
+    different = [name for name, value in whole.state_dict().items() if not torch.equal(value, after[name])]
     if different:
         return [
-            f"a resumed run goes another way (first in {different[0]}): "
+            f"a resumed run differs from an uninterrupted one (first in {different[0]}): "
             "keep whatever changes in a parameter or buffer, or derive it from update.step"
         ]
     return []
 
 
-def _samples(model: Architecture, config: ModelConfig) -> list[str]:
+def _samples(model: Architecture) -> list[str]:
     model = copy.deepcopy(model).eval()
-    batch = next(random_batches(model.inputs(config), 3))
+    batch = next(random_batches(model.inputs(model.config), 3))
     with torch.no_grad():
         problems = _previews(model, batch)
         if isinstance(model, LatentModel):
-            problems += _decodes(model, config)
+            problems += _decodes(model)
         if isinstance(model, Translator):
-            problems += _translates(model, config, batch)
+            problems += _translates(model, batch)
     return problems
 
 
@@ -183,20 +180,20 @@ def _previews(model: Architecture, batch: Batch) -> list[str]:
     return []
 
 
-def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
+def _decodes(model: LatentModel) -> list[str]:
     z, again = (model.latents(3, torch.Generator().manual_seed(0)) for _ in range(2))
     near, near_again = (model.resample(z, 0.5, torch.Generator().manual_seed(1)) for _ in range(2))
     labels = torch.zeros(3, dtype=torch.int64) if model.classes else None
     problems = []
     if not torch.equal(z, again):
-        problems.append("latents() do not depend on the generator alone")
+        problems.append("latents() does not depend on the generator alone")
     if not torch.equal(near, near_again):
         problems.append("resample() does not depend on its arguments alone")
     if near.shape != z.shape:
         problems.append(f"resample() makes {tuple(near.shape)} of latents {tuple(z.shape)}")
     images = model.decode(z, labels)
     alone = model.decode(z[:1], None if labels is None else labels[:1])
-    (domain,) = model.inputs(config).domains.values()
+    (domain,) = model.inputs(model.config).domains.values()
     expected = (3, *domain.shape)
     if images.shape != expected:
         return [*problems, f"decode() gives {tuple(images.shape)}, but {expected} is expected"]
@@ -208,15 +205,15 @@ def _decodes(model: LatentModel, config: ModelConfig) -> list[str]:
     return problems
 
 
-def _translates(model: Translator, config: ModelConfig, batch: Batch) -> list[str]:
-    domains = model.inputs(config).domains
+def _translates(model: Translator, batch: Batch) -> list[str]:
+    domains = model.inputs(model.config).domains
     unknown = [way for way in model.ways() if not set(way) <= set(domains)]
     if unknown or not model.ways():
         return [f"ways() {unknown} do not lead between the domains {', '.join(domains)}" if unknown else "no ways()"]
-    return [problem for way in model.ways() for problem in _goes(model, config, way, batch)]
+    return [problem for way in model.ways() for problem in _goes(model, way, batch)]
 
 
-def _goes(model: Translator, config: ModelConfig, way: Way, batch: Batch) -> list[str]:
+def _goes(model: Translator, way: Way, batch: Batch) -> list[str]:
     """Translates three images one way, and one of them alone."""
     problems = []
     named = f"from {way.source} to {way.target}"
@@ -227,19 +224,16 @@ def _goes(model: Translator, config: ModelConfig, way: Way, batch: Batch) -> lis
             problems.append(f"draw_styles() {named} does not depend on the generator alone")
         read = model.read_style(batch.images[way.target], way)
         if read.shape != style.shape[1:]:
-            problems.append(
-                f"read_style() {named} gives {tuple(read.shape)}, but draw_styles() {tuple(style.shape[1:])}"
-            )
+            problems.append(f"read_style() {named} gives {tuple(read.shape)}, draw_styles() {tuple(style.shape[1:])}")
 
     def translate(n: int) -> torch.Tensor:
         torch.manual_seed(0)
         labels = None if batch.labels is None else batch.labels[:n]
-        return model.translate(
-            batch.images[way.source][:n], way, labels=labels, style=None if style is None else style[:n]
-        )
+        styles = None if style is None else style[:n]
+        return model.translate(batch.images[way.source][:n], way, labels=labels, style=styles)
 
     images, alone = translate(3), translate(1)
-    expected = (3, *model.inputs(config).domains[way.target].shape)
+    expected = (3, *model.inputs(model.config).domains[way.target].shape)
     if images.shape != expected:
         return [*problems, f"translate() {named} gives {tuple(images.shape)}, but {expected} is expected"]
     if images.abs().max() > 1:
@@ -249,7 +243,7 @@ def _goes(model: Translator, config: ModelConfig, way: Way, batch: Batch) -> lis
     if isinstance(model, AttentiveTranslator):
         attended, attention = model.translate_with_attention(batch.images[way.source], way)
         if not torch.allclose(attended, images, atol=1e-5):
-            problems.append(f"translate_with_attention() {named} translates otherwise than translate()")
+            problems.append(f"translate_with_attention() {named} differs from translate()")
         if attention.ndim != 4 or attention.shape[:2] != (3, 1) or attention.min() < 0:
             problems.append(f"the attention {named} is {tuple(attention.shape)}, but [3, 1, h, w] >= 0 is expected")
     return problems

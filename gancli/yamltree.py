@@ -82,9 +82,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):  # it could make a short file arbitrarily large, or contain itself
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="an alias (*name) cannot be used, write the value out", problem_mark=mark
-            )
+            raise yaml.MarkedYAMLError(problem="aliases (*name) cannot be used; write the value out", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -140,16 +138,16 @@ def _compose(text: str) -> yaml.Node | None:
         if reason.startswith("but ") or not reason:
             reason = f"{error.context}, {reason}"
         elif "'\\t'" in reason:
-            reason = "a tab stands where spaces are needed"
+            reason = "a tab instead of spaces"
         elif reason == "mapping values are not allowed here":
-            reason = "a colon cannot stand here; put text with a colon in quotes"
+            reason = "a colon is not allowed here; put text with a colon in quotes"
         mark = error.problem_mark or error.context_mark
         raise ValueError(reason, mark.line + 1 if mark else None) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ValueError(f"the character U+{ord(text[error.position]):04X} cannot stand in a text", line) from error
+        raise ValueError(f"the character U+{ord(text[error.position]):04X} is not allowed in YAML", line) from error
     except (ValueError, OverflowError) as error:  # from chr() in PyYAML's scanner
-        raise ValueError("an escape in double quotes names no character", None) from error
+        raise ValueError("an escape in double quotes is not a valid character", None) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply", None) from error
 
@@ -212,7 +210,7 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
         near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")])
-        raise GancliError(f"there is not a configuration file {label}", near) from error
+        raise GancliError(f"there is no configuration file {label}", near) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise GancliError(f"{label} cannot be read: {reason[:1].lower()}{reason[1:]}") from error
@@ -242,7 +240,7 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
 def _from_yaml(
     node: yaml.Node, origin: Origin, path: KeyPath, at: Callable[[int], Origin], problems: list[Problem]
 ) -> Node:
-    """Returns the tree of the YAML after a key, which stands at ``origin``; ``at`` gives the origin of a line."""
+    """Returns the tree of the YAML after a key at ``origin``; ``at`` returns the origin of a line."""
     if isinstance(node, yaml.MappingNode):
         children: dict[str, Node] = {}
         for key_node, value_node in node.value:

@@ -115,7 +115,7 @@ def test_state_outside_of_parameters_and_buffers() -> None:
             loss = super().d_loss(batch)
             return Loss(loss.total * (1 + 1e6 * self.count) + self.count, loss.parts)
 
-    assert "a resumed run goes another way" in complaint(Counting)
+    assert "a resumed run differs from an uninterrupted one" in complaint(Counting)
 
 
 def test_images_out_of_range_and_of_the_wrong_shape() -> None:
@@ -147,7 +147,7 @@ def test_latents_from_elsewhere() -> None:
             return torch.randn(len(z), 2)
 
     text = complaint(Careless)
-    assert "latents() do not depend on the generator alone" in text
+    assert "latents() does not depend on the generator alone" in text
     assert "resample() does not depend on its arguments alone" in text
     assert "resample() makes (3, 2) of latents (3, 8)" in text
 

@@ -104,7 +104,7 @@ class Update(Protocol):
     """Real images drawn before this step, over all ranks."""
 
     def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
-        """Moves ``player`` once: its networks are thawed, all others frozen, and its loss goes one step down.
+        """Moves ``player`` once: thaws its networks, freezes all others, and takes one optimizer step on its loss.
 
         The loss is recorded under the player's name. A second loss of the same player, such as a penalty every few
         steps, needs a ``record`` name of its own; only the first one counts for taking turns.
@@ -132,7 +132,7 @@ class Architecture(nn.Module, ABC):
     averaged: ClassVar[tuple[str, ...]]
     """Networks that sampling uses; the moving average, if one is kept, is theirs."""
     private: ClassVar[tuple[str, ...]] = ()
-    """Submodules of which each process has its own, such as pools of images. All other buffers are averaged over the
+    """Submodules that each process keeps for itself, such as pools of images. All other buffers are averaged over the
     processes after every step."""
     watches_data: ClassVar[bool] = True
     """Whether ``preview`` looks at real data; if not, it gets an empty batch of the right length."""
@@ -181,18 +181,18 @@ class Architecture(nn.Module, ABC):
 
     @property
     def resolution(self) -> int:
-        """Height in pixels of the data at the present stage, where tables by resolution are read; 0 without pixels."""
+        """Height in pixels of the data at the present stage, which tables by resolution are read at; 0 for points."""
         if self.stage is not None:
             return self.stage.resolution
         domains = self.inputs(self.config).domains.values()
         return max((domain.shape[-2] for domain in domains if domain.kind != "points"), default=0)
 
     def settle(self) -> None:
-        """Brings what weights imply up to date in the ``averaged`` networks, which hold averages while it runs.
+        """Updates what depends on the weights of the ``averaged`` networks, which hold averages while this runs.
 
-        Before averages are used or written, their spectral norms are measured again: averages of the vectors that a
-        power iteration follows are not those of the averaged weights. A model with standing statistics extends this.
-        What it changes is a function of the weights alone and is undone afterwards, so a resumed run stays exact.
+        Before averages are used or written, their spectral norms are measured again: the averaged vectors of the power
+        iteration do not belong to the averaged weights. A model with standing statistics extends this. The changes
+        depend on the weights alone and are undone afterwards, so a resumed run stays exact.
         """
         for name in self.averaged:
             for norm, weight in spectral_norms(self.get_submodule(name)):
@@ -247,11 +247,7 @@ class LatentModel(Architecture):
         return getattr(self.config, "classes", 0) or 0
 
     def class_weights(self, labels: Tensor | None) -> Tensor | None:
-        """Returns labels as weights of classes, float [N, K]; None if there are no classes.
-
-        Args:
-            labels: int64 [N] indices of classes, or float [N, K] weights already.
-        """
+        """Returns labels (int64 [N] indices, or float [N, K] weights already) as weights; None without classes."""
         if not self.classes or labels is None:
             return None
         return labels if labels.is_floating_point() else F.one_hot(labels, self.classes).float()
@@ -259,10 +255,9 @@ class LatentModel(Architecture):
     def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
         """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
 
-        As it is here, for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
-        left (Brock et al. 2018, section 3.1). What that ends in is a truncated normal, from which it is drawn at once,
-        through the inverse of its distribution: a small threshold takes no longer. A model with other latents overrides
-        it.
+        This default is for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
+        left (Brock et al. 2018, section 3.1). The result is a truncated normal, so the new value is drawn from that at
+        once, through the inverse of its distribution. A model with other latents overrides this.
         """
         share = math.erf(truncation / math.sqrt(2))  # of a normal that lies within
         uniform = 2 * torch.rand(z.shape, generator=generator, dtype=torch.float64) - 1
@@ -283,10 +278,7 @@ class LatentModel(Architecture):
         return torch.cat(latents)
 
     def labels_in_turn(self, seeds: Iterable[int]) -> Tensor | None:
-        """Returns the classes of seeds if nobody chooses them, as weights [N, classes]: seed i has class i mod classes.
-
-        None if the model takes no classes.
-        """
+        """Returns the default classes of seeds, i mod classes for seed i, as weights [N, K]; None without classes."""
         return self.class_weights(torch.tensor([seed % max(1, self.classes) for seed in seeds]))
 
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
@@ -385,7 +377,7 @@ class Translator(Architecture):
 
     @abstractmethod
     def ways(self) -> tuple[Way, ...]:
-        """Returns the ways that it can go with the networks that it holds; the last one is the default."""
+        """Returns the ways that the networks in this model can translate; the last one is the default."""
 
     @abstractmethod
     def translate(
@@ -404,7 +396,7 @@ class Translator(Architecture):
 
 
 class StyledTranslator(Translator):
-    """A translator that gives many answers for one image, one for each style."""
+    """A translator with many results for one image, one for each style."""
 
     @abstractmethod
     def draw_styles(self, n: int, way: Way, generator: torch.Generator) -> Tensor:
@@ -419,7 +411,7 @@ class TwoWayTranslator(Translator):
     """A translator with a network for either direction."""
 
     generators: ClassVar[Mapping[Way, str]] = {Way("B", "A"): "generator_ba", Way("A", "B"): "generator_ab"}
-    """By way, the network that goes it."""
+    """The network for each way."""
 
     def ways(self) -> tuple[Way, ...]:
         return tuple(way for way, network in self.generators.items() if hasattr(self, network))

@@ -84,14 +84,14 @@ class CycleGAN(TwoWayTranslator):
         fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
         batch.stash.update(fake_a=fake_a.detach(), fake_b=fake_b.detach())
         parts = {
-            # Section 3.1, equation 1, with least squares in the place of the logarithms (section 4)
+            # Section 3.1, equation 1, with least squares instead of the logarithms (section 4)
             "adv_b": self.objective.g(self.discriminator_b(fake_b)),
             "adv_a": self.objective.g(self.discriminator_a(fake_a)),
             # Section 3.2, equation 2
             "cycle_a": config.cycle_weight_a * F.l1_loss(self.generator_ba(fake_b), a),
             "cycle_b": config.cycle_weight_b * F.l1_loss(self.generator_ab(fake_a), b),
         }
-        if config.identity_weight:  # section 5.2: an image that is of the target domain already should not change
+        if config.identity_weight:  # section 5.2: an image that is already in the target domain should not change
             weight_a = config.identity_weight * config.cycle_weight_a
             weight_b = config.identity_weight * config.cycle_weight_b
             parts["identity_a"] = weight_a * F.l1_loss(self.generator_ba(a), a)

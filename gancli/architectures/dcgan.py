@@ -17,13 +17,13 @@ from math import log2
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.init import normal_init
 from gancli.nn.losses import make_objective
-from gancli.schema import AidsConfig, ImageModelConfig
+from gancli.schema import AidsConfig, ImageModelConfig, PowerOfTwo
 
 
 class Generator(nn.Module):
@@ -84,18 +84,11 @@ class DCGAN(LatentModel):
     averaged = ("generator",)
 
     class Config(ImageModelConfig):
-        resolution: int = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
+        resolution: PowerOfTwo = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
         channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
         latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
         generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
         discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
-
-        @field_validator("resolution")
-        @classmethod
-        def _power_of_two(cls, value: int) -> int:
-            if value & (value - 1):
-                raise ValueError("must be a power of two: 32, 64, 128 or 256")
-            return value
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

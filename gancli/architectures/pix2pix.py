@@ -7,7 +7,7 @@ the true output. Where the code differs from the paper:
 - the learning rate falls linearly to 0 over the second half of the run (the paper keeps it, as its Lua code does);
 - dropout begins one level after the innermost one of the decoder (the paper has it in the innermost three);
 - the bottleneck of the U-Net is not normalised: with one image at a time a batch norm would make it 0 (the paper's
-  errata say so, too).
+  errata say so too).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PatchGAN(nn.Module):
                     nn.LeakyReLU(0.2, inplace=True),
                 ]
                 present = wider
-            layers += [nn.Conv2d(present, 1, 4, padding=1)]
+            layers.append(nn.Conv2d(present, 1, 4, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -89,14 +89,13 @@ class UNetGenerator(nn.Module):
     """Image [N, C, H, W] -> image [N, C', H, W] in [-1, 1]; H and W are multiples of 2^depth (section 6.1.1).
 
     ``depth`` halvings lead to the bottleneck, which is 1 x 1 for the size that the network is named after (8: 256 px,
-    7: 128 px); on the way back every level gets what the way down had there.
+    7: 128 px); on the way back, every level also gets the features of the way down.
 
     In the paper's notation, for 256 px, the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
-    C512-CD512-CD512-CD512-C256-C128-C64 and the output. Neither the first nor the last encoder layer is normalised, and
-    of the decoder's only the output is not.
+    C512-CD512-CD512-CD512-C256-C128-C64 and the output. Neither the first nor the last encoder layer is normalised; in
+    the decoder, all layers but the output are.
 
     Args:
-        in_channels, out_channels: C and C'.
         depth: halvings, at least 5.
         width: channels after the first convolution.
         norm: batch or instance; convolutions before an instance norm have biases, as in the official code.
@@ -138,15 +137,12 @@ class UNetGenerator(nn.Module):
             if dropout and 4 <= level < depth - 1:
                 layers.append(nn.Dropout(0.5))
             self.up.append(nn.Sequential(*layers))
-        self.up.append(
-            nn.Sequential(
-                nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1), nn.Tanh()
-            )
-        )
+        output = nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1)
+        self.up.append(nn.Sequential(nn.ReLU(inplace=True), output, nn.Tanh()))
 
     def forward(self, image: Tensor) -> Tensor:
-        # Activations work in place, the first of a level on what is kept for the way back. There a ReLU follows anyway,
-        # and ReLU(LeakyReLU(x)) = ReLU(x).
+        # Activations work in place, so the first of a level changes what is kept for the way back. That is harmless: a
+        # ReLU follows there, and ReLU(LeakyReLU(x)) = ReLU(x).
         skips = []
         x = image
         for down in self.down:
@@ -160,25 +156,25 @@ class UNetGenerator(nn.Module):
 
 @contextmanager
 def noise_on(network: nn.Module) -> Iterator[None]:
-    """Within it, a network in evaluation mode drops out at random and normalises with the statistics of its batch.
+    """Lets a network in evaluation mode drop out at random and normalise with the statistics of its batch.
 
     This is how pix2pix makes its images (sections 3.1 and 3.3): its noise is dropout, and with one image at a time its
     batch norm is an instance norm. Running statistics are neither used nor changed.
     """
-    changed: list[nn.Module] = []
+    noisy = [module for module in network.modules() if isinstance(module, (nn.Dropout, nn.BatchNorm2d))]
+    resting = [module for module in noisy if not module.training]
+
+    def switch(on: bool) -> None:
+        for module in resting:
+            module.training = on
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = not on
+
+    switch(True)
     try:
-        for module in network.modules():
-            if isinstance(module, (nn.Dropout, nn.BatchNorm2d)) and not module.training:
-                module.training = True
-                changed.append(module)
-                if isinstance(module, nn.BatchNorm2d):
-                    module.track_running_stats = False
         yield
     finally:
-        for module in changed:
-            module.training = False
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = True
+        switch(False)
 
 
 class ImageToImageConfig(ImageModelConfig):
@@ -193,9 +189,7 @@ class ImageToImageConfig(ImageModelConfig):
     upsampling: Upsampling = Field(
         "deconv", description="resnet: transposed convolutions, or interpolation followed by a convolution"
     )
-    depth: int | None = Field(
-        None, ge=5, le=11, description="unet: halvings; null: as many as lead from the resolution to 1 px"
-    )
+    depth: int | None = Field(None, ge=5, le=11, description="unet: halvings; null: from the resolution down to 1 px")
     dropout: Flag = Field(False, description="drop half of the values in the middle of a generator")
     discriminator_width: int = Field(64, ge=1, description="ndf, channels after a discriminator's first convolution")
     receptive_field: ReceptiveField = Field(70, description="side in pixels of the patches that D judges")
@@ -227,23 +221,12 @@ class ImageToImageConfig(ImageModelConfig):
 
     def build_generator(self, source: str, target: str) -> nn.Module:
         """Builds a generator from one domain to the other."""
+        channels = self.channels_of(source), self.channels_of(target)
+        width, norm, dropout = self.generator_width, self.norm, self.dropout
         if self.generator == "unet":
-            return UNetGenerator(
-                self.channels_of(source),
-                self.channels_of(target),
-                depth=self.halvings,
-                width=self.generator_width,
-                norm=self.norm,
-                dropout=self.dropout,
-            )
+            return UNetGenerator(*channels, depth=self.halvings, width=width, norm=norm, dropout=dropout)
         return ResnetGenerator(
-            self.channels_of(source),
-            self.channels_of(target),
-            width=self.generator_width,
-            blocks=self.blocks,
-            norm=self.norm,
-            dropout=self.dropout,
-            upsampling=self.upsampling,
+            *channels, width=width, blocks=self.blocks, norm=norm, dropout=dropout, upsampling=self.upsampling
         )
 
     def build_discriminator(self, channels: int) -> PatchGAN:

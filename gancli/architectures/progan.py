@@ -22,38 +22,28 @@ from itertools import pairwise
 from math import log2, prod, sqrt
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.losses import gradient_penalty, make_objective
 from gancli.nn.stage import Stage
-from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, OptimizerConfig, Section
-from gancli.schema import Optimizers as BaseOptimizers
+from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, Optimizers, PowerOfTwo, Section
 
 
 class GrowthConfig(Section):
     """When the networks grow: at each resolution they are first faded in, from the second on, and then trained on."""
 
-    initial_resolution: int = Field(4, ge=4, le=2048, description="height and width in pixels that training begins at")
-    stable_kimg: float = Field(
-        600.0, ge=0, le=1e9, description="thousands of real images at a resolution before it doubles"
-    )
-    fade_kimg: float = Field(
-        600.0, ge=0, le=1e9, description="thousands of real images over which new layers are faded in"
-    )
-
-    @field_validator("initial_resolution")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        return power_of_two(value)
+    initial_resolution: PowerOfTwo = Field(4, ge=4, le=2048, description="height and width in pixels at the beginning")
+    stable_kimg: float = Field(600.0, ge=0, le=1e9, description="thousands of real images before a resolution doubles")
+    fade_kimg: float = Field(600.0, ge=0, le=1e9, description="thousands of real images while new layers are faded in")
 
     def stage(self, resolution: int, images_shown: int) -> Stage:
         """Returns the stage after some real images, of networks that grow up to ``resolution``.
 
-        Alpha is linear in the images shown, as the official schedules have it. Where both lengths are 0, networks are
-        fully grown from the beginning; official ones would stay small for ever.
+        Alpha is linear in the images shown, as in the official schedules. If both lengths are 0, networks are fully
+        grown from the beginning; official ones would stay small forever.
         """
         stable, fade = round(self.stable_kimg * 1000), round(self.fade_kimg * 1000)
         doublings = int(log2(resolution // self.initial_resolution))
@@ -66,37 +56,20 @@ class GrowthConfig(Section):
         return Stage(here) if images <= stable else Stage(2 * here, (images - stable) / fade)
 
 
-def power_of_two(value: int) -> int:
-    """Returns the value; a validator for resolutions.
-
-    Raises:
-        ValueError: it is not a power of two.
-    """
-    if value & (value - 1):
-        raise ValueError("must be a power of two")
-    return value
-
-
 class GrowingConfig(ImageModelConfig):
     """Sizes, growth and optimizers that ProGAN and StyleGAN share."""
 
-    class Optimizers(BaseOptimizers):
-        D: OptimizerConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-        G: OptimizerConfig = AdamConfig(lr=1e-3, betas=(0.0, 0.99))
-
-    resolution: int = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
+    resolution: PowerOfTwo = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
     latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
     classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
     width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
     max_width: int = Field(512, ge=1, description="most channels of a layer")
     growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
     stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
-    optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
-
-    @field_validator("resolution")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        return power_of_two(value)
+    optimizers: Optimizers = Field(
+        Optimizers(D=AdamConfig(lr=1e-3, betas=(0.0, 0.99)), G=AdamConfig(lr=1e-3, betas=(0.0, 0.99))),
+        description="optimizer of each player",
+    )
 
     @model_validator(mode="after")
     def _grows(self) -> GrowingConfig:
@@ -303,9 +276,7 @@ class Discriminator(nn.Module):
     """Images [N, C, R, R], R the resolution of the stage -> outputs [N, O] (table 2).
 
     Args:
-        outputs: O.
         widths: what ``widths_by_depth`` returns.
-        channels: C.
         group: see ``minibatch_stddev``.
         down: the block that halves features.
     """

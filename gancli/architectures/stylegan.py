@@ -3,9 +3,8 @@
 Karras, Laine & Aila 2018, "A Style-Based Generator Architecture for Generative Adversarial Networks" (arXiv
 1812.04948), with the sizes, losses and order of play of the authors' code (NVlabs/stylegan), configuration F of table
 1. Upsampling and downsampling are fused with their convolutions at every size (theirs: from 128 px on; the results are
-the same). Otherwise it differs from their code as ProGAN does (see ``progan``), and
-
-- the mean of w in the moving average is averaged like the weights; theirs is copied from the generator.
+the same). Otherwise it differs from their code as ProGAN does (see ``progan``), and the mean of w in the moving average
+is averaged like the weights; theirs is copied from the generator.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from gancli.schema import AidsConfig, Flag
 
 
 class _Blur(torch.autograd.Function):
-    """Its kernel is symmetric and pixels outside are 0, so that it is its own transpose, and its own gradient."""
+    """Its kernel is symmetric and pixels outside are 0, so it is its own transpose and its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class StyledConv(nn.Module):
 class StyledUpConv(nn.Module):
     """Features [N, I, H, W] and styles [N, W] -> features [N, O, 2H, 2W].
 
-    Where the bias is added makes a difference at the border only: the blur takes what lies outside as 0.
+    The place of the bias matters at the border only: the blur takes pixels outside as 0.
     """
 
     def __init__(self, inputs: int, outputs: int, style_dim: int, eps: float, bias_before_blur: bool) -> None:
@@ -149,15 +148,13 @@ class StyledUpConv(nn.Module):
 class Synthesis(nn.Module):
     """g: styles, one per layer, [N, L, W] -> images [N, C, R, R], R the resolution of the stage (figure 1b, right)."""
 
-    def __init__(
-        self, style_dim: int, widths: list[int], channels: int, norm_eps: float, bias_before_blur: bool
-    ) -> None:
+    def __init__(self, style_dim: int, widths: list[int], channels: int, eps: float, bias_before_blur: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([Constant(widths[0], style_dim, norm_eps)])  # two for each resolution
-        self.layers.append(StyledConv(widths[0], widths[0], style_dim, norm_eps))
+        self.layers = nn.ModuleList([Constant(widths[0], style_dim, eps)])  # two for each resolution
+        self.layers.append(StyledConv(widths[0], widths[0], style_dim, eps))
         for wide, narrow in pairwise(widths):
-            self.layers.append(StyledUpConv(wide, narrow, style_dim, norm_eps, bias_before_blur))
-            self.layers.append(StyledConv(narrow, narrow, style_dim, norm_eps))
+            self.layers.append(StyledUpConv(wide, narrow, style_dim, eps, bias_before_blur))
+            self.layers.append(StyledConv(narrow, narrow, style_dim, eps))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, channels, kernel=1, gain=1) for width in widths)
         for layer, size in enumerate(self.noise_sizes()):
             self.register_buffer(f"noise_{layer}", torch.randn(1, 1, size, size))
@@ -167,21 +164,18 @@ class Synthesis(nn.Module):
         return [4 * 2 ** (layer // 2) for layer in range(len(self.layers))]
 
     def constant_noise(self) -> list[Tensor]:
-        """Returns the noise that was drawn once and for all, [1, 1, h, w] for each layer."""
+        """Returns the noise that was drawn once, when the network was built, [1, 1, h, w] for each layer."""
         return [self.get_buffer(f"noise_{layer}") for layer in range(len(self.layers))]
 
-    def forward(self, ws: Tensor, noise: Sequence[Tensor] | None, stage: Stage) -> Tensor:
-        def noise_of(layer: int) -> Tensor | None:
-            return None if noise is None else noise[layer]
-
+    def forward(self, ws: Tensor, noise: Sequence[Tensor | None], stage: Stage) -> Tensor:
         newest = stage.depth - 1
-        x = self.layers[0](ws[:, 0], noise_of(0))
-        x = self.layers[1](x, ws[:, 1], noise_of(1))
+        x = self.layers[0](ws[:, 0], noise[0])
+        x = self.layers[1](x, ws[:, 1], noise[1])
         smaller = x
         for layer in range(2, 2 * stage.depth, 2):
             smaller = x
-            x = self.layers[layer](x, ws[:, layer], noise_of(layer))
-            x = self.layers[layer + 1](x, ws[:, layer + 1], noise_of(layer + 1))
+            x = self.layers[layer](x, ws[:, layer], noise[layer])
+            x = self.layers[layer + 1](x, ws[:, layer + 1], noise[layer + 1])
         image = self.to_rgb[newest](x)
         if stage.fade < 1:
             image = torch.lerp(upsample(self.to_rgb[newest - 1](smaller)), image, stage.fade)
@@ -305,12 +299,12 @@ class StyleGAN(GrowingModel, StyleModel):
         return self.mapping(z, self.class_weights(labels))
 
     def synthesize(self, ws: Tensor, noise: Noise = "const") -> Tensor:
-        given: Sequence[Tensor] | None
+        given: Sequence[Tensor | None]
         match noise:
             case "const":
                 given = self.synthesis.constant_noise()
             case "none":
-                given = None
+                given = [None] * self.layers
             case _:
                 given = noise
         image = self.synthesis(ws, given, self.stage)

@@ -40,8 +40,7 @@ from torch.nn import functional as F
 from gancli.architectures.base import AttentiveTranslator, Batch, Loss, TwoWayTranslator, Update, Way
 from gancli.nn.losses import make_objective
 from gancli.nn.norm import InstanceNorm, spectral_norm
-from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, OptimizerConfig
-from gancli.schema import Optimizers as BaseOptimizers
+from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, Optimizers
 
 
 def unbiased_group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -78,9 +77,8 @@ class LIN(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return unbiased_group_norm(x, x.shape[1], self.gamma * self.rho, self.beta) + unbiased_group_norm(
-            x, 1, self.gamma * (1 - self.rho)
-        )
+        layer_normalised = unbiased_group_norm(x, 1, self.gamma * (1 - self.rho))
+        return unbiased_group_norm(x, x.shape[1], self.gamma * self.rho, self.beta) + layer_normalised
 
 
 class ResidualBlock(nn.Module):
@@ -122,9 +120,8 @@ class Attention(nn.Module):
 
 def cam_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     """Binary cross-entropy of a generator's CAM, which answers 1 for its source domain and 0 for its target."""
-    return F.binary_cross_entropy_with_logits(
-        source_logits, torch.ones_like(source_logits)
-    ) + F.binary_cross_entropy_with_logits(target_logits, torch.zeros_like(target_logits))
+    source_loss = F.binary_cross_entropy_with_logits(source_logits, torch.ones_like(source_logits))
+    return source_loss + F.binary_cross_entropy_with_logits(target_logits, torch.zeros_like(target_logits))
 
 
 class Generator(nn.Module):
@@ -228,10 +225,6 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
     averaged = ("generator_ab", "generator_ba")
 
     class Config(ImageModelConfig):
-        class Optimizers(BaseOptimizers):
-            D: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
-            G: OptimizerConfig = AdamConfig(lr=1e-4, weight_decay=1e-4)
-
         resolution: int = Field(256, ge=8, le=2048, description="height and width of an image in pixels")
         light: Flag = Field(
             False, description="gamma and beta from the features' averages: a fraction of the weights, and any size"
@@ -239,17 +232,16 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         generator_width: int = Field(64, ge=1, description="ch, channels after a generator's first convolution")
         residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks before and after the attention")
         discriminator_width: int = Field(64, ge=1, description="ch, channels after a discriminator's first convolution")
-        local_layers: int = Field(
-            5, ge=3, le=8, description="convolutions of a local discriminator; 5: patches of 70 px"
-        )
-        global_layers: int = Field(7, ge=3, le=8, description="of a global discriminator; 7: patches of 286 px")
+        local_layers: int = Field(5, ge=3, le=8, description="layers of a local discriminator; 5: patches of 70 px")
+        global_layers: int = Field(7, ge=3, le=8, description="layers of a global discriminator; 7: patches of 286 px")
         adversarial_weight: float = Field(1.0, ge=0, description="lambda_1, weight of the adversarial losses")
-        cycle_weight: float = Field(
-            10.0, ge=0, description="lambda_2, weight of the cycles A -> B -> A and B -> A -> B"
-        )
+        cycle_weight: float = Field(10.0, ge=0, description="lambda_2, weight of cycles A -> B -> A and B -> A -> B")
         identity_weight: float = Field(10.0, ge=0, description="lambda_3, weight of the identity losses")
         cam_weight: float = Field(1000.0, ge=0, description="lambda_4, weight of the generators' CAM losses")
-        optimizers: Optimizers = Field(Optimizers(), description="optimizer of each player")
+        optimizers: Optimizers = Field(
+            Optimizers(D=AdamConfig(lr=1e-4, weight_decay=1e-4), G=AdamConfig(lr=1e-4, weight_decay=1e-4)),
+            description="optimizer of each player",
+        )
 
         @model_validator(mode="after")
         def _fits_together(self) -> UGATIT.Config:

@@ -37,7 +37,7 @@ Items = ArrayImages | PointCloud
 
 
 def classes_of(labels: Labels) -> tuple[str, ...]:
-    """Returns numbers as class names: from 0 to the largest label, or of each attribute of labels [N, K]."""
+    """Returns numbers as class names: 0 to the largest label, or one for each attribute of labels [N, K]."""
     if not len(labels):
         return ()
     return tuple(map(str, range(int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1])))
@@ -69,7 +69,7 @@ def open_arrays(path: Path, location: str, split: str) -> Source:
     """Opens a ``.npz`` file, or a ``.npy`` file: one array of images or points, the same for each ``split``.
 
     In a ``.npz``, images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, the images of
-    two domains under ``SIDE_KEYS``; a file without a test part gives everything for every split. Equally long arrays
+    two domains under ``SIDE_KEYS``; a file without a test part gives the same for every split. Equally long arrays
     of two domains are pairs, and the domains' names come from the file's name (``sat2map.npz``).
 
     Floats [N, D] are points. Four dimensions are [N, H, W, C] or [N, C, H, W]: the last one is C if it is 1, 3, 4, or

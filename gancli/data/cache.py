@@ -34,6 +34,7 @@ from gancli.data.preparation import Preparation
 from gancli.data.source import BadImage, Images, Pixels, fingerprint
 from gancli.data.threads import CHUNK, in_threads
 from gancli.errors import GancliError, RunError
+from gancli.files import sync_directory
 from gancli.home import home
 
 MAGIC = b"gancli-pixels-1\n"
@@ -218,14 +219,12 @@ class _Store:
         self.sizes.append(pixels.shape[:2])
         self._total += pixels.nbytes
         self._blocks.append(pixels)
-        if self._file is None and self._total <= self.limit:
-            return
-        if self._file is None:
+        if self._file is None and self._total > self.limit:
             self.open_file()
-        assert self._file is not None
-        with self._disk_errors():
-            while self._blocks:
-                self._file.write(np.ascontiguousarray(self._blocks.popleft()).data)
+        if self._file is not None:
+            with self._disk_errors():
+                while self._blocks:
+                    self._file.write(np.ascontiguousarray(self._blocks.popleft()).data)
 
     def finish(self, channels: int, bad: list[tuple[str, str]], shared: bool) -> Decoded:
         """Returns everything that was added; a file gets its final name."""
@@ -247,11 +246,7 @@ class _Store:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._aside.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_directory(self.path.parent)
         return Decoded(self.path, indices, sizes, channels, bad)
 
     @contextmanager

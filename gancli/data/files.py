@@ -38,7 +38,7 @@ class Files(ABC):
     Attributes:
         path: the directory or archive.
         entries: by name, with ``/`` between folders; hidden files and macOS's ``__MACOSX`` are left out.
-        notes: what a person should know about reading these files.
+        notes: facts about reading these files for the user.
     """
 
     def __init__(self, path: Path) -> None:
@@ -209,7 +209,7 @@ def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
 def domain_names(folders: Iterable[str]) -> tuple[str, str]:
     """Returns names for two domains that have none of their own.
 
-    ``folders`` are those or the archives that hold the domains, or the title of a checkpoint. The first piece between
+    ``folders`` are the folders or archives that hold the domains, or the title of a checkpoint. The first piece between
     underscores that is like ``horse2zebra`` gives the names, also in ``summer2winter_yosemite`` and
     ``facades_label2photo``; without such a piece they are A and B.
     """

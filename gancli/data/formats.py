@@ -27,7 +27,7 @@ EXTENSIONS = frozenset(
 """Endings of image files in a directory or an archive, with the dot and in lower case."""
 
 LARGEST_FILE = 2**29
-"""Bytes; nobody trains on an image in a longer file."""
+"""Bytes of an image file; larger ones are refused."""
 
 # Pillow reports odd metadata and large images as warnings, which would break up the progress display. An image that
 # cannot be read raises an exception.

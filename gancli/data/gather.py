@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from gancli.data.cache import Cache, Decoded, Progress
 from gancli.data.images import Aligned, Masks
 from gancli.data.preparation import Preparation
 from gancli.data.sampler import Order
-from gancli.data.source import Images, Pixels, PointCloud
+from gancli.data.source import Images, Numbered, Pixels, PointCloud
 from gancli.domains import Domain, Kind
 from gancli.errors import GancliError
 from gancli.schema import DataConfig
@@ -188,21 +187,15 @@ def _reductions(most: int) -> list[int]:
     return [2**power for power in range(1, most.bit_length())]
 
 
-@dataclass
-class _Halved:
+class _Halved(Numbered):
     """Decoded images at half of their height and width, by the function ``halve``."""
 
-    images: Decoded
-    halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, index: int) -> str:
-        return f"image {index}"
+    def __init__(self, images: Decoded, halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+        super().__init__("image", images)
+        self._images, self._halve = images, halve
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
-        halved: Pixels = self.halve(self.images.image(index)[None])[0]
+        halved: Pixels = self._halve(self._images.image(index)[None])[0]
         return halved
 
 

@@ -39,7 +39,7 @@ class EncodedImages:
 
 
 class Of:
-    """Images made of others, one of each."""
+    """Images that are each made from one other image."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
@@ -80,7 +80,7 @@ class ArrayImages(Numbered):
     """Images from one array.
 
     Args:
-        name: what a person calls the array.
+        name: of the array, for messages.
         array: [N, H, W] or [N, H, W, C]; uint8, or float from ``low`` to 1. Up to 4 channels are those of a picture
             (grey, grey and alpha, RGB, RGB and alpha) and can be read as another kind of picture. uint8 with one
             channel can be read as masks.
@@ -182,7 +182,7 @@ class Aligned(Of):
     """One side of pairs that are resized until they cover the crop: all images of a pair must lose the same parts.
 
     An image whose proportions differ from those of its partner in ``first``, the first side, is a bad one, so the pair
-    is left out; ``channels`` are those that it will be read with.
+    is left out. ``channels`` is the number that images are read with.
     """
 
     def __init__(self, images: Images, channels: int, first: Aligned | None) -> None:

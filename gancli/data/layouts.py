@@ -129,7 +129,7 @@ def _stylegan_labels(place: Place) -> dict[str, object]:
 
 
 def idx_files(place: Place) -> Source | None:
-    """MNIST's files, or those of its kin."""
+    """MNIST's files, or those of a similar data set."""
     parts: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     # Sorted, a plain file comes before its gzipped copy.
     for name in sorted(place.top):
@@ -207,7 +207,7 @@ def _domains(place: Place, titles: Sequence[str], names: Sequence[Sequence[str]]
 
 
 def halves(place: Place) -> Source | None:
-    """Images at the top, where pairs are needed: each must be a pair side by side, by the sizes of some of them."""
+    """Images at the top, if pairs are needed: each is a pair side by side, judged by the sizes of some of them."""
     if not place.images or not place.paired:
         return None
     sizes: dict[str, tuple[int, int]] = {}
@@ -226,7 +226,7 @@ def halves(place: Place) -> Source | None:
             f"{place.location} holds no pairs: it is one folder of images, and {len(unusual)} of {len(sizes)} are "
             f"not twice as wide as high, as two images side by side are; {narrow[0]}",
             "pairs are two folders whose images have the same names, or images with A on the left and B on the "
-            f"right, which are at least {LEAST_PROPORTION} times as wide as high",
+            f"right, at least {LEAST_PROPORTION} times as wide as high",
         )
     if 2 * len(odd) > len(sizes):
         raise GancliError(
@@ -256,7 +256,7 @@ def _unused_below(place: Place) -> tuple[str, ...]:
     if not place.folders:
         return ()
     count = sum(len(below.names) for below in place.folders.values())
-    return (f"{count:,} images in sub-folders are not used, since there are images beside these folders",)
+    return (f"{count:,} images in sub-folders are not used, since there are images beside the folders",)
 
 
 def parts(place: Place) -> Source | None:

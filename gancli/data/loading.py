@@ -1,4 +1,4 @@
-"""Loader processes: they gather raw batches, and end with the run however that ends."""
+"""Loader processes: they gather raw batches, and end when the run ends, however that happens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Raw(NamedTuple):
 
 
 class Batches:
-    """Endless batches; call ``close`` when done, so that no worker stays behind.
+    """Endless batches; call ``close`` when done, so that no worker is left over.
 
     Args:
         dataset: gathers the raw batch of a ``Piece``, in the worker processes.

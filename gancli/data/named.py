@@ -26,7 +26,6 @@ from gancli.home import home
 
 TIMEOUT = 30.0  # seconds without an answer until a download counts as failed
 
-
 NAMES = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",
@@ -71,7 +70,7 @@ def open_named(name: str, split: str) -> Source:
     # A name always means the data set.
     notes = (f"./{name} here is not used; write ./{name} to name it",) if Path(name).exists() else ()
     if hasattr(kind, "resources"):
-        # torchvision fetches MNIST's idx files, and those of its kin; they are read like those of any folder.
+        # torchvision fetches the idx files of MNIST and similar data sets; they are read as in any folder.
         for part in parts:
             folder, files = _files(kind, part)
             if not all((folder / file).exists() or (folder / file).with_suffix("").exists() for file in files):
@@ -90,7 +89,7 @@ def open_named(name: str, split: str) -> Source:
 
 
 def _files(kind: Any, part: str) -> tuple[Path, list[str]]:
-    """Returns the folder where a person may put the downloaded files of a part, and the names of these."""
+    """Returns the folder for the downloaded files of a part, and their names."""
     root: Path = home() / "data"
     if hasattr(kind, "resources"):
         names = [url.rpartition("/")[2] for url, _ in kind.resources]

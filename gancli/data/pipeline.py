@@ -40,10 +40,8 @@ def _gatherers(source: Source, inputs: Inputs, config: DataConfig, paired: bool)
     }
 
 
-def fixed_batch(
-    source: Source, inputs: Inputs, config: DataConfig, n: int, among: Sequence[int] | None = None
-) -> Batch:
-    """Returns the first items of a source as a batch on the CPU, without labels, always the same.
+def fixed_batch(source: Source, inputs: Inputs, config: DataConfig, n: int, only: Sequence[int] | None = None) -> Batch:
+    """Returns the first items of a source as a batch on the CPU, always the same, with the first domain's labels.
 
     Images are resized to the size that the networks take and, if the proportions differ, cropped in the middle
     (``resize: cover``). Images that cannot be read are skipped. Item i of each domain shows the same thing if the
@@ -53,11 +51,8 @@ def fixed_batch(
         source: from ``open_source``.
         inputs: what the networks take, matched to the source's domains in order.
         config: resize and interpolation are used.
-        n: most items of each domain; all have as many as the one with the fewest.
-        among: indices of the items to choose from; by default all.
-
-    Returns:
-        Items of the inputs' kinds and shapes on the CPU, as many of each domain, with the labels of the first one's.
+        n: largest number of items of each domain; all domains get equally many.
+        only: indices of the items to choose from; by default all.
 
     Raises:
         GancliError: no image, or no pair, can be read.
@@ -69,15 +64,14 @@ def fixed_batch(
     found: dict[str, list[NDArray[Any]]] = {}
     places: list[int] = []
     for group in [list(gatherers)] if paired else [[name] for name in gatherers]:
-        indices = range(min(lengths[name] for name in group)) if among is None else among
+        indices = range(min(lengths[name] for name in group)) if only is None else only
 
         def decode(place: int, group: list[str] = group, indices: Sequence[int] = indices) -> list[NDArray[Any]]:
             return [gatherers[name].read(indices[place]) for name in group]
 
         results = in_threads(decode, len(indices))
-        readable = (
-            (index, items) for index, items in zip(indices, results, strict=True) if not isinstance(items, BadImage)
-        )
+        numbered = zip(indices, results, strict=True)
+        readable = ((index, items) for index, items in numbered if not isinstance(items, BadImage))
         chosen = list(itertools.islice(readable, n))
         results.close()
         good, places = [items for _, items in chosen], places or [index for index, _ in chosen]
@@ -170,11 +164,11 @@ class Pipeline(Dataset[Raw]):
         for (name, gatherer), images in zip(self._gatherers.items(), source.domains.values(), strict=True):
             gatherer.decode(cache, f"{source.fingerprint} {name}", most, partial(report, before))
             before += len(images)
-        # Two halves of one image are broken alike.
+        # If an image is broken, both of its halves are.
         self.bad = list(dict.fromkeys(found for gatherer in self._gatherers.values() for found in gatherer.bad))
         usable = {name: gatherer.usable for name, gatherer in self._gatherers.items()}
         data_seed = derive(seed, "data")
-        if paired:  # the items of a pair are drawn, cropped and mirrored alike; all of them must be usable
+        if paired:  # the items of a pair are drawn, cropped and mirrored together; all must be usable
             everywhere: NDArray[np.int64] = functools.reduce(np.intersect1d, usable.values())
             if len(everywhere) == 0:
                 raise GancliError(f"no pair of {source.location} can be read", f"the first: {': '.join(self.bad[0])}")
@@ -192,15 +186,11 @@ class Pipeline(Dataset[Raw]):
         shown = next(iter(self._orders.values())).indices(where)
         return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
 
-    def batches(
-        self, start: int, device: torch.device, memory_format: torch.memory_format = torch.channels_last
-    ) -> Batches:
+    def batches(self, start: int, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Batches:
         """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""
 
         def finish(raw: Raw) -> Batch:
-            items = {
-                name: self._gatherers[name].finish(part, device, memory_format) for name, part in raw.items.items()
-            }
+            items = {name: self._gatherers[name].finish(part, device, layout) for name, part in raw.items.items()}
             return Batch(items, None if raw.labels is None else raw.labels.to(device, non_blocking=True))
 
         pieces = pieces_from(start, self._portions, self._rank, self._world)

@@ -79,7 +79,7 @@ class Preparation:
             size = (self.load_width, self.load_height)
         if size == (width, height) == (box_width, box_height):
             return pixels
-        # Rounding may put the box a hair outside the image, which Pillow refuses.
+        # Rounding may put the box slightly outside the image, which Pillow refuses.
         left, top = max((width - box_width) / 2, 0.0), max((height - box_height) / 2, 0.0)
         box = (left, top, min(left + box_width, width), min(top + box_height, height))
         # Pillow would weight the colours of four channels by the last one, which is not alpha in every array.

@@ -1,4 +1,4 @@
-"""Which image comes when, and its random numbers: derived from the position, never stored. Importable without torch.
+"""The order of images and their random numbers, derived from the position and never stored. Importable without torch.
 
 Position p counts every image that a run shows, over all epochs and ranks. Since order and random numbers are functions
 of p, a run can start anywhere and be cut into batches, ranks and workers in any way, and still sees the same images.
@@ -6,7 +6,6 @@ of p, a run can start anywhere and be cut into batches, ranks and workers in any
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -95,11 +94,6 @@ class Portion(NamedTuple):
     reduction: int = 1
 
 
-def portion_at(portions: Sequence[Portion], images_shown: int) -> Portion:
-    """Returns the last portion that has begun; ``portions`` are in order, and the first one begins at 0."""
-    return portions[bisect.bisect_right(portions, images_shown, key=lambda portion: portion.start) - 1]
-
-
 def share(batch: int, world: int, parts: int) -> int:
     """Returns how many images of a batch each of ``world`` processes takes.
 
@@ -122,10 +116,13 @@ class Piece(NamedTuple):
 
 
 def pieces_from(start: int, portions: Sequence[Portion], rank: int, world: int) -> Iterator[Piece]:
-    """Yields one rank's part of every batch from position ``start`` on, endlessly."""
+    """Yields one rank's part of every batch from position ``start`` on, endlessly.
+
+    ``portions`` are in order, and the first one begins at 0.
+    """
     position = start
     while True:
-        _, batch, reduction = portion_at(portions, position)
+        _, batch, reduction = next(portion for portion in reversed(portions) if portion.start <= position)
         size = batch // world
         first = position + rank * size
         yield Piece(range(first, first + size), reduction)

@@ -37,7 +37,7 @@ SIZE = 64
 RECOGNISED = 0.8
 """A picture counts as recognised if the confidence of ``recognise`` is at least this."""
 
-SEED = 20_160_101  # any number; a different one gives different data
+SEED = 20_160_101  # a different number gives different data
 # Grey levels, all dark: with light ones among them the discriminator of a small GAN wins for good, since batch
 # normalisation ties the images of a batch to one level.
 BACKGROUND = (16, 32)
@@ -50,7 +50,6 @@ LINE = 0.05  # width of an outline
 Style = Literal["plain", "striped", "outline"]
 Floats = NDArray[np.float32]
 
-
 VARIANTS: dict[str, tuple[str, dict[str, Style]]] = {
     "shapes": ("built-in coloured shapes", {"image": "plain"}),
     "shapes:classes": ("built-in coloured shapes by kind", {"image": "plain"}),
@@ -61,21 +60,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Style]]] = {
 
 
 class Factors(NamedTuple):
-    """What images show, as arrays [N].
+    """What images show, as arrays [N]."""
 
-    Attributes:
-        kind, colour: indices into ``KINDS`` and ``COLOURS``.
-        x, y: centre, in units of the image's side.
-        size: radius, in units of the image's side.
-        background: grey level.
-    """
-
-    kind: NDArray[np.int64]
-    colour: NDArray[np.int64]
-    x: Floats
+    kind: NDArray[np.int64]  # index into ``KINDS``
+    colour: NDArray[np.int64]  # index into ``COLOURS``
+    x: Floats  # centre and radius in units of the image's side
     y: Floats
     size: Floats
-    background: Floats
+    background: Floats  # grey level
 
 
 def factors(first: int, count: int) -> Factors:

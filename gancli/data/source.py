@@ -31,7 +31,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """Returns what a person calls the image: a path, a member of an archive, ``shapes[17]``."""
+        """Returns the image's name for messages: a path, a member of an archive, ``shapes[17]``."""
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
         """Returns one image, decoded to ``channels`` channels; ``IDS`` reads a mask.
@@ -44,7 +44,7 @@ class Images(Protocol):
 
 
 class Numbered:
-    """A list of items called by its name and their number, such as ``shapes[17]``."""
+    """A list of items named by the list and a number, such as ``shapes[17]``."""
 
     def __init__(self, name: str, items: Sized) -> None:
         self._name, self._items = name, items
@@ -83,9 +83,9 @@ class Source:
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
-        notes: what a person should know: files left out, parts not used.
+        notes: facts for the user: files left out, parts not used.
         has_test: this is the train part of data that have a test part too; ``open_source`` with ``"test"`` opens it.
-        channels: of the domains whose images are arrays of more than 4 channels; they can be read with no others.
+        channels: of domains whose images are arrays of more than 4 channels, which cannot be read as other numbers.
     """
 
     location: str

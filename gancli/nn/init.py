@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,13 +32,7 @@ class _NothingDrawn(TorchFunctionMode):
     FILLING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
     DRAWING = (torch.rand, torch.randn)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init" or func in self.FILLING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
@@ -49,10 +43,10 @@ class _NothingDrawn(TorchFunctionMode):
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Within it, networks are built on the meta device: shapes without memory, for weights that come from a file.
+    """Builds networks on the meta device: shapes without memory, for weights that come from a file.
 
-    Initialisers are skipped: on the meta device they have nothing to fill, but take seconds, since there many of
-    torch's functions are Python that imports torch's compiler first.
+    Initialisers are skipped. They have nothing to fill on the meta device, but take seconds: many of torch's functions
+    are Python there, which imports torch's compiler first.
     """
     with torch.device("meta"), _NothingDrawn():
         yield

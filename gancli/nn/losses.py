@@ -37,9 +37,8 @@ class Vanilla:
     aids: AidsConfig = NO_AIDS
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:  # -log D(x) - log(1 - D(G(z)))
-        return F.binary_cross_entropy_with_logits(
-            real, targets(real, 1.0, 0.0, self.aids)
-        ) + F.binary_cross_entropy_with_logits(fake, targets(fake, 0.0, 1.0, self.aids))
+        real_loss = F.binary_cross_entropy_with_logits(real, targets(real, 1.0, 0.0, self.aids))
+        return real_loss + F.binary_cross_entropy_with_logits(fake, targets(fake, 0.0, 1.0, self.aids))
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:  # -log D(G(z))
         return F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
@@ -63,9 +62,8 @@ class LeastSquares:
     c: float = 1.0
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:  # (D(x) - b)^2 + (D(G(z)) - a)^2
-        return F.mse_loss(real, targets(real, self.b, self.a, self.aids)) + F.mse_loss(
-            fake, targets(fake, self.a, self.b, self.aids)
-        )
+        real_loss = F.mse_loss(real, targets(real, self.b, self.a, self.aids))
+        return real_loss + F.mse_loss(fake, targets(fake, self.a, self.b, self.aids))
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:  # (D(G(z)) - c)^2
         return F.mse_loss(fake, torch.full_like(fake, self.c))

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrize import ParametrizationList, register_parametriza
 NormName = Literal["batch", "instance"]
 
 
-def InstanceNorm(channels: int) -> nn.Module:  # noqa: N802 - stands where a class would
+def InstanceNorm(channels: int) -> nn.Module:  # noqa: N802 - used like a class
     """Instance normalisation without weights (Ulyanov et al. 2016): a group norm in which every channel is a group.
 
     Not ``nn.InstanceNorm2d``: on a CPU that is 3 to 6 times as slow, and in torch 2.13 to 2.15 its gradient for one

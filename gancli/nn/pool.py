@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """Gives out generated images or, half of the time, older ones in their place.
+    """Returns generated images or, half of the time, older ones instead.
 
     The images are buffers, so checkpoints hold them. Nothing is read on the host.
 
     Args:
-        size: how many images are kept; 0 gives every image back as it is.
+        size: how many images are kept; 0 returns every image unchanged.
         shape: (C, H, W) of the images.
     """
 
@@ -27,10 +27,10 @@ class ImagePool(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Returns as many images as it is given, [N, C, H, W].
+        """Returns as many images as it gets, [N, C, H, W].
 
-        Until the pool is full, every image is kept and given back. From then on it is, with equal chances, either given
-        back and forgotten, or it takes the place of a kept one, which is given out.
+        Until the pool is full, every image is kept and returned. After that, with equal probability, an image is either
+        returned and not kept, or it replaces a kept one, which is returned.
         """
         if self.size == 0:
             return images.detach()

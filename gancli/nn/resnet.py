@@ -37,7 +37,6 @@ class ResnetGenerator(nn.Module):
     In the paper's notation, with R = ``blocks``: c7s1-64, d128, d256, R x R256, u128, u64, c7s1-3.
 
     Args:
-        in_channels, out_channels: C and C'.
         width: channels after the first convolution.
         blocks: residual blocks at a quarter of the size.
         norm: batch or instance; convolutions before an instance norm have biases, as in the official code.
@@ -73,20 +72,17 @@ class ResnetGenerator(nn.Module):
                 nn.ReLU(inplace=True),
             ]
         layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):
+        for wide, narrow in ((4 * width, 2 * width), (2 * width, width)):
             if upsampling == "deconv":
-                layers += [
-                    nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
-                ]
+                layers.append(nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1, bias=bias))
             else:
+                align_corners = True if upsampling == "bilinear" else None
                 layers += [
-                    nn.Upsample(
-                        scale_factor=2, mode=upsampling, align_corners=True if upsampling == "bilinear" else None
-                    ),
+                    nn.Upsample(scale_factor=2, mode=upsampling, align_corners=align_corners),
                     nn.ReflectionPad2d(1),
-                    nn.Conv2d(channels, channels // 2, 3),
+                    nn.Conv2d(wide, narrow, 3),
                 ]
-            layers += [NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
+            layers += [NORMS[norm](narrow), nn.ReLU(inplace=True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
