@@ -53,10 +53,6 @@ class StateDict:
         return f"{self.path} (under {self.key!r})" if self.key else str(self.path)
 
 
-def _unchanged(tensor: Tensor) -> Tensor:
-    return tensor
-
-
 @dataclass(frozen=True)
 class Counterpart:
     """The tensor of an official implementation that corresponds to one of ours.
@@ -68,8 +64,8 @@ class Counterpart:
     """
 
     key: str
-    to_ours: Callable[[Tensor], Tensor] = _unchanged
-    to_theirs: Callable[[Tensor], Tensor] = _unchanged
+    to_ours: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    to_theirs: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,7 @@ PROBE = {
 
 
 def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfig, chosen: Container[str]) -> Imported:
-    """Finds out which networks the state dicts are, by the names of their files, and the sizes from their tensors.
-
-    Raises:
-        GancliError: a state dict is of another kind, or they are not of one model.
-    """
+    """Finds out which networks the state dicts are, by the names of their files, and the sizes from their tensors."""
     networks = _assigned(architecture, found)
     sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
     if sizes.get("upsampling", ("", ""))[0] == "bilinear" and model.upsampling == "deconv":
@@ -98,11 +94,7 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
 
 
 def _official_name(architecture: str, state: StateDict) -> str:
-    """Returns what the key or the file calls a network, such as ``G_A``; if neither says, ``G``, ``G_A`` or ``D``.
-
-    Raises:
-        GancliError: a generator is called like a discriminator, or the reverse.
-    """
+    """Returns what the key or the file calls a network, such as ``G_A``; if neither says, ``G``, ``G_A`` or ``D``."""
     letter = "G" if _probe(state) in ("resnet", "unet") else "D"
     by_key = re.fullmatch(r"(?:net_?)?([GD](?:_[AB])?)", state.key.rpartition(".")[2])
     match = by_key or re.search(r"(?:^|_)net_?([GD](?:_[AB])?)$", state.path.stem)

@@ -176,20 +176,16 @@ def _first_convolution(ours: str, theirs: str, block: int) -> dict[str, Counterp
     """Returns the counterparts of the first layer of a block, but for its epilogue."""
     if block == 0:
         return {f"{ours}.constant": Counterpart(FIRST_INPUT)}  # for its bias, see ``files``
-    if block < FUSED:
-        return {
-            f"{ours}.conv.weight": Counterpart(f"{theirs}.conv1.1.conv.weight_orig"),
-            f"{ours}.bias": Counterpart(f"{theirs}.conv1.1.conv.bias"),
-        }
-    return {
-        # A transposed convolution lays a kernel down mirrored.
-        f"{ours}.conv.weight": Counterpart(
-            f"{theirs}.conv1.0.weight",
+    layer = f"{theirs}.conv1.1.conv" if block < FUSED else f"{theirs}.conv1.0"
+    weight = Counterpart(f"{layer}.weight_orig")
+    if block >= FUSED:
+        weight = Counterpart(
+            f"{layer}.weight",
+            # A transposed convolution lays a kernel down mirrored.
             lambda weight: weight.transpose(0, 1).flip(2, 3) / 4,
             lambda weight: weight.transpose(0, 1).flip(2, 3) * 4,
-        ),
-        f"{ours}.bias": Counterpart(f"{theirs}.conv1.0.bias"),
-    }
+        )
+    return {f"{ours}.conv.weight": weight, f"{ours}.bias": Counterpart(f"{layer}.bias")}
 
 
 def _epilogue(ours: str, noise: str, adain: str, channels: int) -> dict[str, Counterpart]:

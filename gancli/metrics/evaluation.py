@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from gancli.metrics.real import from_file, know_real
 from gancli.metrics.statistics import check_finite
 from gancli.version import __version__
 
+LIBRARIES = ("torch", "torchvision", "torch-fidelity", "torchmetrics")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -28,9 +31,7 @@ class Request:
         metrics: by name, in the order of the report.
         device: where networks compute.
         features: value of ``--features``; empty: each metric uses its own.
-        weights: value of ``--weights``.
-        classifier: value of ``--classifier``; empty: none.
-        stats: value of ``--stats``, a file that replaces the real images.
+        weights, classifier, stats: values of these options, if they are given.
         save_stats: whether the statistics of the real images will be saved.
         seed: of all that is drawn.
         batch: images at a time.
@@ -176,9 +177,6 @@ class Evaluation:
 
 def _protocol(task: Task, request: Request, extractors: Mapping[str, str], comparison: Comparison) -> dict[str, Any]:
     """Returns how the values were computed, as plain data."""
-    import torch_fidelity
-    import torchmetrics
-    import torchvision
 
     def stated(extractor: Extractor) -> dict[str, Any]:
         return {"name": extractor.name, "preprocessing": extractor.preprocessing, "weights": extractor.weights}
@@ -203,9 +201,6 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
         "versions": {
             "gancli": __version__,
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "torch-fidelity": torch_fidelity.__version__,
-            "torchmetrics": torchmetrics.__version__,
+            **{name: import_module(name.replace("-", "_")).__version__ for name in LIBRARIES},
         },
     }

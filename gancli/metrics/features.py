@@ -121,8 +121,13 @@ class Extractor:
         return f"{self.name} {self.preprocessing} {sorted(self.weights.items())}"
 
 
-NAMES = ("inception", "vgg16", "clip", "dinov2")
-"""Extractors of torch-fidelity that ``--features`` knows by name."""
+NETWORKS = {
+    "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299, INCEPTION),
+    "vgg16": ("vgg16", ["fc2_relu"], 224, VGG16),
+    "clip": ("clip-vit-b-32", ["clip"], 224, CLIP),
+    "dinov2": ("dinov2-vit-l-14", ["dinov2"], 224, DINOV2),
+}
+"""Extractors of torch-fidelity that ``--features`` knows, with their names there, layers, input sizes and weights."""
 
 
 def load_extractor(
@@ -131,7 +136,7 @@ def load_extractor(
     """Loads the network that an ``option`` names.
 
     Args:
-        name: one of ``NAMES``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
+        name: one of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
             images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         device: where it computes.
         weights: a file of its weights, instead of its authors'.
@@ -140,14 +145,14 @@ def load_extractor(
     Raises:
         GancliError: there is no such network or file, or its weights are missing and cannot be downloaded.
     """
-    if name in NAMES:
+    if name in NETWORKS:
         return _of_torch_fidelity(name, device, weights)
     if name.startswith(TORCHVISION):
         return _of_torchvision(name.removeprefix(TORCHVISION), device, weights, option)
     path = Path(name)
     if not path.is_file():
-        known = f"choose {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
-        raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NAMES) or known)
+        known = f"choose {', '.join(NETWORKS)}, torchvision:NAME, or a TorchScript or torch.export file"
+        raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NETWORKS) or known)
     if weights is not None:
         raise GancliError(f"--weights {weights}: {name} holds its own weights", "leave --weights out")
     return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
@@ -241,12 +246,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) -> Extractor:
     from torch_fidelity.utils import create_feature_extractor
 
-    registered, layers, size, wanted = {
-        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299, INCEPTION),
-        "vgg16": ("vgg16", ["fc2_relu"], 224, VGG16),
-        "clip": ("clip-vit-b-32", ["clip"], 224, CLIP),
-        "dinov2": ("dinov2-vit-l-14", ["dinov2"], 224, DINOV2),
-    }[name]
+    registered, layers, size, wanted = NETWORKS[name]
 
     def create(path: Path, **options: Any) -> Extractor:
         made = create_feature_extractor(registered, layers, cuda=False, verbose=False, **options).to(device)

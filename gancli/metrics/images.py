@@ -22,7 +22,7 @@ from gancli.data.threads import in_threads
 from gancli.errors import GancliError
 from gancli.generation.latents import Points, Renderer
 from gancli.generation.translation import Translation
-from gancli.generation.writers import to_pixels
+from gancli.generation.writers import as_rgb, to_pixels
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Part:
 
     def rgb(self) -> torch.Tensor:
         """Returns uint8 [N, 3, H, W]: grey is repeated, channels after the third are left out."""
-        channels = self.pixels.shape[3]
-        shown = self.pixels if channels == 3 else self.pixels[..., [0, 0, 0] if channels < 3 else [0, 1, 2]]
-        return torch.from_numpy(np.ascontiguousarray(shown.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(np.ascontiguousarray(as_rgb(self.pixels).transpose(0, 3, 1, 2)))
 
 
 class ImageSet(Protocol):
