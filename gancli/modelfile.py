@@ -74,16 +74,15 @@ def describe(
 
     Args:
         name: the architecture's.
-        config: the resolved configuration.
-        inputs: with domains keyed by the user's names.
-        networks, classes, others: attributes of ``ModelInfo``.
+        config: resolved.
+        networks, inputs, classes, others: attributes of ``ModelInfo``.
     """
     values = config.to_dict()
     for section, key in (("data", "source"), ("train", "init_from")):
-        if values[section][key] is not None:
+        if (given := values[section][key]) is not None:
             # "./shapes" for a folder of that name: "shapes" alone would be the built-in data.
-            last = Path(values[section][key]).name
-            values[section][key] = last if last == values[section][key] else f"./{last}"
+            last = Path(given).name
+            values[section][key] = last if last == given else f"./{last}"
     return ModelInfo(name, values, networks, list(inputs.domains), inputs, list(classes), **others)
 
 
@@ -171,8 +170,6 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
     """Builds a model from its file alone, in evaluation mode on ``device``, without the networks it does not hold.
 
     Args:
-        path: the model file.
-        device: where the networks will compute.
         whole: False: leave out what sampling does not use, such as discriminators.
 
     Raises:
@@ -255,17 +252,15 @@ def find_model(model: str) -> Path:
         # A folder of images may have the name of a run, but only a run has a configuration.
         for run in (path, Path("runs") / model):
             if (run / "config.yaml").is_file():
-                text = f"the run {run} has no model yet: it has not reached its first checkpoint"
-                raise GancliError(text, f"gancli resume {run}")
+                early = f"the run {run} has no model yet: it has not reached its first checkpoint"
+                raise GancliError(early, f"gancli resume {run}")
         if path.is_dir():
             raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise GancliError(f"there is no model {model!r}: {error.strerror}") from error
     places = " and ".join(str(directory) for directory in model_directories())
+    text = f"there is no model {model!r}"
     if not names:
-        raise GancliError(
-            f"there is no model {model!r}, and none at all in {places}",
-            "gancli train dcgan-shapes --data shapes --name my-first",
-        )
-    hint = nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}"
-    raise GancliError(f"there is no model {model!r}", hint)
+        hint = "gancli train dcgan-shapes --data shapes --name my-first"
+        raise GancliError(f"{text}, and none at all in {places}", hint)
+    raise GancliError(text, nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}")

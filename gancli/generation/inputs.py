@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do.
+    """What to read and write.
 
     Attributes:
         jobs: in the order of the inputs.
@@ -181,7 +181,6 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
     """Decides which files to write, before anything is computed. No input is ever overwritten.
 
     Args:
-        inputs: see ``find_inputs``.
         outputs: returns the files to write for an input.
         overwrite: replace existing files.
 

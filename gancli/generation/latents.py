@@ -96,7 +96,6 @@ def read_latents(
     """Reads the values of ``Points`` and their space from a ``.npy`` file.
 
     Args:
-        path: the file.
         shapes: see ``Renderer.shapes``.
         space: what the file holds. None: told from the shape; latents if it could be either.
 

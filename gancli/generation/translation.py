@@ -204,7 +204,6 @@ def translate_all(
     """Translates any number of images, with only a few in memory at a time.
 
     Args:
-        items: what to translate.
         read: called in threads; raises ``BadImage`` for an item that cannot be used.
         translation: runs in the caller's thread, on consecutive images of one size together.
         write: called in threads; may raise ``BadImage``, too.

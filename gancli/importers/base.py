@@ -112,10 +112,9 @@ class Importer(Protocol):
         """Returns what the official code would save, by file name; warns if it needs changes to load that.
 
         Args:
-            model: ours.
             networks: official tensors by name, for each of our networks to write.
             title: name of the model.
-            step: training steps that it has had.
+            step: training steps that the model has had.
 
         Raises:
             GancliError: the official code has no such model.

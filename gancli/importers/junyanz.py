@@ -49,7 +49,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfi
     networks = _assigned(architecture, found)
     sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
     if sizes.get("upsampling", ("", ""))[0] == "bilinear" and model.upsampling == "deconv":
-        note("no tensor tells how images are enlarged: bilinear is taken; else --set model.upsampling=nearest")
+        note("no tensor tells how the network enlarges images; assuming bilinear, or --set model.upsampling=nearest")
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
     if sizes["norm"][0] == "instance":
@@ -78,14 +78,14 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
             if official not in known:
                 raise GancliError(
                     f"the name of {state} does not say which network of {architecture} it is: {', '.join(known)}",
-                    f"call it latest_net_{next(reversed(known))}.pth if it is that, or import it as what its name says",
+                    f"rename it, such as latest_net_{next(reversed(known))}.pth, or import another architecture",
                 )
             name = known[official]
             if name in networks:
                 names = ", ".join(f"latest_net_{each}.pth" for each in known)
                 raise GancliError(
-                    f"{networks[name]} and {state} are both taken for {official}, by their names",
-                    f"give one of them, or name them after what they are: {names}",
+                    f"by their names, {networks[name]} and {state} are both {official}",
+                    f"give one of them, or rename them: {names}",
                 )
             networks[name] = state
     if not any(name.startswith("generator") for name in networks):

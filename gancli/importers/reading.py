@@ -21,7 +21,6 @@ def read_state_dicts(path: Path, example: str) -> list[StateDict]:
     """Returns every state dict in a file.
 
     Args:
-        path: the file.
         example: what such files are called, for hints.
 
     Raises:

@@ -69,8 +69,6 @@ class Evaluation:
     """Measures images, most metrics against real ones.
 
     Args:
-        request: what to measure.
-        comparison: the images.
         progress: as ``console.progress``.
 
     Raises:
@@ -92,14 +90,12 @@ class Evaluation:
                 raise GancliError(f"{name} needs a classifier", f"--classifier FILE, or leave out {name!r}")
             if kind.by_class:
                 comparison.check_classes(name)
-        self.extractors = {
-            name: (request.features or kind.extractor) if kind.extractor else "" for name, kind in kinds.items()
-        }
-        """By metric; empty if it uses no features."""
+        self.extractors = {name: request.features or kind.extractor for name, kind in kinds.items() if kind.extractor}
+        """By metric that uses features."""
         classifier = None
         if request.classifier:
             classifier = load_extractor(request.classifier, request.device, option="--classifier")
-        names = dict.fromkeys(filter(None, self.extractors.values()))
+        names = dict.fromkeys(self.extractors.values())
         self.task = Task(
             Side(comparison.made),
             None if real is None else Side(real),
@@ -116,7 +112,7 @@ class Evaluation:
         self.needed: dict[str, bool] = {}
         """By extractor that sees the real images: whether the features of each are needed, not only their moments."""
         for name, extractor in self.extractors.items():
-            if extractor and kinds[name].needs_real:
+            if kinds[name].needs_real:
                 self.needed[extractor] = self.needed.get(extractor, False) or kinds[name].keeps_features
         if request.save_stats and len(self.needed) != 1:
             raise GancliError(
@@ -161,7 +157,7 @@ class Evaluation:
         failed: list[RunError] = []
         for name, metric in self.metrics.items():
             try:
-                values[name] = check_finite(metric.values(task, self.extractors[name]))
+                values[name] = check_finite(metric.values(task, self.extractors.get(name, "")))
             except RunError as error:  # the other metrics still have values
                 failed.append(error)
         if not values:
@@ -191,7 +187,7 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
         of = {key: known.protocol[key] for key in ("name", "split", "images", "preparation") if key in known.protocol}
         real = {**(real or {}), "statistics": {"file": str(request.stats), "sha256": sha256(request.stats), **of}}
     return {
-        "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items() if extractor},
+        "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items()},
         "classifier": None if task.classifier is None else stated(task.classifier),
         "colour": "8 bits, sRGB; grey is repeated",
         "made": {"name": task.made.images.name, "images": task.made.count, **comparison.about},

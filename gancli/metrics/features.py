@@ -136,9 +136,8 @@ def load_extractor(
     """Loads the network that an ``option`` names.
 
     Args:
-        name: one of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
-            images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
-        device: where it computes.
+        name: a key of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which
+            takes images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         weights: a file of its weights, instead of its authors'.
         option: for errors.
 
@@ -311,10 +310,8 @@ def _of_torchvision(name: str, device: torch.device, weights: Path | None, optio
 
     known = models.list_models(module=models)
     if name not in known:
-        raise GancliError(
-            f"{option} {TORCHVISION}{name}: torchvision has no such classifier",
-            nearest(name, known) or f"give one of its names, such as {TORCHVISION}resnet50",
-        )
+        hint = nearest(name, known) or f"give one of its names, such as {TORCHVISION}resnet50"
+        raise GancliError(f"{option} {TORCHVISION}{name}: torchvision has no such classifier", hint)
     distributed = models.get_model_weights(name).DEFAULT
     if weights is None:
         start_of_hash = distributed.url.rpartition("-")[2].partition(".")[0]

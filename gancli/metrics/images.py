@@ -185,8 +185,9 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
     Raises:
         GancliError: the sets have no name in common, or several images of one set have the same name.
     """
-    places: list[dict[str, int]] = [{}, {}]
-    for images, found in zip((made, real), places, strict=True):
+    ours: dict[str, int] = {}
+    theirs: dict[str, int] = {}
+    for images, found in ((made, ours), (real, theirs)):
         for index in images.chosen.tolist():
             stem = PurePath(images.images.name(index)).stem
             if stem in found:
@@ -195,7 +196,6 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
                     "leave out ssim, ms-ssim and psnr",
                 )
             found[stem] = index
-    ours, theirs = places
     both = [stem for stem in ours if stem in theirs]
     if not both:
         raise GancliError(

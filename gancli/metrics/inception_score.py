@@ -30,7 +30,9 @@ class InceptionScore(Metric):
             )
         count = len(logits)
         if count < SPLITS:
-            raise GancliError(f"inception score (is) needs {SPLITS} images, one a split", "-n 5000, or leave out 'is'")
+            raise GancliError(
+                f"inception score (is) needs {SPLITS} images, one per split", "-n 5000, or leave out 'is'"
+            )
         if count < 5000:
             warn(f"is: the value is too low with {count:,} images instead of 50,000")
         # One split after the other, in torch-fidelity's order, so memory does not grow with their number.

@@ -117,7 +117,7 @@ def _kept(places: Sequence[Path]) -> Known | None:
         try:
             return Known.load(path)
         except GancliError as error:
-            warn(f"computed again: {error.message}")
+            warn(f"statistics of the real images are computed again: {error.message}")
     return None
 
 
