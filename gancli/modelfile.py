@@ -7,7 +7,6 @@ is not fixed, and equal models should be equal bytes.) Reading the header needs 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,8 +110,7 @@ def read_info(path: Path) -> ModelInfo:
     )
     try:
         with path.open("rb") as file:
-            prefix = file.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+            length = int.from_bytes(file.read(8), "little")
             if not 0 < length <= LARGEST_HEADER:
                 raise foreign
             header = json.loads(file.read(length))

@@ -233,7 +233,6 @@ def make_renderer(
     """Returns a renderer after checking what a user asked for; see ``Renderer``.
 
     Args:
-        model, device, truncation, cutoff: as there.
         batch: None: at most 64, fewer if the images are large.
         noise: None: ``const``.
         space: checked only: ``w`` needs a model with styles.

@@ -64,17 +64,19 @@ def in_tiles(
     (height, width), (high, wide) = image.shape[1:], tile
     tops, lefts = tile_starts(height, high, step), tile_starts(width, wide, step)
     rows, columns = tile_windows(tops, high), tile_windows(lefts, wide)
-    band: Tensor | None = None
+    left_over: Tensor | None = None
     for top, following, row in zip(tops, [*tops[1:], height], rows, strict=True):
+        band: Tensor | None = None
         for first in range(0, len(lefts), batch):
             part = lefts[first : first + batch]
             results = run(np.stack([image[:, top : top + high, left : left + wide] for left in part])).float().cpu()
             if band is None:
                 band = results.new_zeros(results.shape[1], high, width)
+                if left_over is not None:
+                    band[:, : left_over.shape[1]] = left_over
             for left, result, column in zip(part, results, columns[first : first + batch], strict=True):
                 band[:, :, left : left + wide] += result * row[:, None] * column
         assert band is not None
         finished = following - top
         yield top, band[:, :finished]
-        # The next tiles overlap what is left.
-        band = torch.cat([band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1)
+        left_over = band[:, finished:].clone()

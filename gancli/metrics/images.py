@@ -64,7 +64,6 @@ class Stored:
     """Images of a source.
 
     Attributes:
-        name: see ``ImageSet``.
         origin: changes whenever an image of the source or its preparation may have changed.
         images: all images of the source.
         channels: number of channels that they are read with.
