@@ -1,4 +1,4 @@
-"""The model file: one ``.safetensors`` that says itself what it is, and the ways by which users name one.
+"""The model file, one ``.safetensors`` that describes itself, and the names that users give for one.
 
 The header's metadata has one entry, ``gancli``, a JSON object: ``ModelInfo``. (One entry, because the order of several
 is not fixed, and equal models should be equal bytes.) Reading the header needs neither torch nor numpy.
@@ -7,8 +7,7 @@ is not fixed, and equal models should be equal bytes.) Reading the header needs 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,12 +42,12 @@ class ModelInfo:
         networks: networks whose weights are inside; an imported generator comes without its discriminator.
         domains: the user's names of the domains, in the architecture's order; ``["image"]`` if there is one.
         inputs: what the model is trained on; its ``domains`` are keyed by the user's names.
-        classes: names of the classes it was trained on, in the order of the labels.
+        classes: names of the classes, in the order of the labels.
         step, images_shown: how long it was trained.
         training: the means of losses and scores at the last line of the log, by name.
-        grown_to: height and width in pixels of what its networks make so far, if they grow while they are trained; they
-            repeat pixels up to the format of the images.
-        origin: for imported models, the file's name and kind.
+        grown_to: height and width in pixels that networks which grow have reached; they repeat pixels up to the size of
+            the images.
+        origin: for imported models, the file's name.
         gancli: version that wrote it.
     """
 
@@ -68,39 +67,22 @@ class ModelInfo:
 
 
 def describe(
-    name: str,
-    config: RunConfig,
-    *,
-    networks: list[str],
-    inputs: Inputs,
-    classes: tuple[str, ...] = (),
-    step: int = 0,
-    images_shown: int = 0,
-    training: Mapping[str, float] | None = None,
-    grown_to: int | None = None,
-    origin: str = "",
+    name: str, config: RunConfig, *, networks: list[str], inputs: Inputs, classes: Iterable[str] = (), **others: Any
 ) -> ModelInfo:
-    """Builds the description of a model; see ``ModelInfo``. Domains of ``inputs`` are keyed by the user's names."""
+    """Builds the description of a model, without the folders of its maker's files.
+
+    Args:
+        name: the architecture's.
+        config: resolved.
+        networks, inputs, classes, others: attributes of ``ModelInfo``.
+    """
     values = config.to_dict()
     for section, key in (("data", "source"), ("train", "init_from")):
-        if values[section][key] is not None:
-            # A model file gets passed on: it need not tell where its maker keeps their files.
+        if (given := values[section][key]) is not None:
             # "./shapes" for a folder of that name: "shapes" alone would be the built-in data.
-            last = Path(values[section][key]).name
-            values[section][key] = last if last == values[section][key] else f"./{last}"
-    return ModelInfo(
-        architecture=name,
-        config=values,
-        networks=networks,
-        domains=list(inputs.domains),
-        inputs=inputs,
-        classes=list(classes),
-        step=step,
-        images_shown=images_shown,
-        training=dict(training or {}),
-        grown_to=grown_to,
-        origin=origin,
-    )
+            last = Path(given).name
+            values[section][key] = last if last == given else f"./{last}"
+    return ModelInfo(name, values, networks, list(inputs.domains), inputs, list(classes), **others)
 
 
 def to_bytes(info: ModelInfo, tensors: Mapping[str, Tensor]) -> bytes:
@@ -119,44 +101,37 @@ def read_info(path: Path) -> ModelInfo:
     """Reads what a model file says of itself, without its weights.
 
     Raises:
-        GancliError: the file is not there, or no model file of gancli, or of a newer version.
+        GancliError: the file cannot be read, is not a model file of gancli, is cut off, or is of a newer version.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     foreign = GancliError(
         f"{path} is not a model file of gancli", "checkpoints of other programs come in with `gancli import`"
     )
     try:
         with path.open("rb") as file:
-            prefix = file.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+            length = int.from_bytes(file.read(8), "little")
             if not 0 < length <= LARGEST_HEADER:
                 raise foreign
             header = json.loads(file.read(length))
             held = file.seek(0, 2)
-        text = header.pop("__metadata__")["gancli"]
+        values = json.loads(header.pop("__metadata__")["gancli"])
         needed = 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
-        values = json.loads(text)
-        newer = values["format"] > FORMAT
-    except OSError as error:
-        raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise foreign from error
-    if newer:
-        raise GancliError(
-            f"{path} was written by gancli {values.get('gancli')}, which is newer than this ({__version__})",
-            "pip install --upgrade gancli",
-        )
-    if held < needed:
-        raise GancliError(
-            f"{path} is damaged: it is cut off after {held:,} of {needed:,} bytes", "train or import the model again"
-        )
-    try:
+        if values["format"] > FORMAT:
+            raise GancliError(
+                f"{path} was written by gancli {values.get('gancli')}, which is newer than this ({__version__})",
+                "pip install --upgrade gancli",
+            )
+        if held < needed:
+            cut = f"{path} is damaged: it is cut off after {held:,} of {needed:,} bytes"
+            raise GancliError(cut, "train or import the model again")
         if values["format"] == 1:
             values = _from_format_1(values)
         # From text again: in JSON a list may stand for a tuple.
         info = TypeAdapter(ModelInfo).validate_json(json.dumps(values), strict=True)
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise GancliError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise foreign from error
     if not isinstance(info.config.get("model"), dict) or info.inputs.domains.keys() != set(info.domains):
         raise foreign
@@ -193,8 +168,6 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
     """Builds a model from its file alone, in evaluation mode on ``device``, without the networks it does not hold.
 
     Args:
-        path: the model file.
-        device: where the networks will compute.
         whole: False: leave out what sampling does not use, such as discriminators.
 
     Raises:
@@ -242,9 +215,7 @@ def model_directories() -> list[Path]:
 def known_models() -> dict[str, Path]:
     """Returns the model files that can be called by a name; the first directory wins."""
     found: dict[str, Path] = {}
-    for directory in model_directories():
-        if not directory.is_dir():
-            continue
+    for directory in filter(Path.is_dir, model_directories()):
         for path in sorted(directory.iterdir()):
             if path.name.startswith("."):
                 continue
@@ -276,24 +247,18 @@ def find_model(model: str) -> Path:
         model = model.rstrip("/")
         if model in names:
             return names[model]
-        # A folder of images may have a run's name: only what is a run says here that it has no model.
+        # A folder of images may have the name of a run, but only a run has a configuration.
         for run in (path, Path("runs") / model):
             if (run / "config.yaml").is_file():
-                raise GancliError(
-                    f"the run {run} has no model yet: it has not reached its first checkpoint",
-                    f"gancli resume {run}",
-                )
+                early = f"the run {run} has no model yet: it has not reached its first checkpoint"
+                raise GancliError(early, f"gancli resume {run}")
         if path.is_dir():
             raise GancliError(f"there is no {IN_RUN} in {model}", "give a run directory, a model file or a name")
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise GancliError(f"there is no model {model!r}: {error.strerror}") from error
     places = " and ".join(str(directory) for directory in model_directories())
+    text = f"there is no model {model!r}"
     if not names:
-        raise GancliError(
-            f"there is no model {model!r}, and none at all in {places}",
-            "gancli train dcgan-shapes --data shapes --name my-first",
-        )
-    raise GancliError(
-        f"there is no model {model!r}",
-        nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}",
-    )
+        hint = "gancli train dcgan-shapes --data shapes --name my-first"
+        raise GancliError(f"{text}, and none at all in {places}", hint)
+    raise GancliError(text, nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}")

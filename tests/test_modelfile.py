@@ -235,6 +235,13 @@ def test_a_model_that_cannot_be_built(tmp_path: Path, change: dict[str, object],
     assert "changed.safetensors" in caught.value.message
 
 
+@pytest.mark.parametrize("header", [b"5", b'"x"', b"[]", b'{"__metadata__": 5}'])
+def test_a_header_that_is_no_object_is_refused(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "m.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(GancliError, match="not a model file of gancli"):
+        modelfile.read_info(tmp_path / "m.safetensors")
+
+
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("bytes") / "x.safetensors"

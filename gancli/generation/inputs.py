@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do.
+    """What to read and write.
 
     Attributes:
         jobs: in the order of the inputs.
@@ -151,10 +151,9 @@ def _lines(list_file: str) -> list[str]:
         else:
             with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
                 content = read_whole(file)
-    except BadImage as error:
-        raise GancliError(f"--from-file {list_file}: too large for a list of paths", hint) from error
-    except OSError as error:
-        raise GancliError(f"--from-file {list_file}: {error.strerror}", hint) from error
+    except (BadImage, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else "too large for a list of paths"
+        raise GancliError(f"--from-file {list_file}: {why}", hint) from error
     if b"\0" in content:
         raise GancliError(f"--from-file {list_file}: not a list of paths", hint)
     return [os.fsdecode(line) for line in content.splitlines() if line]
@@ -182,7 +181,6 @@ def make_plan(inputs: Sequence[Input], outputs: Callable[[Input], Sequence[Path]
     """Decides which files to write, before anything is computed. No input is ever overwritten.
 
     Args:
-        inputs: see ``find_inputs``.
         outputs: returns the files to write for an input.
         overwrite: replace existing files.
 

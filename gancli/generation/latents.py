@@ -96,7 +96,6 @@ def read_latents(
     """Reads the values of ``Points`` and their space from a ``.npy`` file.
 
     Args:
-        path: the file.
         shapes: see ``Renderer.shapes``.
         space: what the file holds. None: told from the shape; latents if it could be either.
 
@@ -234,7 +233,6 @@ def make_renderer(
     """Returns a renderer after checking what a user asked for; see ``Renderer``.
 
     Args:
-        model, device, truncation, cutoff: as there.
         batch: None: at most 64, fewer if the images are large.
         noise: None: ``const``.
         space: checked only: ``w`` needs a model with styles.

@@ -148,8 +148,7 @@ def output_pixels(picture: Picture, translated: Translated, *, side_by_side: boo
     """Returns the picture to write, uint8 [H, W, C]: the translation, with the input's alpha if it has none itself.
 
     Args:
-        picture: one image.
-        translated: its translation, as uint8.
+        picture, translated: one image, and its translation as uint8.
         side_by_side: show input, attention if there is one, and translation in a row, without the network's own alpha
             channels.
     """

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import groupby, islice
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -124,7 +124,9 @@ class Translation:
             _ceil(side, step) if side > tile else _ceil(max(side, shortest), multiple) for side in (height, width)
         )
         size = (min(tile, high), min(tile, wide))
-        images: Values | None = None
+        channels = self.model.inputs(self.model.config).domains[self.way.target].shape[0]
+        shape = (count, channels, height, width) if self.floats else (count, height, width, channels)
+        images = np.empty(shape, np.float32 if self.floats else np.uint8)
         attention = np.empty((count, height, width), np.float32) if self.attention else None
         for index, image in enumerate(_padded(values, high, wide)):
             patches, statistics = self._patches(image, tile), SharedStatistics()
@@ -137,16 +139,11 @@ class Translation:
             for top, band in in_tiles(image, run, size, step, self.batch_of(size)):
                 part = self._finished(band[None, :, : height - top, :width])
                 rows = slice(top, top + band.shape[1])
-                if images is None:
-                    channels = part.images.shape[1 if self.floats else 3]
-                    shape = (count, channels, height, width) if self.floats else (count, height, width, channels)
-                    images = np.empty(shape, part.images.dtype)
                 images[(index, slice(None), rows) if self.floats else (index, rows)] = part.images[0]
                 if attention is not None and part.attention is not None:
                     attention[index, rows] = part.attention[0]
                 if self.on_rows is not None:
                     self.on_rows(index * height + min(rows.stop, height), count * height)
-        assert images is not None
         return Translated(images, attention)
 
     def _patches(self, image: Values, tile: int) -> Values:
@@ -207,7 +204,6 @@ def translate_all(
     """Translates any number of images, with only a few in memory at a time.
 
     Args:
-        items: what to translate.
         read: called in threads; raises ``BadImage`` for an item that cannot be used.
         translation: runs in the caller's thread, on consecutive images of one size together.
         write: called in threads; may raise ``BadImage``, too.
@@ -231,8 +227,8 @@ def _calls(
     pairs: Iterator[tuple[T, Picture | BadImage]],
     translation: Translation,
     write: Callable[[T, Picture, Translated], R],
-) -> Iterator[Callable[[], R]]:
-    """Translates, and yields the calls of ``write`` that are left to do in threads."""
+) -> Iterator[Callable[[], R] | BadImage]:
+    """Translates, and yields in order the calls of ``write`` that remain for threads, or the ``BadImage``."""
 
     def kind(pair: tuple[T, Picture | BadImage]) -> tuple[tuple[int, int] | None, str] | None:
         values = pair[1].values if isinstance(pair[1], Picture) else None
@@ -245,25 +241,21 @@ def _calls(
             results = translation([picture.values for _, picture in good]) if good else []
             for (item, picture), result in zip(good, results, strict=True):
                 yield partial(write, item, picture, result)
-            yield from (partial(_fail, picture) for _, picture in group if isinstance(picture, BadImage))
-
-
-def _fail(error: BadImage) -> NoReturn:
-    raise error
+            yield from (picture for _, picture in group if isinstance(picture, BadImage))
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], ahead: int, *, at_once: bool
+    pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T] | BadImage], ahead: int, *, at_once: bool
 ) -> Iterator[T | BadImage]:
-    """Yields what the calls return, or the ``BadImage`` they raise, with at most ``ahead`` more running.
+    """Yields what the calls return, or the ``BadImage`` they are or raise, with at most ``ahead`` more running.
 
     With ``at_once``, a result is yielded as soon as it is there, instead of starting more calls first.
     """
     pending: deque[Future[T | BadImage]] = deque()
 
-    def outcome(call: Callable[[], T]) -> T | BadImage:
+    def outcome(call: Callable[[], T] | BadImage) -> T | BadImage:
         try:
-            return call()
+            return call if isinstance(call, BadImage) else call()
         except BadImage as error:
             return error
 

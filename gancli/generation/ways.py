@@ -20,8 +20,7 @@ def way_towards(model: Translator, info: ModelInfo, name: str, to: str | None) -
     """Returns the way of a translator that ``--to`` means.
 
     Args:
-        model: the translator.
-        info: what its file says, with the user's names of the domains.
+        info: what the model's file says, with the user's names of the domains.
         name: what the user calls the model.
         to: the target domain, by the user's name or the architecture's; or ``SOURCE:TARGET``, if the model has several
             ways to one target. None: the model's default, its last way.

@@ -102,7 +102,7 @@ def import_checkpoint(
     Args:
         architecture: one of ``importer_names()``.
         paths: the files; see ``find_files``.
-        sets: see ``config.resolve``; for what no tensor tells, and wins over what the tensors tell.
+        sets: see ``config.resolve``; they win over what the tensors tell.
         flags: see ``config.resolve``; as ``sets``. If neither names the domains, the files' title does.
 
     Raises:

@@ -53,10 +53,6 @@ class StateDict:
         return f"{self.path} (under {self.key!r})" if self.key else str(self.path)
 
 
-def _unchanged(tensor: Tensor) -> Tensor:
-    return tensor
-
-
 @dataclass(frozen=True)
 class Counterpart:
     """The tensor of an official implementation that corresponds to one of ours.
@@ -68,8 +64,8 @@ class Counterpart:
     """
 
     key: str
-    to_ours: Callable[[Tensor], Tensor] = _unchanged
-    to_theirs: Callable[[Tensor], Tensor] = _unchanged
+    to_ours: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    to_theirs: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
 @dataclass(frozen=True)
@@ -116,10 +112,9 @@ class Importer(Protocol):
         """Returns what the official code would save, by file name; warns if it needs changes to load that.
 
         Args:
-            model: ours.
             networks: official tensors by name, for each of our networks to write.
             title: name of the model.
-            step: training steps that it has had.
+            step: training steps that the model has had.
 
         Raises:
             GancliError: the official code has no such model.

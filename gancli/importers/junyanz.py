@@ -45,15 +45,11 @@ PROBE = {
 
 
 def read(architecture: str, found: Sequence[StateDict], model: ImageToImageConfig, chosen: Container[str]) -> Imported:
-    """Finds out which networks the state dicts are, by the names of their files, and the sizes from their tensors.
-
-    Raises:
-        GancliError: a state dict is of another kind, or they are not of one model.
-    """
+    """Finds out which networks the state dicts are, by the names of their files, and the sizes from their tensors."""
     networks = _assigned(architecture, found)
     sizes = agreed((state, _sizes(architecture, name, state, model)) for name, state in networks.items())
     if sizes.get("upsampling", ("", ""))[0] == "bilinear" and model.upsampling == "deconv":
-        note("no tensor tells how images are enlarged: bilinear is taken; else --set model.upsampling=nearest")
+        note("no tensor tells how the network enlarges images; assuming bilinear, or --set model.upsampling=nearest")
     if architecture == "cyclegan" and sizes["channels"][0] != sizes["channels_b"][0]:
         sizes["identity_weight"] = (0, sizes["channels"][1])  # images of the two domains cannot be compared
     if sizes["norm"][0] == "instance":
@@ -82,14 +78,14 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
             if official not in known:
                 raise GancliError(
                     f"the name of {state} does not say which network of {architecture} it is: {', '.join(known)}",
-                    f"call it latest_net_{next(reversed(known))}.pth if it is that, or import it as what its name says",
+                    f"rename it, such as latest_net_{next(reversed(known))}.pth, or import another architecture",
                 )
             name = known[official]
             if name in networks:
                 names = ", ".join(f"latest_net_{each}.pth" for each in known)
                 raise GancliError(
-                    f"{networks[name]} and {state} are both taken for {official}, by their names",
-                    f"give one of them, or name them after what they are: {names}",
+                    f"by their names, {networks[name]} and {state} are both {official}",
+                    f"give one of them, or rename them: {names}",
                 )
             networks[name] = state
     if not any(name.startswith("generator") for name in networks):
@@ -98,11 +94,7 @@ def _assigned(architecture: str, found: Sequence[StateDict]) -> dict[str, StateD
 
 
 def _official_name(architecture: str, state: StateDict) -> str:
-    """Returns what the key or the file calls a network, such as ``G_A``; if neither says, ``G``, ``G_A`` or ``D``.
-
-    Raises:
-        GancliError: a generator is called like a discriminator, or the reverse.
-    """
+    """Returns what the key or the file calls a network, such as ``G_A``; if neither says, ``G``, ``G_A`` or ``D``."""
     letter = "G" if _probe(state) in ("resnet", "unet") else "D"
     by_key = re.fullmatch(r"(?:net_?)?([GD](?:_[AB])?)", state.key.rpartition(".")[2])
     match = by_key or re.search(r"(?:^|_)net_?([GD](?:_[AB])?)$", state.path.stem)

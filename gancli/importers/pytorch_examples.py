@@ -29,9 +29,6 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
 
     Layer 3i is the i-th transposed convolution [in, out, 4, 4], layer 3i + 1 the batch norm after it; the last
     convolution has none. k convolutions make 4 * 2^(k-1) pixels.
-
-    Raises:
-        GancliError: there is no such generator.
     """
     for state in found:
         count = sum(tensor.ndim == 4 for tensor in state.tensors.values())

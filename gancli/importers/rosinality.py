@@ -76,13 +76,13 @@ def read(architecture: str, found: Sequence[StateDict], model: Any, chosen: Cont
     if "resolution" in chosen:
         resolution = model.resolution
         if trained is not None and resolution > trained:
-            warn(f"{state.path} was trained up to {trained} px: its images at {resolution} px mean nothing")
+            warn(f"{state.path} was trained up to {trained} px: larger images, of {resolution} px, will be noise")
     elif trained is not None:
         resolution = trained
         note(f"{state.path} was trained up to {trained} px and makes images of that size; --resolution changes it")
     else:
         raise GancliError(
-            f"nothing tells how far {state.path} was trained: the weights of its noise are all 0", "--resolution 256"
+            f"nothing tells how far {state.path} was trained: all weights of its noise are 0", "--resolution 256"
         )
     sizes = {
         "resolution": resolution,
@@ -126,7 +126,7 @@ def _generator(architecture: str, found: Sequence[StateDict]) -> StateDict:
         raise GancliError(f"{generators[0].path} and {generators[-1].path} hold a generator each", "give one of them")
     averages = [state for state in generators if state.key.rpartition(".")[2] == AVERAGE]
     if not averages and generators[0].key:
-        note(f"{generators[0].path} holds no average of the generator ({AVERAGE}): {generators[0].key} is taken")
+        note(f"{generators[0].path} holds no average of the generator ({AVERAGE}); using {generators[0].key}")
     return (averages or generators)[0]
 
 
@@ -176,20 +176,16 @@ def _first_convolution(ours: str, theirs: str, block: int) -> dict[str, Counterp
     """Returns the counterparts of the first layer of a block, but for its epilogue."""
     if block == 0:
         return {f"{ours}.constant": Counterpart(FIRST_INPUT)}  # for its bias, see ``files``
-    if block < FUSED:
-        return {
-            f"{ours}.conv.weight": Counterpart(f"{theirs}.conv1.1.conv.weight_orig"),
-            f"{ours}.bias": Counterpart(f"{theirs}.conv1.1.conv.bias"),
-        }
-    return {
-        # A transposed convolution lays a kernel down mirrored.
-        f"{ours}.conv.weight": Counterpart(
-            f"{theirs}.conv1.0.weight",
+    layer = f"{theirs}.conv1.1.conv" if block < FUSED else f"{theirs}.conv1.0"
+    weight = Counterpart(f"{layer}.weight_orig")
+    if block >= FUSED:
+        weight = Counterpart(
+            f"{layer}.weight",
+            # A transposed convolution lays a kernel down mirrored.
             lambda weight: weight.transpose(0, 1).flip(2, 3) / 4,
             lambda weight: weight.transpose(0, 1).flip(2, 3) * 4,
-        ),
-        f"{ours}.bias": Counterpart(f"{theirs}.conv1.0.bias"),
-    }
+        )
+    return {f"{ours}.conv.weight": weight, f"{ours}.bias": Counterpart(f"{layer}.bias")}
 
 
 def _epilogue(ours: str, noise: str, adain: str, channels: int) -> dict[str, Counterpart]:
@@ -217,7 +213,7 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
     if others := [key for key, value in SIZES.items() if getattr(config, key) != value]:
         official = ", ".join(f"{key} {SIZES[key]}" for key in others)
         own = ", ".join(str(getattr(config, key)) for key in others)
-        warn(f"the official code has {official}, the model {own}: change that there to load this")
+        warn(f"the official code has {official}, the model {own}: change that code to load this file")
     if config.norm_eps != EPS:
         warn(f"the official code adds {EPS} to the variance in AdaIN, the model {config.norm_eps}: images differ a bit")
     if not config.bias_before_blur:

@@ -7,7 +7,7 @@ Its spectral norms are those of ``torch.nn.utils.spectral_norm``, whose ``weight
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from math import isqrt
 from typing import Any
 
@@ -43,20 +43,19 @@ RENAMED = (
     (r"^attention\.average\.", "gap_fc."),
     (r"^attention\.maximum\.", "gmp_fc."),
     (r"^attention\.merge\.0\.", "conv1x1."),
+    # Before the first of two linear layers, the features are averaged and flattened, there by functions.
+    (r"^style\.[12]\.", "FC.0."),
+    (r"^style\.[34]\.", "FC.2."),
     (r"^decoder\.", "UpBlock2."),
     (r"^judge\.1\.", "conv."),
     (r"parametrizations\.weight\.original$", "weight_orig"),
     (r"parametrizations\.weight\.0\._([uv])$", r"weight_\1"),
 )
-"""Parts of our keys, and what they are there: what generators and discriminators do not share."""
+"""Parts of our keys, and the official ones."""
 
 
 def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chosen: Container[str]) -> Imported:
-    """Finds the networks by their keys in the file, and the sizes from their tensors.
-
-    Raises:
-        GancliError: a network is of another kind, or they are not of one model.
-    """
+    """Finds the networks by their keys in the file, and the sizes from their tensors."""
     networks: dict[str, StateDict] = {}
     for state in found:
         official = state.key.rpartition(".")[2] or state.path.stem
@@ -111,19 +110,11 @@ def _first_sizes(state: StateDict, key: str) -> tuple[int, int]:
 
 
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:
-    is_generator = isinstance(network, Generator)
-    # Before the first of two linear layers, the features are averaged and flattened, there by functions.
-    linear = {"1": "0", "2": "0", "3": "2", "4": "2"}
-    renamed: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
-        *RENAMED,
-        (r"^encoder\.", "DownBlock." if is_generator else "model."),
-        (r"^blocks\.(\d+)\.", lambda match: f"UpBlock1_{int(match[1]) + 1}."),
-        (r"^style\.(\d)\.", lambda match: f"FC.{linear[match[1]]}."),
-    ]
+    encoder = "DownBlock." if isinstance(network, Generator) else "model."
     found = {}
     for key in network.state_dict():
-        official = key
-        for ours, theirs in renamed:
+        official = re.sub(r"^blocks\.(\d+)\.", lambda match: f"UpBlock1_{int(match[1]) + 1}.", key)
+        for ours, theirs in (*RENAMED, (r"^encoder\.", encoder)):
             official = re.sub(ours, theirs, official)
         found[key] = Counterpart(official)
         if key.endswith((".rho", ".gamma", ".beta")):  # weights of layer norms

@@ -53,10 +53,8 @@ def load_metric(name: str) -> type[Metric]:
     from gancli.metrics.base import Metric
 
     if name not in metric_names():
-        raise GancliError(
-            f"there is no metric {name!r}",
-            nearest(name, metric_names()) or f"choose from: {', '.join(metric_names())}",
-        )
+        hint = nearest(name, metric_names()) or f"choose from: {', '.join(metric_names())}"
+        raise GancliError(f"there is no metric {name!r}", hint)
     point = plugins(GROUP).get(name)
     if point is None:
         built_in: type[Metric] = BUILT_IN[name].load()

@@ -145,7 +145,6 @@ def of_model(
         model: in evaluation mode whenever its images are read, on ``device``.
         source: real images, with the model's domains in its order; may be None for a latent model.
         data: how they are prepared.
-        device: where the model computes.
         n: most images of each side. None: all; a latent model makes as many as there are real ones, at most 50,000.
         seed: decides which images, the seeds of a latent model's images, and a translator's noise.
         batch: images that the model computes at a time.

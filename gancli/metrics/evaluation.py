@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from gancli.metrics.real import from_file, know_real
 from gancli.metrics.statistics import check_finite
 from gancli.version import __version__
 
+LIBRARIES = ("torch", "torchvision", "torch-fidelity", "torchmetrics")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -28,9 +31,7 @@ class Request:
         metrics: by name, in the order of the report.
         device: where networks compute.
         features: value of ``--features``; empty: each metric uses its own.
-        weights: value of ``--weights``.
-        classifier: value of ``--classifier``; empty: none.
-        stats: value of ``--stats``, a file that replaces the real images.
+        weights, classifier, stats: values of these options, if they are given.
         save_stats: whether the statistics of the real images will be saved.
         seed: of all that is drawn.
         batch: images at a time.
@@ -68,8 +69,6 @@ class Evaluation:
     """Measures images, most metrics against real ones.
 
     Args:
-        request: what to measure.
-        comparison: the images.
         progress: as ``console.progress``.
 
     Raises:
@@ -91,14 +90,12 @@ class Evaluation:
                 raise GancliError(f"{name} needs a classifier", f"--classifier FILE, or leave out {name!r}")
             if kind.by_class:
                 comparison.check_classes(name)
-        self.extractors = {
-            name: (request.features or kind.extractor) if kind.extractor else "" for name, kind in kinds.items()
-        }
-        """By metric; empty if it uses no features."""
+        self.extractors = {name: request.features or kind.extractor for name, kind in kinds.items() if kind.extractor}
+        """By metric that uses features."""
         classifier = None
         if request.classifier:
             classifier = load_extractor(request.classifier, request.device, option="--classifier")
-        names = dict.fromkeys(filter(None, self.extractors.values()))
+        names = dict.fromkeys(self.extractors.values())
         self.task = Task(
             Side(comparison.made),
             None if real is None else Side(real),
@@ -115,7 +112,7 @@ class Evaluation:
         self.needed: dict[str, bool] = {}
         """By extractor that sees the real images: whether the features of each are needed, not only their moments."""
         for name, extractor in self.extractors.items():
-            if extractor and kinds[name].needs_real:
+            if kinds[name].needs_real:
                 self.needed[extractor] = self.needed.get(extractor, False) or kinds[name].keeps_features
         if request.save_stats and len(self.needed) != 1:
             raise GancliError(
@@ -160,7 +157,7 @@ class Evaluation:
         failed: list[RunError] = []
         for name, metric in self.metrics.items():
             try:
-                values[name] = check_finite(metric.values(task, self.extractors[name]))
+                values[name] = check_finite(metric.values(task, self.extractors.get(name, "")))
             except RunError as error:  # the other metrics still have values
                 failed.append(error)
         if not values:
@@ -176,9 +173,6 @@ class Evaluation:
 
 def _protocol(task: Task, request: Request, extractors: Mapping[str, str], comparison: Comparison) -> dict[str, Any]:
     """Returns how the values were computed, as plain data."""
-    import torch_fidelity
-    import torchmetrics
-    import torchvision
 
     def stated(extractor: Extractor) -> dict[str, Any]:
         return {"name": extractor.name, "preprocessing": extractor.preprocessing, "weights": extractor.weights}
@@ -193,7 +187,7 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
         of = {key: known.protocol[key] for key in ("name", "split", "images", "preparation") if key in known.protocol}
         real = {**(real or {}), "statistics": {"file": str(request.stats), "sha256": sha256(request.stats), **of}}
     return {
-        "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items() if extractor},
+        "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items()},
         "classifier": None if task.classifier is None else stated(task.classifier),
         "colour": "8 bits, sRGB; grey is repeated",
         "made": {"name": task.made.images.name, "images": task.made.count, **comparison.about},
@@ -203,9 +197,6 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
         "versions": {
             "gancli": __version__,
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "torch-fidelity": torch_fidelity.__version__,
-            "torchmetrics": torchmetrics.__version__,
+            **{name: import_module(name.replace("-", "_")).__version__ for name in LIBRARIES},
         },
     }

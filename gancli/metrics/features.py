@@ -31,36 +31,36 @@ AT_A_TIME = 4
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights that its authors distribute: its name, its address, and the SHA-256 of its content."""
+    """A file of weights that its authors distribute: its address, and the SHA-256 of its content."""
 
-    file: str
     url: str
     sha256: str
 
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.url.rpartition("/")[2]
 
+
+TORCH_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 INCEPTION = Weights(
-    "weights-inception-2015-12-05-6726825d.pth",
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    f"{TORCH_FIDELITY}/weights-inception-2015-12-05-6726825d.pth",
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
 VGG16 = Weights(
-    "vgg16-397923af.pth",
     "https://download.pytorch.org/models/vgg16-397923af.pth",
     "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
 )
 LPIPS = Weights(
-    "weights-vgg16-lpips.pth",
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-vgg16-lpips.pth",
+    f"{TORCH_FIDELITY}/weights-vgg16-lpips.pth",
     "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
 )
 CLIP = Weights(
-    "ViT-B-32.pt",
     "https://openaipublic.azureedge.net/clip/models/"
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
 )
 DINOV2 = Weights(
-    "dinov2_vitl14_pretrain.pth",
     "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
     "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
 )
@@ -121,8 +121,13 @@ class Extractor:
         return f"{self.name} {self.preprocessing} {sorted(self.weights.items())}"
 
 
-NAMES = ("inception", "vgg16", "clip", "dinov2")
-"""Extractors of torch-fidelity that ``--features`` knows by name."""
+NETWORKS = {
+    "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299, INCEPTION),
+    "vgg16": ("vgg16", ["fc2_relu"], 224, VGG16),
+    "clip": ("clip-vit-b-32", ["clip"], 224, CLIP),
+    "dinov2": ("dinov2-vit-l-14", ["dinov2"], 224, DINOV2),
+}
+"""Extractors of torch-fidelity that ``--features`` knows, with their names there, layers, input sizes and weights."""
 
 
 def load_extractor(
@@ -131,23 +136,22 @@ def load_extractor(
     """Loads the network that an ``option`` names.
 
     Args:
-        name: one of ``NAMES``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which takes
-            images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
-        device: where it computes.
+        name: a key of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which
+            takes images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
         weights: a file of its weights, instead of its authors'.
         option: for errors.
 
     Raises:
         GancliError: there is no such network or file, or its weights are missing and cannot be downloaded.
     """
-    if name in NAMES:
+    if name in NETWORKS:
         return _of_torch_fidelity(name, device, weights)
     if name.startswith(TORCHVISION):
-        return _of_torchvision(name.removeprefix(TORCHVISION), device, weights)
+        return _of_torchvision(name.removeprefix(TORCHVISION), device, weights, option)
     path = Path(name)
     if not path.is_file():
-        known = f"choose {', '.join(NAMES)}, torchvision:NAME, or a TorchScript or torch.export file"
-        raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NAMES) or known)
+        known = f"choose {', '.join(NETWORKS)}, torchvision:NAME, or a TorchScript or torch.export file"
+        raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NETWORKS) or known)
     if weights is not None:
         raise GancliError(f"--weights {weights}: {name} holds its own weights", "leave --weights out")
     return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
@@ -241,31 +245,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) -> Extractor:
     from torch_fidelity.utils import create_feature_extractor
 
-    def create(
-        registered: str, layers: list[str], size: int, **options: Any
-    ) -> tuple[Callable[[Tensor], Features], str]:
+    registered, layers, size, wanted = NETWORKS[name]
+
+    def create(path: Path, **options: Any) -> Extractor:
         made = create_feature_extractor(registered, layers, cuda=False, verbose=False, **options).to(device)
-        return lambda images: Features(*made(images)), f"bilinear to {size}x{size} as TensorFlow 1 has it"
+        how = f"bilinear to {size}x{size} as TensorFlow 1 has it"
+        return Extractor(name, lambda images: Features(*made(images)), how, {path.name: sha256(path)})
 
     if name == "dinov2":
         if weights is not None:
             raise GancliError(f"--weights {weights}: dinov2 finds its weights itself", "leave --weights out")
         hub = Path(torch.hub.get_dir())
+        place = hub / "checkpoints" / wanted.file
         try:
-            network, how = create("dinov2-vit-l-14", ["dinov2"], 224)
+            return create(place)
         except OFFLINE as error:
             hint = (
-                f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, get {DINOV2.url}\n"
-                f"and put it at {hub / 'checkpoints' / DINOV2.file}"
+                f"put facebookresearch/dinov2 of GitHub at {hub / 'facebookresearch_dinov2_main'}, get {wanted.url}\n"
+                f"and put it at {place}"
             )
-            raise _missing("the code and weights of dinov2", DINOV2, error, hint) from error
-        return Extractor(name, network, how, {DINOV2.file: sha256(hub / "checkpoints" / DINOV2.file)})
+            raise _missing("the code and weights of dinov2", wanted, error, hint) from error
 
-    registered, layers, size, wanted = {
-        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"], 299, INCEPTION),
-        "vgg16": ("vgg16", ["fc2_relu"], 224, VGG16),
-        "clip": ("clip-vit-b-32", ["clip"], 224, CLIP),
-    }[name]
     path = weights or find_weights(wanted, f"the features {name}")
     source: Path | io.BytesIO = path
     if name == "clip":
@@ -276,8 +276,7 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
         torch.save(read_state(path), source)
         source.seek(0)
     with _naming(path, name):
-        network, how = create(registered, layers, size, feature_extractor_weights_path=source)
-    return Extractor(name, network, how, {path.name: sha256(path)})
+        return create(path, feature_extractor_weights_path=source)
 
 
 @contextmanager
@@ -290,72 +289,53 @@ def _naming(path: Path, network: str) -> Iterator[None]:
         raise GancliError(f"{path} does not hold the weights of {network}: {what}") from error
 
 
-class _Penultimate(nn.Module):
+def _penultimate(classifier: nn.Module) -> Callable[[Tensor], Features]:
     """Returns the input of the last layer of a torchvision classifier as features, and its output as logits."""
+    linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
+    # SqueezeNet classifies by a convolution.
+    last = linear[-1] if linear else [m for m in classifier.modules() if isinstance(m, nn.Conv2d)][-1]
+    seen: list[Tensor] = []
+    last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
 
-    def __init__(self, classifier: nn.Module) -> None:
-        super().__init__()
-        self.classifier = classifier
-        linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
-        # SqueezeNet classifies by a convolution.
-        last = linear[-1] if linear else [m for m in classifier.modules() if isinstance(m, nn.Conv2d)][-1]
-        last.register_forward_pre_hook(self._keep)
-        self.seen: Tensor | None = None
+    def network(x: Tensor) -> Features:
+        logits = classifier(x)
+        values = seen.pop()
+        return Features(values if values.ndim == 2 else values.mean(dim=(2, 3)), logits)
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.seen = inputs[0] if inputs[0].ndim == 2 else inputs[0].mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Features:
-        logits = self.classifier(x)
-        assert self.seen is not None
-        return Features(self.seen, logits)
+    return network
 
 
-class _Pooled(nn.Module):
-    """Returns the output of a torchvision classifier's convolutions, averaged over all pixels."""
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, x: Tensor) -> Features:
-        return Features(self.features(x).mean(dim=(2, 3)))
-
-
-def _of_torchvision(name: str, device: torch.device, weights: Path | None) -> Extractor:
+def _of_torchvision(name: str, device: torch.device, weights: Path | None, option: str) -> Extractor:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
-        raise GancliError(
-            f"--features {TORCHVISION}{name}: torchvision has no such classifier",
-            nearest(name, known) or f"give one of its names, such as {TORCHVISION}resnet50",
-        )
+        hint = nearest(name, known) or f"give one of its names, such as {TORCHVISION}resnet50"
+        raise GancliError(f"{option} {TORCHVISION}{name}: torchvision has no such classifier", hint)
     distributed = models.get_model_weights(name).DEFAULT
     if weights is None:
-        file = distributed.url.rsplit("/", 1)[-1]
-        weights = find_weights(Weights(file, distributed.url, file.rpartition("-")[2].partition(".")[0]), name)
+        start_of_hash = distributed.url.rpartition("-")[2].partition(".")[0]
+        weights = find_weights(Weights(distributed.url, start_of_hash), name)
     state = read_state(weights)
     # The published weights of these two need another normalisation, which they apply themselves.
     own = {"transform_input": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     classifier = models.get_model(name, weights=None, **own)
-    body = getattr(classifier, "features", None)
+    convolutions = getattr(classifier, "features", None)
+    network: Callable[[Tensor], Features]
+    if convolutions is not None and state.keys() == convolutions.state_dict().keys():
+        loaded, network = convolutions, lambda x: Features(convolutions(x).mean(dim=(2, 3)))
+    else:
+        loaded, network = classifier, _penultimate(classifier)
     with _naming(weights, name):
-        if body is not None and state.keys() == body.state_dict().keys():
-            body.load_state_dict(state)
-            network: nn.Module = _Pooled(body)
-        else:
-            classifier.load_state_dict(state)
-            network = _Penultimate(classifier)
-    network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        loaded.load_state_dict(state)
+    loaded.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     how = distributed.transforms()
     (size,) = how.crop_size
     mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (how.mean, how.std))
 
     def prepared(images: Tensor) -> Features:
         x = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
-        said: Features = network(((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last))
-        return said
+        return network(((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last))
 
     words = f"bilinear to {size}x{size}, antialiased, as ImageNet"
     return Extractor(f"{TORCHVISION}{name}", prepared, words, {weights.name: sha256(weights)})

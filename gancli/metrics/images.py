@@ -22,7 +22,7 @@ from gancli.data.threads import in_threads
 from gancli.errors import GancliError
 from gancli.generation.latents import Points, Renderer
 from gancli.generation.translation import Translation
-from gancli.generation.writers import to_pixels
+from gancli.generation.writers import as_rgb, to_pixels
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Part:
 
     def rgb(self) -> torch.Tensor:
         """Returns uint8 [N, 3, H, W]: grey is repeated, channels after the third are left out."""
-        channels = self.pixels.shape[3]
-        shown = self.pixels if channels == 3 else self.pixels[..., [0, 0, 0] if channels < 3 else [0, 1, 2]]
-        return torch.from_numpy(np.ascontiguousarray(shown.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(np.ascontiguousarray(as_rgb(self.pixels).transpose(0, 3, 1, 2)))
 
 
 class ImageSet(Protocol):
@@ -66,7 +64,6 @@ class Stored:
     """Images of a source.
 
     Attributes:
-        name: see ``ImageSet``.
         origin: changes whenever an image of the source or its preparation may have changed.
         images: all images of the source.
         channels: number of channels that they are read with.
@@ -187,8 +184,9 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
     Raises:
         GancliError: the sets have no name in common, or several images of one set have the same name.
     """
-    places: list[dict[str, int]] = [{}, {}]
-    for images, found in zip((made, real), places, strict=True):
+    ours: dict[str, int] = {}
+    theirs: dict[str, int] = {}
+    for images, found in ((made, ours), (real, theirs)):
         for index in images.chosen.tolist():
             stem = PurePath(images.images.name(index)).stem
             if stem in found:
@@ -197,7 +195,6 @@ def by_name(made: Stored, real: Stored) -> tuple[Stored, Stored]:
                     "leave out ssim, ms-ssim and psnr",
                 )
             found[stem] = index
-    ours, theirs = places
     both = [stem for stem in ours if stem in theirs]
     if not both:
         raise GancliError(

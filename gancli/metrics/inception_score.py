@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
@@ -30,15 +28,16 @@ class InceptionScore(Metric):
             )
         count = len(logits)
         if count < SPLITS:
-            raise GancliError(f"inception score (is) needs {SPLITS} images, one a split", "-n 5000, or leave out 'is'")
+            raise GancliError(
+                f"inception score (is) needs {SPLITS} images, one per split", "-n 5000, or leave out 'is'"
+            )
         if count < 5000:
             warn(f"is: the value is too low with {count:,} images instead of 50,000")
         # One split after the other, in torch-fidelity's order, so memory does not grow with their number.
         order = np.random.RandomState(task.seed).permutation(count)
-        ends = [split * count // SPLITS for split in range(SPLITS + 1)]
+        parts = [order[split * count // SPLITS : (split + 1) * count // SPLITS] for split in range(SPLITS)]
         scores = [
-            isc_features_to_metric(torch.from_numpy(logits[np.sort(order[a:b])]), splits=1, shuffle=False)
-            for a, b in pairwise(ends)
+            isc_features_to_metric(torch.from_numpy(logits[np.sort(part)]), splits=1, shuffle=False) for part in parts
         ]
         means = [score[KEY_METRIC_ISC_MEAN] for score in scores]
         return {"is": float(np.mean(means)), "is_std": float(np.std(means))}

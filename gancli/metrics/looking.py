@@ -57,18 +57,13 @@ def look(
             side.count += len(part)
             bar.advance(len(part))
     if not side.count:
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in list(unreadable(side.images).items())[:3])
+        bad: dict[str, str] = getattr(side.images, "bad", {})
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in list(bad.items())[:3])
         raise GancliError(f"no image of {side.images.name} can be read{reasons}")
     if side.count < 2:
         raise GancliError(f"only one image of {side.images.name} can be read, but metrics compare several")
     side.labels = np.concatenate(labels) if labels else None
     return spools
-
-
-def unreadable(images: ImageSet) -> dict[str, str]:
-    """Returns reasons by name of the images that could not be read so far."""
-    found: dict[str, str] = getattr(images, "bad", {})
-    return found
 
 
 def _with_pairs(made: ImageSet, real: Stored | None, size: int) -> Iterator[tuple[Part, Part | None]]:

@@ -22,7 +22,9 @@ class PrecisionRecall(Metric):
     def values(self, task: Task, extractor: str) -> Values:
         made, real = task.made.features[extractor], task.features(extractor)
         if min(len(made), len(real)) <= NEIGHBOURS:
-            raise GancliError(f"prc needs more than {NEIGHBOURS} images a side", "leave out 'prc', or use more images")
+            raise GancliError(
+                f"prc needs more than {NEIGHBOURS} images per side", "leave out 'prc', or use more images"
+            )
         found = prc_features_to_metric(
             torch.from_numpy(made),
             torch.from_numpy(real),

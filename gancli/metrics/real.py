@@ -13,7 +13,7 @@ from gancli.metrics.base import Metric, Task
 from gancli.metrics.comparison import Comparison
 from gancli.metrics.features import Extractor
 from gancli.metrics.images import Part, Stored
-from gancli.metrics.looking import look, unreadable
+from gancli.metrics.looking import look
 from gancli.metrics.statistics import Known, moments
 
 
@@ -22,28 +22,49 @@ def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], me
 
     ``needed`` says by extractor whether the features of every image are needed, not only their moments.
     """
-    real = comparison.real
+    real, images = task.real, comparison.real
     assert real is not None
-    assert task.real is not None
-    missing = {}
+    assert images is not None
+    missing: dict[str, Path] = {}
     for extractor, keeps in needed.items():
         if extractor in task.known:  # given by --stats
             continue
         # A file with the features has their moments, too.
-        places = [_place(task.extractors[extractor], real, each) for each in dict.fromkeys((keeps, True))]
+        places = [_place(task.extractors[extractor], images, each) for each in dict.fromkeys((keeps, True))]
         if (found := _kept(places)) is None:
             missing[extractor] = places[0]
         else:
             task.known[extractor] = found
-            task.real.count = found.moments.images
-            real.bad.update(found.protocol.get("unreadable", {}))
+            real.count = found.moments.images
+            images.bad.update(found.protocol.get("unreadable", {}))
     watching = [metric for metric in metrics if type(metric).see_real is not Metric.see_real]
-    if missing or watching:
-        _look_at_real(task, watching, {extractor: needed[extractor] for extractor in missing}, comparison)
-    for extractor, path in missing.items():
+    if not missing and not watching:
+        return
+
+    def see(part: Part, pair: Part | None) -> None:
+        for metric in watching:
+            metric.see_real(part)
+
+    parts = ((part, None) for part in images.parts(task.batch))
+    for extractor, (spool, _) in look(task, real, parts, see, missing).items():
+        features, keeps, path = spool.read(), needed[extractor], missing[extractor]
+        known = task.known[extractor] = Known(
+            moments(features),
+            features if keeps else None,
+            real.labels if keeps else None,
+            {
+                "features": task.extractors[extractor].key,
+                "name": images.name,
+                "split": comparison.split,
+                "images": real.count,
+                "preparation": comparison.preparation,
+                "classes": comparison.classes,
+                "unreadable": images.bad,
+            },
+        )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            task.known[extractor].save(path)
+            known.save(path)
         except OSError as error:
             warn(f"cannot keep the statistics of the real images for the next time: {path}: {error.strerror}")
 
@@ -96,35 +117,8 @@ def _kept(places: Sequence[Path]) -> Known | None:
         try:
             return Known.load(path)
         except GancliError as error:
-            warn(f"computed again: {error.message}")
+            warn(f"statistics of the real images are computed again: {error.message}")
     return None
-
-
-def _look_at_real(task: Task, watching: Sequence[Metric], missing: Mapping[str, bool], comparison: Comparison) -> None:
-    real = task.real
-    assert real is not None
-
-    def see(part: Part, pair: Part | None) -> None:
-        for metric in watching:
-            metric.see_real(part)
-
-    parts = ((part, None) for part in real.images.parts(task.batch))
-    for name, (spool, _) in look(task, real, parts, see, missing).items():
-        features, kept = spool.read(), missing[name]
-        task.known[name] = Known(
-            moments(features),
-            features if kept else None,
-            real.labels if kept else None,
-            {
-                "features": task.extractors[name].key,
-                "name": real.images.name,
-                "split": comparison.split,
-                "images": real.count,
-                "preparation": comparison.preparation,
-                "classes": comparison.classes,
-                "unreadable": unreadable(real.images),
-            },
-        )
 
 
 def _place(extractor: Extractor, images: Stored, keeps: bool) -> Path:

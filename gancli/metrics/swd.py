@@ -7,6 +7,8 @@ difference of the sorted values. Values are multiplied by 1000, as in the paper.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -58,10 +60,9 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
 
 
 def patches(level: Tensor, places: NDArray[np.float64]) -> Floats:
-    """Returns 128 patches of each image [N, C, H, W]: float32 [N * 128, C * 49].
+    """Returns 128 patches of each image of a level, [N, C, H, W]: float32 [N * 128, C * 49].
 
     Args:
-        level: the images.
         places: [N, 128, 2], top and left of each patch, as a fraction in [0, 1) of its range.
     """
     n, _, height, width = level.shape
@@ -121,7 +122,7 @@ class SWD(Metric):
         generators = {side: np.random.default_rng(derive(task.seed, "images", side)) for side in sizes}
         count = min(IMAGES, *sizes.values())
         self._chosen = {side: generators[side].permutation(size)[:count] for side, size in sizes.items()}
-        self._levels: dict[str, dict[int, Spool]] = {"made": {}, "real": {}}
+        self._levels: dict[str, dict[int, Spool]] = {"made": defaultdict(Spool), "real": defaultdict(Spool)}
         self._seen = {"made": 0, "real": 0}
         self._shape: tuple[int, ...] | None = None
 
@@ -153,7 +154,7 @@ class SWD(Metric):
         ]
         for number, level in enumerate(levels):
             places = np.stack([generator.random((PATCHES, 2)) for generator in generators])
-            self._levels[side].setdefault(number, Spool()).add(patches(level.contiguous(), places))
+            self._levels[side][number].add(patches(level.contiguous(), places))
         self._seen[side] += len(pixels)
 
     def values(self, task: Task, extractor: str) -> Values:

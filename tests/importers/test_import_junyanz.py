@@ -266,7 +266,7 @@ def test_other_families_are_refused(tmp_path: Path) -> None:
         ("cyclegan", {"G_A": "resnet-batch", "D_A": "resnet-batch"}, "holds a generator, but is called like a discrim"),
         ("pix2pix", {"G": "patchgan-batch"}, "holds a discriminator, but is called like a generator"),
         ("cyclegan", {"D_A": "patchgan-b-batch"}, "a discriminator alone makes no images"),
-        ("cyclegan", {"G_A": "resnet-batch", "G": "resnet-batch"}, "are both taken for G_A"),
+        ("cyclegan", {"G_A": "resnet-batch", "G": "resnet-batch"}, "are both G_A"),
         ("pix2pix", {"G_A": "resnet-batch"}, "which network of pix2pix"),
         ("cyclegan", {"G": "resnet-batch", "D": "patchgan-b-batch"}, "which network of cyclegan"),
         ("pix2pix", {"G": "unet-batch", "D": "patchgan-a-batch"}, "model.0.weight: [3, 3, 4, 4], but [3, 5, 4, 4]"),

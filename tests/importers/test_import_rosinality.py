@@ -108,7 +108,7 @@ def test_wrapped_state_dicts(tmp_path: Path, wrap: Callable[[State], object]) ->
 
 def test_a_generator_without_its_average(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     imported(tmp_path, {"generator": generator(8), "discriminator": {"linear.linear.bias": torch.ones(1)}})
-    assert "holds no average of the generator (g_running): generator is taken" in capfd.readouterr().err
+    assert "holds no average of the generator (g_running); using generator" in capfd.readouterr().err
 
 
 def test_the_resolution(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -225,6 +225,10 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
             ["made", "--data", "real", "--metrics", "separability", "--classifier", "no.pt"],
             "--classifier no.pt: there is",
         ),
+        (
+            ["made", "--data", "real", "--metrics", "separability", "--classifier", "torchvision:resnet51"],
+            "--classifier torchvision:resnet51: torchvision has no",
+        ),
         (["made", "--data", "real", "-o", "tiny.pt"], "-o tiny.pt: must end in .json"),
         (["made", "--data", "real", "--metrics", "swd", "--classifier", "tiny.pt"], "tiny.pt: not used by swd"),
         (["made", "--stats", "moments.npz", "--metrics", "is", "--features", "tiny.pt"], "npz: not used by is"),
