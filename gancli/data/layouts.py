@@ -353,7 +353,7 @@ def class_folders(place: Place, given: Mapping[str, Place] | None = None) -> Sou
 
 
 LAYOUTS: tuple[tuple[str, Callable[[Place], Source | None]], ...] = (
-    ("one folder and nothing beside it", only_folder),
+    ("one folder and nothing else", only_folder),
     (f"`{STYLEGAN_LABELS}`", stylegan),
     ("idx files", idx_files),
     ("`trainA` `trainB` `testA` `testB`", two_sides),
