@@ -6,9 +6,10 @@ for every architecture. Every section refuses unknown keys, so a misspelt key is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +31,7 @@ LENGTHS = ("steps", "epochs", "kimg")
 """Keys of ``train`` that give the length of a run, each in its own unit; exactly one is set."""
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 def _known_device(value: str) -> str:
@@ -97,12 +99,42 @@ class Section(BaseModel):
         return validated
 
 
+class Ramp(Section, Generic[Number]):
+    """A number that changes while the first images of a run are shown."""
+
+    start: Number = Field(description="value before the first image")
+    end: Number = Field(description="value from then on")
+    kimg: float = Field(gt=0, description="thousands of real images over which it changes")
+    shape: Literal["linear", "cosine"] = Field("linear", description="straight, or as half a wave of the cosine")
+
+    def at(self, images: int) -> float:
+        """Returns the value after some real images."""
+        done = min(1.0, images / (1000 * self.kimg))
+        if self.shape == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self.start + done * (self.end - self.start)
+
+
+_NumberOrRamp = Discriminator(lambda value: "ramp" if isinstance(value, Mapping | Ramp) else "number")
+RateOrRamp = Annotated[Annotated[Rate, Tag("number")] | Annotated[Ramp[Rate], Tag("ramp")], _NumberOrRamp]
+"""A number from 0 to below 1, or a ramp: {start: 0.5, end: 0.7, kimg: 12500}."""
+PositiveOrRamp = Annotated[Annotated[Positive, Tag("number")] | Annotated[Ramp[Positive], Tag("ramp")], _NumberOrRamp]
+"""A number above 0, or a ramp."""
+
+
+def at_images(value: Any, images: int) -> Any:
+    """Returns a number, or several, without ramps: as they are after some real images."""
+    if isinstance(value, tuple):
+        return tuple(at_images(each, images) for each in value)
+    return value.at(images) if isinstance(value, Ramp) else value
+
+
 class AdamConfig(Section):
     """Adam (Kingma & Ba 2014)."""
 
     kind: Literal["adam"] = Field("adam", description="adam, rmsprop or sgd")
     lr: LearningRate = Field(2e-4, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
-    betas: tuple[Rate, Rate] = Field((0.5, 0.999), description="decay rates of the two moments")
+    betas: tuple[Rate, RateOrRamp] = Field((0.5, 0.999), description="decay rates of the two moments")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
 
@@ -114,7 +146,12 @@ class AdamConfig(Section):
         """
         part = every / (every + 1)
         lr = {key: rate * part for key, rate in self.lr.items()} if isinstance(self.lr, dict) else self.lr * part
-        return self.model_copy(update={"lr": lr, "betas": (self.betas[0] ** part, self.betas[1] ** part)})
+        first, second = self.betas
+        if isinstance(second, Ramp):
+            second = second.model_copy(update={"start": second.start**part, "end": second.end**part})
+        else:
+            second **= part
+        return self.model_copy(update={"lr": lr, "betas": (first**part, second)})
 
 
 class RMSpropConfig(Section):
@@ -134,7 +171,7 @@ class SGDConfig(Section):
 
     kind: Literal["sgd"] = Field("sgd", description="adam, rmsprop or sgd")
     lr: LearningRate = Field(1e-3, description="learning rate, or by resolution: {4: 1e-3, 128: 1.5e-3}")
-    momentum: Rate = Field(0.0, description="momentum")
+    momentum: RateOrRamp = Field(0.0, description="momentum")
     dampening: float = Field(0.0, ge=0, le=1, description="part of the gradient that momentum ignores")
     nesterov: Flag = Field(False, description="Nesterov's momentum")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
@@ -200,8 +237,8 @@ class AveragingConfig(Section):
     """Exponential moving average of the generator's weights and buffers; sampling uses the average."""
 
     decay: float | None = Field(None, gt=0, lt=1, description="weight of the old average in a step; by default 0.999")
-    half_life_kimg: float | None = Field(
-        None, gt=0, description="instead of decay: thousands of real images that halve the weight of the old average"
+    half_life_kimg: PositiveOrRamp | None = Field(
+        None, description="instead of decay: thousands of real images that halve the weight of the old average"
     )
     start: int = Field(0, ge=0, description="before this step the average is a plain copy")
 
@@ -211,21 +248,26 @@ class AveragingConfig(Section):
             raise ValueError("decay and half_life_kimg say the same thing in two ways: one of them must be null")
         return self
 
-    def decay_of(self, images: int) -> float:
-        """Returns the weight of the old average at a step that shows ``images`` real images."""
+    def decay_of(self, images: int, images_shown: int = 0) -> float:
+        """Returns the weight of the old average at a step that shows ``images`` real images, after others."""
         if self.half_life_kimg is not None:
-            return float(0.5 ** (images / (self.half_life_kimg * 1000)))
+            return float(0.5 ** (images / (at_images(self.half_life_kimg, images_shown) * 1000)))
         return 0.999 if self.decay is None else self.decay
 
 
 class ScheduleConfig(Section):
     """Factor on every learning rate, by the finished fraction of the run."""
 
-    kind: Literal["constant", "linear", "cosine", "step"] = Field("constant", description="shape of the decay")
+    kind: Literal["constant", "linear", "cosine", "step", "milestones"] = Field(
+        "constant", description="shape of the decay"
+    )
     start: float = Field(0.0, ge=0, lt=1, description="linear, cosine: fraction of the run at which the decay begins")
     final: float = Field(0.0, ge=0, le=1, description="linear, cosine: factor at the end of the run")
     every: int = Field(100_000, ge=1, description="step: number of steps between two decays")
-    gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="milestones: fractions of the run after which the rates decay"
+    )
+    gamma: float = Field(0.5, gt=0, le=1, description="step, milestones: factor of each decay")
 
 
 class TurnConfig(Section):

@@ -327,7 +327,10 @@ def test_keys_are_compared_once_each_is_right_by_itself() -> None:
         ("train.batch=[1]", "must be a whole number"),
         ("train.epochs=.inf", "must be a finite number"),
         ("train.epochs=soon", "must be a number"),
-        ("train.schedule.kind=cosin", "must be 'constant', 'linear', 'cosine' or 'step', did you mean 'cosine'?"),
+        (
+            "train.schedule.kind=cosin",
+            "must be 'constant', 'linear', 'cosine', 'step' or 'milestones', did you mean 'cosine'?",
+        ),
         ("train.schedule=5", "must be a section, with keys of its own"),
         ("train.turns=5", "must be a section, with keys of its own"),
         ("train.device=gpu", "must be auto, cpu, mps, cuda, or one GPU such as cuda:1"),

@@ -73,7 +73,7 @@ def _help_page(*words: str) -> str:
 def configuration() -> str:
     """Tables of keys: the file itself, ``data``, ``train``, each architecture's ``model``, and the optimizers."""
     from gancli.keys import sections
-    from gancli.schema import DataConfig, Optimizers, RunConfig, TrainConfig
+    from gancli.schema import DataConfig, Optimizers, Ramp, RunConfig, TrainConfig
 
     whole = {name: field for name, field in RunConfig.model_fields.items() if name not in ("model", "data", "train")}
     tables = [("The file itself", [_row(name, field, field.default) for name, field in whole.items()])]
@@ -82,6 +82,7 @@ def configuration() -> str:
         tables.append((f"model, for {name}", list(_rows(registry.load_architecture(name).Config, "model."))))
     for kind, section in sections(Optimizers.model_fields["D"]).items():
         tables.append((f"model.optimizers, for {kind}", list(_rows(section, "model.optimizers.*."))))
+    tables.append(("A ramp", list(_rows(Ramp[float], ""))))
     header = ("key", "type", "range", "default", "meaning")
     return "\n".join(f"## {title}\n\n{_table(header, rows)}" for title, rows in tables)
 
@@ -89,6 +90,7 @@ def configuration() -> str:
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
     """Yields a row per key of a section; the keys of a nested section follow it."""
     from gancli.keys import forms, item, keys, sections
+    from gancli.schema import Ramp
 
     told: list[tuple[str, ...]] = []
     for key in keys(section):
@@ -100,6 +102,9 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[Sequence[str]]:
             told.append(key.path)
             kinds = _either(f"`{kind}`" for kind in sections(key.field))
             yield f"`{name}`", kinds, "", _changed(key.default), "an optimizer, see below"
+        elif any(issubclass(section, Ramp) for section in sections(key.field).values()):
+            told.append(key.path)
+            yield _row(name, key.field, key.default)
         elif sections(key.field):
             kind = "a section per name" if item(annotation) else "section"
             kind += " or null" if NoneType in forms(annotation) else ""
@@ -121,6 +126,8 @@ def _row(key: str, field: FieldInfo, default: Any) -> Sequence[str]:
 
 
 def _type(annotation: Any) -> str:
+    from gancli.schema import Ramp
+
     plain = {int: "whole number", float: "number", bool: "true or false", str: "text"}
     if annotation in plain:
         return plain[annotation]
@@ -137,6 +144,9 @@ def _type(annotation: Any) -> str:
         kinds = {_type(argument) for argument in arguments if argument is not Ellipsis}
         if len(kinds) == 1:
             return f"list of {'' if Ellipsis in arguments else f'{len(arguments)} '}{kinds.pop()}s"
+        return f"list of {', '.join(map(_type, arguments))}"
+    if issubclass(annotation, Ramp):
+        return "ramp"
     raise TypeError(f"tools/docs.py has no words for {annotation}")
 
 
@@ -182,6 +192,8 @@ def _plain(value: Any) -> str:
         return re.sub(r"e([-+])0*", lambda match: f"e{match[1].strip('+')}", f"{value:g}")
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, BaseModel):
+        return f"{{{', '.join(f'{key}: {_plain(item)}' for key, item in value)}}}"
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
 
 
@@ -197,15 +209,19 @@ def architectures() -> str:
     rows = []
     for name in _built_in():
         architecture = registry.load_architecture(name)
+        config = architecture.Config()
+        inputs = architecture.inputs(config)
+        if inputs.labels != "none" and inputs.classes is None:  # the data say how many
+            config = architecture.Config(classes=10)
         with torch.device("meta"):  # shapes without memory
-            model = architecture(architecture.Config())
+            model = architecture(config)
         networks = {
             network: sum(parameter.numel() for parameter in model.get_submodule(network).parameters())
             for network in network_names(model)
         }
         paper = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", architecture.title)
         sizes = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in networks.items())
-        rows.append((f"`{name}`", paper, sizes, _data(architecture.inputs(architecture.Config()))))
+        rows.append((f"`{name}`", paper, sizes, _data(inputs)))
     return _table(("architecture", "paper", "networks, with their parameters", "trains on"), rows)
 
 
@@ -240,10 +256,11 @@ def presets() -> str:
         if not path.is_relative_to(Path(registry.__file__).parents[1]):
             continue
         resolved = config.resolve(name)
-        colours = "grey" if resolved.model.channels == 1 else "RGB"
-        size = f"{resolved.model.resolution} px, {colours}"
+        inputs = registry.load_architecture(resolved.architecture).inputs(resolved.model)
+        shape = next(iter(inputs.domains.values())).shape
+        size = f"{shape[-1]} px, {'grey' if shape[0] == 1 else 'RGB'}" if len(shape) > 1 else "points"
         rows.append((f"`{name}`", f"`{resolved.architecture}`", size, resolved.description))
-    return _table(("preset", "architecture", "images", "description"), rows)
+    return _table(("preset", "architecture", "data", "description"), rows)
 
 
 def metrics() -> str:

@@ -218,10 +218,18 @@ class LatentModel(Architecture):
     """An architecture that makes images from latent vectors."""
 
     watches_data = False
+    latent_range: tuple[float, float] | None = None
+    """Between which values latents are uniform; None: they are normal."""
+    bounded: bool = True
+    """Whether images cannot leave [-1, 1]; a linear last layer is meant to stay there, but may not."""
 
-    @abstractmethod
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        """Returns latents, float [n, *latent shape] on the CPU, drawn from ``generator`` alone."""
+    def latents(self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Tensor:
+        """Returns latents, float [n, Z], drawn from ``generator`` alone; in training there is none, but torch's own."""
+        size = (n, self.config.latent_dim)
+        if self.latent_range is None:
+            return torch.randn(size, generator=generator, device=device)
+        low, high = self.latent_range
+        return low + (high - low) * torch.rand(size, generator=generator, device=device)
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -255,14 +263,18 @@ class LatentModel(Architecture):
     def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
         """Returns latents with less variety and more fidelity, on the CPU, drawn from ``generator`` alone.
 
-        This default is for normal latents: every component with |z_i| > ``truncation`` > 0 is drawn again until none is
-        left (Brock et al. 2018, section 3.1). The result is a truncated normal, so the new value is drawn from that at
-        once, through the inverse of its distribution. A model with other latents overrides this.
+        Every component with |z_i| > ``truncation`` > 0 is drawn again until none is left (Brock et al. 2018, section
+        3.1). The result is a truncated distribution, so the new value is drawn from that at once, through the inverse
+        of the distribution.
         """
-        share = math.erf(truncation / math.sqrt(2))  # of a normal that lies within
-        uniform = 2 * torch.rand(z.shape, generator=generator, dtype=torch.float64) - 1
-        redrawn = (math.sqrt(2) * torch.erfinv(share * uniform)).to(z.dtype).clamp(-truncation, truncation)
-        return torch.where(z.abs() > truncation, redrawn, z)
+        uniform = torch.rand(z.shape, generator=generator, dtype=torch.float64)
+        if self.latent_range is None:
+            share = math.erf(truncation / math.sqrt(2))  # of a normal that lies within
+            redrawn = math.sqrt(2) * torch.erfinv(share * (2 * uniform - 1))
+        else:
+            low, high = max(self.latent_range[0], -truncation), min(self.latent_range[1], truncation)
+            redrawn = low + (high - low) * uniform
+        return torch.where(z.abs() > truncation, redrawn.to(z.dtype).clamp(-truncation, truncation), z)
 
     def latents_of_seeds(self, seeds: Iterable[int], truncation: float | None = None) -> Tensor:
         """Returns one latent per seed, [len(seeds), *latent shape], on the CPU.

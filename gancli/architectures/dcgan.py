@@ -16,7 +16,6 @@ from itertools import pairwise
 from math import log2
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -104,8 +103,7 @@ class DCGAN(LatentModel):
         update("G", self.g_loss, batch)
 
     def draw_fakes(self, batch: Batch) -> None:
-        z = torch.randn(len(batch), self.config.latent_dim, device=batch.image.device)
-        batch.stash["fake"] = self.generator(z)
+        batch.stash["fake"] = self.generator(self.latents(len(batch), device=batch.image.device))
 
     def d_loss(self, batch: Batch) -> Loss:
         # Reals and fakes pass D separately: in one batch they would share their batch-norm statistics.
@@ -118,9 +116,6 @@ class DCGAN(LatentModel):
 
     def g_loss(self, batch: Batch) -> Loss:
         return Loss(self.objective.g(self.discriminator(batch.stash["fake"])))
-
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.config.latent_dim, generator=generator)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(z)

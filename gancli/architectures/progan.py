@@ -331,9 +331,6 @@ class GrowingModel(LatentModel):
     def stage_at(self, images_shown: int) -> Stage:
         return self.config.growth.stage(self.config.resolution, images_shown)
 
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.config.latent_dim, generator=generator)
-
 
 class ProGAN(GrowingModel):
     """The game of ProGAN: WGAN-GP with a drift term, and AC-GAN's terms if there are classes."""

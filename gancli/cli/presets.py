@@ -46,7 +46,8 @@ def presets(
     from gancli import config
     from gancli.yamltree import from_file
 
-    lines = list(_lines(config.resolve(name), from_file(registry.preset_path(name), name, 0, []).plain()))
+    resolved = config.resolve(name)
+    lines = list(_lines(resolved, resolved.model_dump(), from_file(registry.preset_path(name), name, 0, []).plain()))
     if keys is not None:
         lines = _matching(lines, keys)
         if not lines:
@@ -87,10 +88,10 @@ class _Line(NamedTuple):
     is_set: bool
 
 
-def _lines(section: Any, written: Any, path: tuple[str, ...] = ()) -> Iterator[_Line]:
+def _lines(section: Any, plain: Any, written: Any, path: tuple[str, ...] = ()) -> Iterator[_Line]:
     """Yields every key of a section, or of a table of sections, at ``path``, and after them the sections in it.
 
-    ``written`` is what the preset says about it.
+    ``plain`` has the same values as YAML has them; ``written`` is what the preset says about it.
     """
     from pydantic import BaseModel
 
@@ -106,9 +107,9 @@ def _lines(section: Any, written: Any, path: tuple[str, ...] = ()) -> Iterator[_
         meaning = Key(here, fields[name], value).meaning if name in fields else ""
         if is_section(value):
             yield _Line(here, None, True, meaning, False)
-            yield from _lines(value, inside, here)
+            yield from _lines(value, plain[name], inside, here)
         else:
-            yield _Line(here, value, False, meaning, inside is not None)
+            yield _Line(here, plain[name], False, meaning, inside is not None)
 
 
 def _matching(lines: list[_Line], text: str) -> list[_Line]:

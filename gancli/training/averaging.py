@@ -47,9 +47,15 @@ class Averaging:
             )
         ]
 
-    def update(self, step: int, images: int) -> None:
-        """Adds the weights to the average after training step ``step`` (counted from 1), which showed ``images``."""
-        self._decay = self.config.decay_of(images)
+    def update(self, step: int, images: int, images_shown: int = 0) -> None:
+        """Takes the weights after training step ``step`` (counted from 1) into the average.
+
+        Args:
+            step: the step.
+            images: real images that it has shown.
+            images_shown: those before it.
+        """
+        self._decay = self.config.decay_of(images, images_shown)
         for name, model in self.models.items():
             if step <= self.config.start:
                 model.n_averaged.zero_()  # makes the update below a plain copy; the counter is on the CPU

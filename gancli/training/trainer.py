@@ -170,7 +170,7 @@ class Trainer:
         distributed.average(self.shared_buffers)
         shown = progress.images_shown - before
         progress.step += 1
-        self.averaging.update(progress.step, shown)
+        self.averaging.update(progress.step, shown, before)
         # After the step, so that a checkpoint holds the optimizers that the next step uses.
         stage = architecture.stage_at(progress.images_shown)
         if stage is not None and architecture.stage is not None and stage.phase != architecture.stage.phase:
@@ -235,7 +235,7 @@ class Trainer:
             kept = f"the last good checkpoint is {run.checkpoints / str(good[-1])}"
         rates = self.update.learning_rates()
         sets = [
-            f" --set model.optimizers.{name}.lr={_halved(player.lr, rates[name])}"
+            f" --set model.optimizers.{name}.lr={_halved(player.rule.lr, rates[name])}"
             for name, player in self.players.items()
             if name in players or not players  # a broken loss does not show whose step was too large
         ]

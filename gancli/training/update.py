@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancli.architectures.base import Architecture, Batch, Loss, LossFunction
-from gancli.schema import LearningRate, ScheduleConfig, TrainConfig, TurnConfig, at_resolution
+from gancli.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TurnConfig, at_images, at_resolution
 from gancli.training import distributed
 from gancli.training.meter import Meter
 
@@ -27,7 +27,7 @@ class Player:
         parameters: by their name in the architecture's ``state_dict()``.
         optimizer: over exactly these parameters, in this order.
         scaler: keeps fp16 gradients in range; one per player, so that an overflow of one does not affect the other.
-        lr: learning rate before the schedule, or by resolution.
+        rule: settings of the optimizer; they may depend on the resolution and on the images shown.
         turn: when the player rests.
         loss: the last measured total, kept on its device for ``turn``.
     """
@@ -36,7 +36,7 @@ class Player:
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    lr: LearningRate
+    rule: OptimizerConfig
     turn: TurnConfig
     loss: Tensor | None = None
 
@@ -65,7 +65,8 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             for key, parameter in architecture.get_submodule(net).named_parameters()
         }
         rule = optim.rule
-        options = {**rule.model_dump(exclude={"kind"}), "lr": at_resolution(rule.lr, architecture.resolution)}
+        options = {name: at_images(value, 0) for name, value in rule if name != "kind"}
+        options["lr"] = at_resolution(rule.lr, architecture.resolution)
         if rule.kind in ("adam", "sgd"):  # with a scaler, fused kernels need no host sync; RMSprop has none
             options["fused"] = device.type in ("cpu", "cuda")
         players[name] = Player(
@@ -73,7 +74,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             parameters=parameters,
             optimizer=RULES[rule.kind](parameters.values(), **options),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
-            lr=rule.lr,
+            rule=rule,
             turn=config.turns.get(name, TurnConfig()),
         )
     return players
@@ -89,6 +90,8 @@ def lr_factor(schedule: ScheduleConfig, *, step: int, fraction: float) -> float:
     """
     if schedule.kind == "step":
         return schedule.gamma ** (step // schedule.every)
+    if schedule.kind == "milestones":
+        return float(schedule.gamma ** sum(fraction >= milestone for milestone in schedule.milestones))
     if schedule.kind == "constant" or fraction <= schedule.start:
         return 1.0
     decayed = (min(fraction, 1.0) - schedule.start) / (1.0 - schedule.start)
@@ -121,7 +124,8 @@ class Update:
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
-                group["lr"] = at_resolution(player.lr, resolution) * factor
+                group.update({name: at_images(value, images_shown) for name, value in player.rule if name in group})
+                group["lr"] = at_resolution(player.rule.lr, resolution) * factor
 
     def restart(self) -> None:
         """Clears the moments of every optimizer."""

@@ -17,7 +17,7 @@ import yaml
 
 from gancli import config, registry
 from gancli.architectures.dcgan import DCGAN
-from gancli.schema import AdamConfig, RMSpropConfig, SGDConfig
+from gancli.schema import AdamConfig, Ramp, RMSpropConfig, SGDConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = "".join(
@@ -170,7 +170,8 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     sections = {key.rpartition(".")[0] for key in table} | {"train.turns"}
     rest = table.keys() - set(keys) - sections
     assert {key for key in rest if ".optimizers." not in key} == {
-        f"train.turns.*.{key}" for key in ("every", "above", "below")
+        *(f"train.turns.*.{key}" for key in ("every", "above", "below")),
+        *Ramp.model_fields,
     }
     every = {name for section in (AdamConfig, RMSpropConfig, SGDConfig) for name in section.model_fields}
     assert {key for key in rest if ".optimizers." in key} == {f"model.optimizers.*.{name}" for name in every}
@@ -209,7 +210,7 @@ def test_types_and_ranges_in_words(tree: Path) -> None:
     assert table["train.seed"][:3] == ["whole number", "≥ 0, < 2^63", "`0`"]
     assert table["train.clip_gradients"][:3] == ["number or null", "> 0", "`null`"]
     assert table["train.average"][:3] == ["section or null", "", "`null`"]
-    assert table["model.optimizers.*.betas"][:3] == ["list of 2 numbers", "≥ 0, < 1", "`[0.5, 0.999]`"]
+    assert table["model.optimizers.*.betas"][:3] == ["list of number, number or ramp", "≥ 0, < 1", "`[0.5, 0.999]`"]
     assert table["model.optimizers.*.eps"][2] == "`1e-8`"
     assert table["architecture"][2] == "required"
 
@@ -217,7 +218,9 @@ def test_types_and_ranges_in_words(tree: Path) -> None:
 def test_every_training_step_stands_on_one_page_the_oldest_first() -> None:
     sections = part("training-steps").split("## ")[1:]
     names = [section.split(" ")[0] for section in sections]
-    assert names == ["DCGAN", "Pix2Pix", "CycleGAN", "ProGAN", "StyleGAN", "UGATIT"]
+    order = ["GAN", "DCGAN", "Pix2Pix", "WGAN", "CycleGAN", "WGANGP", "ProGAN", "StyleGAN", "UGATIT", "R3GAN"]
+    assert [name for name in names if name in order] == order
+    assert len(names) == len(registry.architecture_names())
     assert len(names) == len(registry.architecture_names())
     assert all("\n    update(" in section and "next(data)" in section for section in sections)
 
@@ -228,14 +231,16 @@ def test_architectures_and_presets(tree: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(registry, "architecture_names", lambda: foreign)
     table = {name: row for name, *row in rows(module.architectures())}
     assert table.keys() == {f"`{name}`" for name in registry.architecture_names() if name != "somebody-elses"}
-    assert {name: row[-1] for name, row in table.items()} == {
+    assert {name: row[-1] for name, row in table.items()}.items() >= {
+        "`cgan`": "images with a class each",
+        "`gan-toy`": "points",
         "`cyclegan`": "2 sets of images",
         "`dcgan`": "images",
         "`pix2pix`": "pairs of images",
         "`progan`": "images",
         "`stylegan`": "images",
         "`ugatit`": "2 sets of images",
-    }
+    }.items()
     # A pool is a part of the architecture, but no network.
     assert table["`cyclegan`"][1].split(", ")[-1] == "discriminator_b 2.76 M"
     paper, networks, _ = table["`dcgan`"]
