@@ -20,8 +20,9 @@ def test_every_file_is_a_preset_and_every_architecture_has_one() -> None:
     assert PRESETS.keys() == files
     assert len(PRESETS) >= 16
     built_in = set(registry.architecture_names()) - registry.plugins(registry.GROUP).keys()
-    # `gancli import ARCH` starts from the preset of this name, and newcomers look for ARCH-shapes.
-    assert built_in | {f"{name}-shapes" for name in built_in} <= files
+    # `gancli import ARCH` starts from the preset of this name, and newcomers look for ARCH-shapes, which needs no data.
+    for_other_data = {"gan", "cgan", "gan-toy", "lsgan", "wgan", "wgan-gp", "r3gan"}
+    assert built_in | {f"{name}-shapes" for name in built_in - for_other_data} <= files
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -37,5 +38,5 @@ def test_a_preset(name: str) -> None:
         assert check(open_source(str(resolved.data.source), inputs=inputs), inputs) is None
     with without_weights():
         model = kind(resolved.model, resolved.train.aids)
-    assert sum(parameter.numel() for parameter in model.parameters()) > 10_000
+    assert sum(parameter.numel() for parameter in model.parameters()) > 1_000
     assert set(model.optimizers()) == set(model.players)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
 SMALL_MODELS = {
+    "cdcgan": {"resolution": 16, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8},
+    "cgan": {"resolution": 8, "generator_width": 8, "discriminator_width": 16, "latent_dim": 8},
     "cyclegan": {
         "resolution": 32,
         "generator_width": 4,
@@ -27,8 +30,12 @@ SMALL_MODELS = {
         "pool_size": 2,
     },
     "dcgan": {"resolution": 32, "generator_width": 4, "discriminator_width": 4, "latent_dim": 8},
+    "gan": {"resolution": 8, "generator_widths": [8, 16], "discriminator_widths": [16, 8], "latent_dim": 8},
+    "gan-toy": {"width": 8, "latent_dim": 2},
+    "lsgan": {"resolution": 16, "width": 4, "latent_dim": 8},
     "pix2pix": {"resolution": 32, "generator_width": 4, "discriminator_width": 4},
     "progan": {"resolution": 8, "width": 16, "latent_dim": 8, "classes": 3},
+    "r3gan": {"resolution": 8, "widths": [16, 8], "blocks": 1, "latent_dim": 8},
     "stylegan": {"resolution": 8, "width": 16, "latent_dim": 8, "style_dim": 8, "mapping_layers": 2},
     "ugatit": {
         "resolution": 32,
@@ -38,9 +45,32 @@ SMALL_MODELS = {
         "local_layers": 3,
         "global_layers": 5,
     },
+    "wgan": {
+        "resolution": 32,
+        "generator_width": 4,
+        "critic_width": 4,
+        "latent_dim": 8,
+        "critic_steps": 2,
+        "warm_critic_steps": 2,
+    },
+    "wgan-gp": {"resolution": 8, "generator_widths": [8, 4], "critic_widths": [4, 8], "latent_dim": 8},
 }
+VARIANTS = [
+    ("gan", {"networks": "maxout", "latent": "uniform", "discriminator_widths": [8, 8]}),
+    ("cgan", {"networks": "maxout"}),
+    ("cgan", {"networks": "embedding", "objective": "lsgan"}),
+    ("cdcgan", {"activation": "leaky"}),
+    *(("gan-toy", {"objective": name}) for name in ("vanilla", "lsgan", "wgan", "hinge", "logistic", "relativistic")),
+    *(("gan-toy", {"objective": "wgan", "penalty": name}) for name in ("clip", "gradient", "r1", "r1r2")),
+    ("r3gan", {"classes": None}),
+    ("wgan", {"extra_layers": 1, "generator_norm": False}),
+    ("wgan", {"generator": "mlp", "critic": "mlp", "clip": 1}),
+    ("wgan-gp", {"networks": "dcgan", "resolution": 28, "generator_widths": [8, 4, 4]}),
+    ("wgan-gp", {"critic_norm": False, "upsampling": "bilinear"}),
+]
+"""Networks and losses that a key chooses."""
 SMALL = DCGAN.Config(**SMALL_MODELS["dcgan"])
-PRESETS = 16
+PRESETS = 34
 
 
 def test_presets_are_counted() -> None:
@@ -59,6 +89,13 @@ def test_every_preset_builds_and_steps(name: str) -> None:
     if architecture in ("progan", "stylegan"):
         # At 4 px every layer is in use.
         smaller += ["model.resolution=4", "model.growth.initial_resolution=4", "model.width=32"]
+    smaller += {
+        "cdcgan": ["model.classes=3"],
+        "cgan": ["model.classes=3"],
+        "r3gan": ["model.resolution=8", "model.widths=[32, 16]", "model.classes=3"],
+        "wgan": ["model.warm_critic_steps=2"],
+        "wgan-gp": ["model.generator_widths=[16, 8]", "model.critic_widths=[8, 16]"],
+    }.get(architecture, [])
     if architecture == "ugatit":
         smaller.append("model.global_layers=6")  # 7 take 96 px
     config = configuration.resolve(name, sets=smaller)
@@ -66,8 +103,12 @@ def test_every_preset_builds_and_steps(name: str) -> None:
     model = registry.load_architecture(config.architecture)(config.model, config.train.aids)
     before = {key: value.clone() for key, value in model.named_parameters()}
     update = Update(make_players(model, config.train, CPU), config.train, CPU)
-    model.training_step(random_batches(model.inputs(config.model), config.train.batch), update)
-    assert all(not torch.equal(value, before[key]) for key, value in model.named_parameters())
+    for _ in range(2 if architecture == "r3gan" else 1):  # its residual branches begin as 0 and let no gradient pass
+        model.training_step(random_batches(model.inputs(config.model), config.train.batch), update)
+    unmoved = {key for key, value in model.named_parameters() if torch.equal(value, before[key])}
+    if architecture == "wgan-gp":  # a constant added to all scores changes no difference between reals and fakes
+        unmoved = {key for key in unmoved if not (key.startswith("critic.") and key.endswith(".bias"))}
+    assert unmoved == set()
 
 
 @pytest.mark.parametrize("name", registry.architecture_names())
@@ -75,6 +116,11 @@ def test_every_architecture_keeps_the_contract(name: str) -> None:
     architecture = registry.load_architecture(name)
     small = configuration.validate_model(name, SMALL_MODELS[name])
     check_architecture(architecture, small)
+
+
+@pytest.mark.parametrize(("name", "keys"), VARIANTS)
+def test_every_variant_keeps_the_contract(name: str, keys: dict[str, Any]) -> None:
+    check_architecture(registry.load_architecture(name), configuration.validate_model(name, SMALL_MODELS[name] | keys))
 
 
 def complaint(architecture: type[DCGAN]) -> str:
@@ -140,7 +186,7 @@ def test_a_network_that_is_not_there() -> None:
 
 def test_latents_from_elsewhere() -> None:
     class Careless(DCGAN):
-        def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        def latents(self, n: int, generator: Any = None, device: Any = "cpu") -> Tensor:
             return torch.randn(n, self.config.latent_dim)
 
         def resample(self, z: Tensor, truncation: float, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,154 @@
+"""WGAN: a critic with bounded slope estimates how far fakes are from reals, and G moves them closer.
+
+Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN" (arXiv 1701.07875), as the authors' code trains it
+(martinarjovsky/WassersteinGAN, main.py): the weights are clipped before each critic step (algorithm 1: after it), and
+the critic gets 100 steps while it is new, and again every 500 steps. Where this file differs from the code:
+
+- the critic is high for reals, as in the paper (there it is low for them), so that what it maximises is the estimate of
+  the distance, ``W`` in the log: positive, and falling while G improves;
+- an epoch's end does not cut the critic's steps short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gancli.architectures import dcgan
+from gancli.architectures.base import Batch, LatentModel, Loss, Update
+from gancli.nn.init import normal_init
+from gancli.nn.losses import make_objective
+from gancli.schema import AidsConfig, Flag, ImageModelConfig, Optimizers, PowerOfTwo, RMSpropConfig
+
+WARM_STEPS, REFRESH_EVERY = 25, 500
+"""In the first steps, and in every 500th, the critic moves ``warm_critic_steps`` times."""
+
+
+class Generator(dcgan.Generator):
+    """DCGAN's, if wanted without norms (section 4.3), and with more 3x3 convolutions at half of the full size."""
+
+    def __init__(
+        self, latent_dim: int, width: int, channels: int, resolution: int, extra_layers: int, norm: bool
+    ) -> None:
+        super().__init__(latent_dim, width, channels, resolution)
+        *layers, last, tanh = self.layers
+        for _ in range(extra_layers):
+            convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        if not norm:
+            layers = [layer for layer in layers if not isinstance(layer, nn.BatchNorm2d)]
+        self.layers = nn.Sequential(*layers, last, tanh)
+
+
+class Critic(dcgan.Discriminator):
+    """DCGAN's discriminator without a sigmoid, if wanted with more 3x3 convolutions at half of the full size."""
+
+    def __init__(self, width: int, channels: int, resolution: int, extra_layers: int) -> None:
+        super().__init__(width, channels, resolution)
+        first, leaky, *rest = self.layers
+        layers = [first, leaky]
+        for _ in range(extra_layers):
+            convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, *rest)
+
+
+class MLPGenerator(nn.Module):
+    """z [N, Z] -> image [N, *shape] through four linear layers and no tanh: values may leave [-1, 1] (section 4.3)."""
+
+    def __init__(self, latent_dim: int, width: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_mlp(latent_dim, width, shape[0] * shape[1] * shape[2]), nn.Unflatten(1, shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class MLPCritic(nn.Module):
+    """Image [N, *shape] -> score [N] through four linear layers."""
+
+    def __init__(self, width: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), *_mlp(shape[0] * shape[1] * shape[2], width, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).flatten()
+
+
+def _mlp(inputs: int, width: int, outputs: int) -> list[nn.Module]:
+    hidden = [layer for size in (inputs, width, width) for layer in (nn.Linear(size, width), nn.ReLU(inplace=True))]
+    return [*hidden, nn.Linear(width, outputs)]
+
+
+class WGAN(LatentModel):
+    """The game of algorithm 1: max over critics f with clipped weights of E[f(x)] - E[f(G(z))], which G minimises."""
+
+    title = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv 1701.07875"
+    players = {"D": ("critic",), "G": ("generator",)}
+    averaged = ("generator",)
+
+    class Config(ImageModelConfig):
+        resolution: PowerOfTwo = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
+        generator: Literal["dcgan", "mlp"] = Field("dcgan", description="G's network")
+        critic: Literal["dcgan", "mlp"] = Field("dcgan", description="the critic's network")
+        generator_norm: Flag = Field(True, description="batch norm in a dcgan G")
+        extra_layers: int = Field(0, ge=0, description="3x3 convolutions more in the networks of dcgan")
+        latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
+        generator_width: int = Field(64, ge=1, description="ngf: channels before G's last layer, or units of an mlp")
+        critic_width: int = Field(64, ge=1, description="ndf: the same after the critic's first layer")
+        clip: float = Field(0.01, gt=0, description="c, the largest weight of the critic")
+        critic_steps: int = Field(5, ge=1, description="critic steps for each step of G")
+        warm_critic_steps: int = Field(100, ge=1, description="the same in the first 25 steps, and in every 500th")
+        optimizers: Optimizers = Field(
+            Optimizers(D=RMSpropConfig(), G=RMSpropConfig()), description="optimizer of each player"
+        )
+
+    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+        super().__init__(config, aids)
+        self.objective = make_objective("wgan", self.aids)
+        self.bounded = config.generator == "dcgan"
+        size = (config.channels, config.resolution)
+        shape = (*size, config.resolution)
+        if config.generator == "dcgan":
+            self.generator: nn.Module = Generator(
+                config.latent_dim, config.generator_width, *size, config.extra_layers, config.generator_norm
+            )
+        else:
+            self.generator = MLPGenerator(config.latent_dim, config.generator_width, shape)
+        if config.critic == "dcgan":
+            self.critic: nn.Module = Critic(config.critic_width, *size, config.extra_layers)
+        else:
+            self.critic = MLPCritic(config.critic_width, shape)
+        normal_init(self)
+
+    @property
+    def draws(self) -> int:
+        return self.config.critic_steps
+
+    def training_step(self, data: Iterator[Batch], update: Update) -> None:
+        warm = update.step < WARM_STEPS or update.step % REFRESH_EVERY == 0
+        for _ in range(self.config.warm_critic_steps if warm else self.config.critic_steps):
+            batch = next(data)
+            self.clip_critic()
+            update("D", self.d_loss, batch)
+        update("G", self.g_loss, batch)
+
+    @torch.no_grad()
+    def clip_critic(self) -> None:
+        for weight in self.critic.parameters():  # those of batch norms, too
+            weight.clamp_(-self.config.clip, self.config.clip)
+
+    def d_loss(self, batch: Batch) -> Loss:
+        fake = self.generator(self.latents(len(batch), device=batch.image.device))
+        negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake.detach()))
+        return Loss(negative_distance, {"W": -negative_distance})
+
+    def g_loss(self, batch: Batch) -> Loss:
+        return Loss(self.objective.g(self.critic(self.generator(self.latents(len(batch), device=batch.image.device)))))
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.generator(z)
