@@ -9,6 +9,7 @@ bias before an instance norm), and Adam turns a gradient of any size into a whol
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +23,6 @@ from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized
 
 from gancli.architectures.base import Architecture, Batch
-from gancli.architectures.cyclegan import CycleGAN
-from gancli.architectures.dcgan import DCGAN
-from gancli.architectures.pix2pix import Pix2Pix
-from gancli.architectures.progan import ProGAN
-from gancli.architectures.stylegan import StyleGAN
-from gancli.architectures.ugatit import UGATIT
 from gancli.schema import TrainConfig
 from gancli.training.update import Update, make_players, network_names
 
@@ -155,7 +150,7 @@ class Game:
         outputs: outputs of the networks before the first step, by name.
         labels: weights of classes [N, K], if there are classes.
         watched: buffers that are compared after every step.
-        batch: images per step.
+        batch: images per batch.
         steps: training steps.
         tolerance: largest deviation of the weights from the official ones after a step, relative to their largest move.
         loss_tolerance: largest deviation of a loss; gancli logs losses in single precision.
@@ -179,19 +174,24 @@ class Game:
             return 1e-9  # an output
         return self.tolerance if official.ndim else self.loss_tolerance
 
-    def images(self, step: int) -> dict[str, Tensor]:
-        """Returns the real images of a step, counted from 0, at the current resolution of the networks."""
+    def images(self, step: int, nth: int = 0) -> dict[str, Tensor]:
+        """Returns the n-th batch of real images of a step, both counted from 0, as large as the networks are now."""
         side = self.model.resolution
         return {
-            domain: wave(self.batch, *shape, phase=100 + 10 * step + index)[:, :, :side, :side]
+            domain: wave(self.batch, *shape, phase=100 + 10 * step + 2 * nth + index)[:, :, :side, :side]
             for index, (domain, shape) in enumerate(self.shapes.items())
         }
 
 
-def parameters(model: torch.nn.Module, network: str) -> Tensor:
-    """Returns all parameters of a network as one vector, in the order of their names."""
-    named = sorted(model.get_submodule(network).named_parameters())
-    return torch.cat([parameter.detach().flatten() for _, parameter in named])
+def vector(network: torch.nn.Module, values: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Returns the parameters of a network, or other values for them, as one vector, in the order of their names.
+
+    A bias marked ``idle`` is left out: a batch norm takes it away again, so its gradient is only a rounding error.
+    """
+    named = sorted(network.named_parameters())
+    return torch.cat(
+        [(values[name] if values else own).detach().flatten() for name, own in named if not hasattr(own, "idle")]
+    )
 
 
 def play(game: Game, steps: int) -> Numbers:
@@ -202,208 +202,17 @@ def play(game: Game, steps: int) -> Numbers:
     device = torch.device("cpu")
     config = TrainConfig(steps=steps, batch=game.batch)
     update = Update(make_players(model, config, device), config, device)
-    before = {network: parameters(model, network) for network in network_names(model)}
+    before = {network: vector(model.get_submodule(network)) for network in network_names(model)}
     with Draws().in_place_of_torch() as draws:
         for step in range(steps):
             draws.begin(step)
             update.begin(step, step * game.batch, 0.0, model.resolution)
-            model.training_step(iter([Batch(game.images(step), game.labels)]), update)
+            model.training_step((Batch(game.images(step, nth), game.labels) for nth in itertools.count()), update)
             for loss, value in update.meter.read().items():
                 numbers[f"step {step + 1}: {loss}"] = torch.tensor(value, dtype=torch.float64)
             update.meter.clear()
             for network, weights in before.items():
-                numbers[f"step {step + 1}: {network} moved"] = parameters(model, network) - weights
+                numbers[f"step {step + 1}: {network} moved"] = vector(model.get_submodule(network)) - weights
             for buffer in game.watched:
                 numbers[f"step {step + 1}: {buffer}"] = model.get_buffer(buffer).clone()
     return numbers
-
-
-# ---- the games ---------------------------------------------------------------------------------------------
-
-
-def dcgan() -> dict[str, Game]:
-    """A narrow DCGAN of 64 px, the only size that the official script supports."""
-    model = DCGAN(DCGAN.Config(generator_width=8, discriminator_width=8, latent_dim=16))
-    fill(model)
-
-    def outputs(game: Game) -> Numbers:
-        model.eval()
-        images, scores = model.generator(LATENTS), model.discriminator(game.images(0)["image"]).sigmoid()
-        model.train()
-        return {"G(z), evaluation mode": images, "D(x), evaluation mode": scores}
-
-    return {"64 px": Game(model, {"image": (3, 64, 64)}, outputs, batch=4)}
-
-
-LATENTS = wave(4, 16, phase=99) * 2
-"""Latents that the models decode."""
-BEFORE_NORM = 1e-4
-"""Tolerance with biases before an instance norm: their gradients are rounding errors, so Adam moves them a little."""
-
-
-def cyclegan() -> dict[str, Game]:
-    """CycleGAN with narrow ResNets of 6 blocks; both pools are full after two steps."""
-    config = CycleGAN.Config(resolution=32, generator_width=4, discriminator_width=4, blocks=6, pool_size=2)
-    model = CycleGAN(config)
-    fill(model)
-
-    def outputs(game: Game) -> Numbers:
-        return {"translation": model.generator_ab(game.images(0)["A"])}
-
-    return {"ResNet": Game(model, dict.fromkeys("AB", (3, 32, 32)), outputs, steps=5, tolerance=BEFORE_NORM)}
-
-
-def pix2pix() -> dict[str, Game]:
-    """pix2pix as published with a narrow U-Net, and with the alternatives: ResNet, instance norm, BtoA, lsgan."""
-    unet = Pix2Pix.Config(resolution=128, generator_width=4, discriminator_width=4)
-    resnet = Pix2Pix.Config(
-        resolution=32,
-        channels=3,
-        channels_b=1,
-        direction="BtoA",
-        generator="resnet",
-        blocks=6,
-        norm="instance",
-        objective="lsgan",
-        dropout=False,
-        generator_width=4,
-        discriminator_width=4,
-    )
-
-    def outputs(game: Game) -> Numbers:
-        return {"translation": game.model.generator(game.images(0)[game.model.way.source])}
-
-    games = {}
-    for name, config in {"U-Net": unet, "ResNet, BtoA": resnet}.items():
-        model = Pix2Pix(config)
-        fill(model)
-        shapes = {domain: (config.channels_of(domain), config.resolution, config.resolution) for domain in ("A", "B")}
-        tolerance = BEFORE_NORM if config.norm == "instance" else 1e-9
-        games[name] = Game(model, shapes, outputs, tolerance=tolerance)
-    return games
-
-
-def ugatit() -> dict[str, Game]:
-    """Narrow U-GAT-IT, full and light, for the smallest images that a discriminator of 7 layers accepts."""
-
-    def outputs(game: Game) -> Numbers:
-        translation, _, attention = game.model.generator_ab(game.images(0)["A"])
-        return {"translation": translation, "attention": attention}
-
-    def game(light: bool, **settings: Any) -> Game:
-        model = UGATIT(
-            UGATIT.Config(resolution=96, light=light, residual_blocks=2, generator_width=4, discriminator_width=4)
-        )
-        fill(model)
-        with torch.no_grad():
-            for key, parameter in model.named_parameters():
-                if key.endswith("rho"):  # close enough to 1 for a step to exceed it, so that clipping is tested
-                    parameter.copy_(1 - 1e-4 * (parameter - 1).abs())
-        settle(model)
-        return Game(model, dict.fromkeys("AB", (3, 96, 96)), outputs, **settings)
-
-    return {
-        "full": game(False, tolerance=1e-6, official={"order": "new"}),
-        "light": game(True, tolerance=1e-6, official={"order": "new"}),
-        # gancli's are half a power iteration ahead. Adam amplifies the difference where D's gradients are small.
-        "full, power iterations as in 2019": game(False, tolerance=0.1, loss_tolerance=2e-6),
-    }
-
-
-STAGES = {
-    "4 px": 300_000,
-    "8 px, alpha 0.3": 780_000,
-    "8 px": 1_500_000,
-    "16 px, alpha 0.6": 2_160_000,
-    "16 px": 2_500_000,
-}
-"""Real images shown before a stage of growth, at the published pace from 4 px on."""
-
-
-def growing(model: Any, stage: str, classes: int, **settings: Any) -> Game:
-    """A game of ProGAN or StyleGAN at a stage of growth."""
-    fill(model, 1.7)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(wave(*buffer.shape, phase=zlib.crc32(name.encode()) % 1000))
-    model.stage = trained = model.stage_at(STAGES[stage])
-    labels = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]] if classes else None
-    z = LATENTS[:, : model.config.latent_dim]
-
-    def outputs(game: Game) -> Numbers:
-        numbers = {}
-        for name, images_shown in STAGES.items():
-            model.stage = here = model.stage_at(images_shown)
-            image = game.images(0)["image"]
-            if isinstance(model, StyleGAN):
-                ws = model.truncate(model.map(z, labels), 0.7, 3)
-                numbers[f"G, {name}"] = model.synthesis(ws, model.synthesis.constant_noise(), here)
-                numbers[f"D, {name}"] = model.judge(image, labels)[:, None]
-            else:
-                numbers[f"G, {name}"] = model.generator(z, labels, here)
-                numbers[f"D, {name}"] = model.discriminator(image, here)
-        model.stage = trained
-        return numbers
-
-    return Game(model, {"image": (3, 16, 16)}, outputs, labels=labels, batch=4, **settings)
-
-
-def progan() -> dict[str, Game]:
-    """A narrow ProGAN of 16 px while it grows."""
-
-    def game(stage: str, classes: int, **settings: Any) -> Game:
-        config = ProGAN.Config(resolution=16, latent_dim=12, classes=classes, width=64, max_width=16)
-        return growing(ProGAN(config), stage, classes, **settings)
-
-    return variants(game)
-
-
-def stylegan() -> dict[str, Game]:
-    """A narrow StyleGAN of 16 px while it grows."""
-
-    def game(stage: str, classes: int, **settings: Any) -> Game:
-        config = StyleGAN.Config(
-            resolution=16,
-            latent_dim=12,
-            style_dim=20,
-            mapping_layers=3,
-            mapping_lr=0.5,
-            classes=classes,
-            width=64,
-            max_width=16,
-            growth={"initial_resolution": 4},
-        )
-        return growing(StyleGAN(config), stage, classes, watched=("mapping.mean",), **settings)
-
-    return variants(game)
-
-
-def variants(game: Callable[..., Game]) -> dict[str, Game]:
-    """Games with classes and without, at two stages; and one with TensorFlow's Adam.
-
-    TensorFlow's Adam adds epsilon before the bias correction, torch's after it. In the other games, the official
-    optimizer gets an epsilon that has the same effect as torch's.
-    """
-    return {
-        # Adam turns a gradient close to epsilon into a part of a step, so rounding, which differs between CPUs, shows.
-        "3 classes, 16 px, alpha 0.6": game("16 px, alpha 0.6", 3, tolerance=1e-8, official={"epsilon": "torch"}),
-        "no classes, 8 px, alpha 0.3": game("8 px, alpha 0.3", 0, tolerance=1e-8, official={"epsilon": "torch"}),
-        "3 classes, 16 px, TensorFlow's Adam": game(
-            # A weight whose gradient is close to epsilon moves by a different fraction of a step.
-            "16 px, alpha 0.6",
-            3,
-            tolerance=1,
-            loss_tolerance=1e-5,
-            official={"epsilon": "tensorflow"},
-        ),
-    }
-
-
-GAMES: dict[str, Callable[[], dict[str, Game]]] = {
-    "cyclegan": cyclegan,
-    "dcgan": dcgan,
-    "pix2pix": pix2pix,
-    "progan": progan,
-    "stylegan": stylegan,
-    "ugatit": ugatit,
-}
-"""Games by name, for each architecture."""

@@ -35,6 +35,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import games
 import golden
 import torch
 from golden import Numbers
@@ -44,12 +45,20 @@ from gancli.errors import GancliError
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 STEPS = {
+    "cdcgan": "znxlwm_conditional",
+    "cgan": "znxlwm_conditional",
+    "cgan-embedding": "pytorch_gan",
     "cyclegan": "junyanz",
     "dcgan": "pytorch_examples",
+    "gan": "pytorch_gan",
+    "lsgan": "xudonmao",
     "pix2pix": "junyanz",
     "progan": "tkarras",
+    "r3gan": "brownvc",
     "stylegan": "nvlabs",
     "ugatit": "znxlwm",
+    "wgan": "martinarjovsky",
+    "wgan-gp": "igul222",
 }
 """The adapter that plays an architecture's steps."""
 NETWORKS = {"cyclegan": "junyanz", "pix2pix": "junyanz", "stylegan": "rosinality", "ugatit": "znxlwm"}
@@ -154,7 +163,7 @@ def compare_steps(adapter: Any, known: dict[str, Any], settings: argparse.Namesp
     """Compares the steps of both sides; returns the exit status."""
     more = {"python": settings.tensorflow} if "tensorflow" in known else {}
     rows, cases = [], {}
-    for case, game in golden.GAMES[settings.architecture]().items():
+    for case, game in games.GAMES[settings.architecture]().items():
         steps = settings.steps or game.steps
         official = adapter.play(settings.checkout, game, steps, **more, **game.official)
         rows += compare(case, game, official, golden.play(game, steps))

@@ -12,9 +12,10 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
+import games  # noqa: E402
 import golden  # noqa: E402
 
-OFFICIAL = {name: json.loads((ROOT / "tests" / "golden" / f"{name}.json").read_text()) for name in golden.GAMES}
+OFFICIAL = {name: json.loads((ROOT / "tests" / "golden" / f"{name}.json").read_text()) for name in games.GAMES}
 
 
 def assert_equals(game: golden.Game, official: dict[str, Any]) -> None:
@@ -35,25 +36,25 @@ def assert_equals(game: golden.Game, official: dict[str, Any]) -> None:
     ("architecture", "case"), [(name, case) for name, official in OFFICIAL.items() for case in official["cases"]]
 )
 def test_losses_outputs_and_steps_equal_the_official_ones(architecture: str, case: str) -> None:
-    assert_equals(golden.GAMES[architecture]()[case], OFFICIAL[architecture]["cases"][case])
+    assert_equals(games.GAMES[architecture]()[case], OFFICIAL[architecture]["cases"][case])
 
 
 def test_every_game_has_official_numbers_of_a_known_origin() -> None:
     for name, official in OFFICIAL.items():
-        assert official["cases"].keys() == golden.GAMES[name]().keys()
+        assert official["cases"].keys() == games.GAMES[name]().keys()
         assert official["official"].keys() >= {"repository", "commit", "committed", "files", "ran"}
         assert len(official["official"]["commit"]) == 40
 
 
 def test_channels_last_changes_no_number() -> None:
-    game = golden.dcgan()["64 px"]
+    game = games.dcgan()["64 px"]
     game.model.to(memory_format=torch.channels_last)
     assert_equals(game, OFFICIAL["dcgan"]["cases"]["64 px"])
 
 
 def test_a_wrong_step_is_noticed() -> None:
     """The tolerances are narrow enough: a loss weighed differently by a thousandth fails."""
-    game = golden.cyclegan()["ResNet"]
+    game = games.cyclegan()["ResNet"]
     game.model.config = game.model.config.model_copy(update={"cycle_weight_a": 10.01})
     with pytest.raises(AssertionError):
         assert_equals(game, OFFICIAL["cyclegan"]["cases"]["ResNet"])

@@ -14,7 +14,7 @@ import torch
 from gancli.errors import GancliError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import golden
+import games
 import official
 
 
@@ -69,7 +69,7 @@ def test_networks_are_recorded_of_some(tmp_path: Path) -> None:
 def test_deviations_are_relative_to_the_largest_element(
     name: str, wrong: float, fails: list[bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    game = replace(golden.dcgan()["64 px"], tolerance=0.1, loss_tolerance=1e-5)
+    game = replace(games.dcgan()["64 px"], tolerance=0.1, loss_tolerance=1e-5)
     value = torch.tensor(1.0) if name == "step 1: D" else torch.tensor([0.5, -2.0])
     rows = official.compare("case", game, {"G(z)": value, name: value}, {"G(z)": value, name: value + wrong})
     assert [row.fails for row in rows] == fails

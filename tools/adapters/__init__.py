@@ -17,12 +17,14 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
+from golden import vector
 from torch import Tensor
 
 from gancli.importers import importer
@@ -67,6 +69,85 @@ def stand_ins(**modules: Any) -> Iterator[None]:
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
+
+
+class Finished(Exception):  # noqa: N818 - nothing is wrong
+    """All steps are played; the official loop would have more."""
+
+
+class Loader:
+    """Stands in for ``DataLoader``: hands out some batches, once, whatever the data set and the settings."""
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self.batches = batches
+
+    def __call__(self, dataset: Any, **_: object) -> Loader:
+        self.dataset = dataset
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches
+
+    def __len__(self) -> int:
+        return 1
+
+
+class InOrder:
+    """A network whose tensors the official code has in the same order and shapes, under other names.
+
+    Args:
+        ours: a network.
+        theirs: the official one, which gets the weights of ours.
+        names: the official names in the order of ours; by default as they are registered.
+        turned: beginnings of official names whose tensors have the opposite sign.
+    """
+
+    def __init__(
+        self,
+        ours: torch.nn.Module,
+        theirs: torch.nn.Module,
+        names: Sequence[str] | None = None,
+        turned: tuple[str, ...] = (),
+    ) -> None:
+        state = theirs.state_dict(keep_vars=True)
+        self.ours = ours
+        self.pairs = dict(zip(ours.state_dict(), names or list(state), strict=True))
+        self.theirs = state
+        self.signs = {key: -1.0 if name.startswith(turned) else 1.0 for key, name in self.pairs.items()} if turned else {}
+        with torch.no_grad():
+            for key, tensor in ours.state_dict().items():
+                state[self.pairs[key]].copy_(tensor * self.signs.get(key, 1))
+
+    def moved(self) -> Tensor:
+        """Returns how far the official parameters are from ours, as one vector by name."""
+        state = {key: self.theirs[name].detach() * self.signs.get(key, 1) for key, name in self.pairs.items()}
+        return vector(self.ours, state) - vector(self.ours)
+
+
+@contextlib.contextmanager
+def older_torch(classes: int = 0) -> Iterator[None]:
+    """Lets scripts that make numbers by numpy, or in place, use ``Draws.in_place_of_torch``, in double precision.
+
+    Args:
+        classes: draws ``torch.rand(n, 1)`` are of these many classes, as ``torch.randint`` draws them.
+    """
+    rand = torch.rand
+
+    def uniform(*shape: Any) -> Tensor:
+        sizes = torch.Size(shape[0] if isinstance(shape[0], Sequence) else shape)
+        if classes and sizes[1:] == (1,):
+            return (torch.randint(classes, sizes[:1])[:, None] + 0.5) / classes
+        return rand(*sizes)
+
+    with (
+        mock.patch.multiple(np.random, normal=lambda mean, std, shape: torch.randn(*shape).numpy()),
+        mock.patch.multiple(np.random, randint=lambda low, high, n: torch.randint(high, (n,)).numpy()),
+        mock.patch.multiple(torch, FloatTensor=torch.DoubleTensor, rand=uniform),
+        mock.patch.multiple(torch.Tensor, cuda=lambda x: x, normal_=lambda x, *_, **__: x.copy_(torch.randn(*x.shape))),
+        mock.patch.multiple(torch.nn.Module, cuda=lambda network: network),
+        mock.patch.object(torch.cuda, "is_available", lambda: False),
+    ):
+        yield
 
 
 class Translation:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from golden import LATENTS, STAGES, Draws, Game, Numbers
+from games import LATENTS, STAGES
+from golden import Draws, Game, Numbers
 from torch import Tensor
 from torch.nn import functional as F
 

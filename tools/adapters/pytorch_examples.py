@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import golden
 import torch
+from games import LATENTS
 from golden import Draws, Game, Numbers
 from torch import Tensor
 
@@ -32,7 +32,7 @@ def play(checkout: Path, game: Game, steps: int) -> Numbers:
     def outputs() -> None:
         networks = [variables[name].eval() for name in NETWORKS]
         with torch.no_grad():
-            numbers["G(z), evaluation mode"] = networks[0](golden.LATENTS[:, :, None, None])
+            numbers["G(z), evaluation mode"] = networks[0](LATENTS[:, :, None, None])
             numbers["D(x), evaluation mode"] = networks[1](game.images(0)["image"])
         for network in networks:
             network.train()

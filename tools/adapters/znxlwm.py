@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from adapters import Translation, driving, stand_ins
+from adapters import Finished, Translation, driving, stand_ins
 from gancli.importers.znxlwm import NETWORKS
 
 REPOSITORY = "znxlwm/UGATIT-pytorch"
@@ -49,10 +49,6 @@ LOSSES = {
 """By our name of a loss, its official weight and the official variables that add up to it."""
 
 
-class _Finished(Exception):
-    """The loader was asked for one batch more than there are steps."""
-
-
 def play(checkout: Path, game: Game, steps: int, *, order: str = "old") -> Numbers:
     """Returns the official numbers; with ``order="new"``, spectral norms are iterated as torch does it today."""
     numbers: Numbers = {}
@@ -72,7 +68,7 @@ def play(checkout: Path, game: Game, steps: int, *, order: str = "old") -> Numbe
             if self.domain == "A" and self.step > 0:
                 after(self.step, sys._getframe(1).f_locals)
             if self.step == steps:
-                raise _Finished
+                raise Finished
             self.step += 1
             return game.images(self.step - 1)[self.domain], None
 
@@ -102,7 +98,7 @@ def play(checkout: Path, game: Game, steps: int, *, order: str = "old") -> Numbe
             numbers["translation"], _, numbers["attention"] = model.genA2B(game.images(0)["A"])
         try:
             model.train()
-        except _Finished:
+        except Finished:
             return numbers
     raise AssertionError("the official loop ended early")
 
