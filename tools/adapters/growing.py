@@ -163,12 +163,18 @@ def level_of_detail(model: Any) -> float:
     return log2(model.config.resolution / model.stage.resolution) + 1 - model.stage.fade
 
 
-def run(python: str, checkout: Path, inputs: Mapping[str, Tensor], spec: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Runs ``tensorflow1.py`` and returns what it computes."""
+def run(
+    python: str,
+    checkout: Path,
+    inputs: Mapping[str, Tensor],
+    spec: Mapping[str, Any],
+    program: str = "tensorflow1.py",
+) -> dict[str, Tensor]:
+    """Runs a program of this folder and returns what it computes."""
     with tempfile.TemporaryDirectory() as scratch:
         given, made = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
         np.savez(given, spec=json.dumps(spec), **{name: tensor.numpy() for name, tensor in inputs.items()})
-        command = [python, str(Path(__file__).with_name("tensorflow1.py")), str(checkout), str(given), str(made)]
+        command = [python, str(Path(__file__).with_name(program)), str(checkout), str(given), str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise GancliError(f"{' '.join(command)} failed:\n{done.stderr}")
