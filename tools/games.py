@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from golden import Game, Numbers, fill, settle, wave
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancli.architectures.cdcgan import CDCGAN
 from gancli.architectures.cgan import CGAN
@@ -27,6 +27,7 @@ from gancli.architectures.stylegan import StyleGAN
 from gancli.architectures.ugatit import UGATIT
 from gancli.architectures.wgan import WGAN
 from gancli.architectures.wgan_gp import WGANGP, ResidualBlock, ResNetGenerator
+
 
 def dcgan() -> dict[str, Game]:
     """A narrow DCGAN of 64 px, the only size that the official script supports."""
@@ -239,14 +240,15 @@ def latent(
 def mark_idle_biases(model: torch.nn.Module) -> None:
     """Marks biases that a batch norm takes away again."""
     for module in model.modules():
+        marked: list[Any] = []
         if isinstance(module, ResNetGenerator):  # whatever a block adds to a channel reaches the last norm
-            marked = [layer for block in module.modules() if isinstance(block, ResidualBlock) for layer in block.modules()]
-        elif isinstance(module, torch.nn.Sequential):
-            marked = [layer for layer, after in pairwise(module) if isinstance(after, torch.nn.modules.batchnorm._BatchNorm)]
-        else:
-            continue
+            marked = [
+                layer for block in module.modules() if isinstance(block, ResidualBlock) for layer in block.modules()
+            ]
+        elif isinstance(module, nn.Sequential):
+            marked = [layer for layer, after in pairwise(module) if isinstance(after, (nn.BatchNorm1d, nn.BatchNorm2d))]
         for layer in marked:
-            if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d, torch.nn.ConvTranspose2d)) and layer.bias is not None:
+            if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and layer.bias is not None:
                 layer.bias.idle = True
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -202,23 +202,20 @@ class LayerNormCritic(nn.Module):
         return self.layers(image).flatten()
 
 
-def uniform_init(network: nn.Module) -> None:
+def uniform_init(network: nn.Module, glorot: nn.Module | None = None) -> None:
     """Draws weights as the authors' code does: uniform, of variance 4 / (fan in + fan out) for convolutions.
 
-    Linear layers, 1x1 convolutions and what leads from or to an image in residual networks have half of that variance;
-    a stride of s divides the larger side's fan by s^2. Biases become 0.
+    Linear layers, 1x1 convolutions and the one named ``glorot`` have half of that variance; a stride of s divides the
+    larger side's fan by s^2. Biases become 0.
     """
-    residual = any(isinstance(module, ResidualBlock) for module in network.modules())
     for module in network.modules():
         if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             continue
         area = module.weight[0, 0].numel()
         fans = [float(size * area) for size in module.weight.shape[:2]]
-        variance = 2.0
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        if not isinstance(module, nn.Linear):
             fans[0] /= module.stride[0] ** 2  # a convolution's outputs, a transposed one's inputs
-            at_image = residual and min(module.in_channels, module.out_channels) <= 4
-            variance = 2.0 if area == 1 or at_image else 4.0
+        variance = 2.0 if area == 1 or module is glorot else 4.0
         bound = (3 * variance / sum(fans)) ** 0.5
         nn.init.uniform_(module.weight, -bound, bound)
         if module.bias is not None:
@@ -268,12 +265,10 @@ class WGANGP(LatentModel):
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.objective = make_objective("wgan", self.aids)
-        size = (config.channels, config.resolution)
+        size, glorot = (config.channels, config.resolution), None
         if config.networks == "dcgan":
-            self.generator: nn.Module = Generator(
-                config.latent_dim, config.generator_widths, *size, config.generator_norm
-            )
-            self.critic: nn.Module = Critic(config.critic_widths, *size)
+            self.generator: Any = Generator(config.latent_dim, config.generator_widths, *size, config.generator_norm)
+            self.critic: Any = Critic(config.critic_widths, *size)
         else:
             # The first convolution of a block lacks a bias in gan_64x64.py, where a norm follows in both networks.
             self.generator = ResNetGenerator(
@@ -281,8 +276,8 @@ class WGANGP(LatentModel):
             )
             critic = LayerNormCritic if config.critic_norm else PooledCritic
             self.critic = critic(config.critic_widths, *size)
-        uniform_init(self.generator)
-        uniform_init(self.critic)
+            glorot = self.critic.layers[0] if config.critic_norm else self.generator.layers[-2]
+        uniform_init(self, glorot)
 
     @property
     def draws(self) -> int:

@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -71,7 +71,7 @@ def stand_ins(**modules: Any) -> Iterator[None]:
                 sys.modules[name] = module
 
 
-class Finished(Exception):  # noqa: N818 - nothing is wrong
+class Finished(Exception):
     """All steps are played; the official loop would have more."""
 
 
@@ -99,7 +99,7 @@ class InOrder:
         ours: a network.
         theirs: the official one, which gets the weights of ours.
         names: the official names in the order of ours; by default as they are registered.
-        turned: beginnings of official names whose tensors have the opposite sign.
+        turned: beginning of official names whose tensors have the opposite sign.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class InOrder:
         ours: torch.nn.Module,
         theirs: torch.nn.Module,
         names: Sequence[str] | None = None,
-        turned: tuple[str, ...] = (),
+        turned: str = "",
     ) -> None:
         state = theirs.state_dict(keep_vars=True)
         self.ours = ours
         self.pairs = dict(zip(ours.state_dict(), names or list(state), strict=True))
         self.theirs = state
-        self.signs = {key: -1.0 if name.startswith(turned) else 1.0 for key, name in self.pairs.items()} if turned else {}
+        self.signs = {key: -1.0 for key, name in self.pairs.items() if turned and name.startswith(turned)}
         with torch.no_grad():
             for key, tensor in ours.state_dict().items():
                 state[self.pairs[key]].copy_(tensor * self.signs.get(key, 1))
@@ -145,7 +145,7 @@ def older_torch(classes: int = 0) -> Iterator[None]:
         mock.patch.multiple(torch, FloatTensor=torch.DoubleTensor, rand=uniform),
         mock.patch.multiple(torch.Tensor, cuda=lambda x: x, normal_=lambda x, *_, **__: x.copy_(torch.randn(*x.shape))),
         mock.patch.multiple(torch.nn.Module, cuda=lambda network: network),
-        mock.patch.object(torch.cuda, "is_available", lambda: False),
+        mock.patch.object(torch.cuda, "is_available", return_value=False),
     ):
         yield
 

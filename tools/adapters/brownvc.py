@@ -47,16 +47,16 @@ def play(checkout: Path, game: Game, steps: int) -> Numbers:
             "generator": networks.Generator(
                 config.latent_dim, list(config.widths), cardinalities, **sizes, **classes["G"]
             ),
-            "discriminator": networks.Discriminator(
-                config.widths[::-1], cardinalities[::-1], **sizes, **classes["D"]
-            ),
+            "discriminator": networks.Discriminator(config.widths[::-1], cardinalities[::-1], **sizes, **classes["D"]),
         }
         for module in modules.values():
             for stage in module.MainLayers:
                 stage.DataType = torch.float64
             for name, kernel in module.named_buffers():  # of sixty-fourths, so nothing is lost
                 module.get_submodule(name.rpartition(".")[0]).Kernel = kernel.float()
-        pairs = {name: InOrder(game.model.get_submodule(name), module, in_order(module)) for name, module in modules.items()}
+        pairs = {
+            name: InOrder(game.model.get_submodule(name), module, in_order(module)) for name, module in modules.items()
+        }
         generator, discriminator = modules["generator"], modules["discriminator"]
         training = trainer.AdversarialTraining(generator, discriminator)
         with torch.no_grad():

@@ -3,8 +3,8 @@
 There, G moves first in each iteration but not in iteration 0; gancli's steps end with G. So a step of ours is the
 critic's part of one iteration, and G's of the next.
 
-``gan_cifar_resnet.py`` is run without classes, decay, and noise added to the reals. It splits each batch in two, also
-with one GPU: here G makes all of the critic's fakes in one batch, and both halves of its own batch from the same latents.
+``gan_cifar_resnet.py`` is run without classes, decay, and noise added to the reals. It splits batches in two, also with
+one GPU: here G makes the critic's fakes in one batch, and both halves of its own batch, twice as large, are the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from golden import Draws, Game, Numbers, wave
-from torch import Tensor, nn
+from torch import nn
 
 from adapters import scripts
 from adapters.growing import EPSILON, Name, convolution, dense, version
@@ -51,17 +51,17 @@ def play(checkout: Path, game: Game, steps: int, *, python: str, script: str) ->
     changes += [[rf"^{name} = .*$", f"{name} = {value}"] for name, value in constants.items()]
     levels = 256 if resnet else 255
 
-    draws, turns, reals = Draws(), [], []
+    draws, turns, reals = Draws(), [], {}
     latents, flat = (game.batch, config.latent_dim), (game.batch, -1)
     for step in range(steps):
         draws.begin(step)
         for nth in range(config.critic_steps):
             images = (game.images(step, nth)["image"] + 1) / 2 * levels
-            reals.append(images if config.resolution == 64 else images.reshape(flat))
+            reals[f"reals/{len(turns)}"] = images = images if config.resolution == 64 else images.reshape(flat)
             z, places = draws.normal(latents, nth + 1), draws.uniform((game.batch, 1), nth + 1)
             feeds = {"/normal/0": z, "/uniform/0": places}
             if resnet:
-                feeds |= {"/normal/1": z, "/uniform/0": torch.zeros_like(reals[-1]), "/uniform/1": places}
+                feeds |= {"/normal/1": z, "/uniform/0": torch.zeros_like(images), "/uniform/1": places}
             turns.append(Turn("D", step, feeds))
         z = draws.normal(latents, config.critic_steps + 1)
         fake = ("/normal/2", "/normal/3", "/uniform/2", "/uniform/3") if resnet else ("/normal/0",)
@@ -77,7 +77,7 @@ def play(checkout: Path, game: Game, steps: int, *, python: str, script: str) ->
         inputs={
             "latents": wave(*latents, phase=99) * 2,
             "images": game.images(0)["image"].reshape(flat),
-            **{f"reals/{index}": images for index, images in enumerate(reals)},
+            **reals,
         },
         wanted={"D": ["disc_cost", "gradient_penalty"], "G": ["gen_cost"]},
         script=script,
@@ -113,17 +113,14 @@ def names(model: nn.Module, script: str) -> dict[str, Name]:
         for network, player in (("generator", "Generator"), ("critic", "Discriminator")):
             blocks = [name for name, module in model.named_modules() if isinstance(module, ResidualBlock)]
             first = 2 if player == "Discriminator" and not prefix else 1
-            for index, block in enumerate(name for name in blocks if name.startswith(network)):
-                for kind, theirs in ((nn.Conv2d, "Conv"), ((nn.BatchNorm2d, nn.GroupNorm), norm)):
-                    at = [key for key, module in model.get_submodule(f"{block}.layers").named_children() if isinstance(module, kind)]
-                    layers |= {
-                        f"{block}.layers.{key}": f"{player}.{prefix}{first + index}.{theirs}{nth}"
-                        for nth, key in enumerate(at, 1)
-                    }
-                shortcut = model.get_submodule(f"{block}.shortcut").named_children()
+            for index, block in enumerate((name for name in blocks if name.startswith(network)), first):
+                inside, theirs = model.get_submodule(f"{block}.layers"), f"{player}.{prefix}{index}"
+                for kind, called in ((nn.Conv2d, "Conv"), ((nn.BatchNorm2d, nn.GroupNorm), norm)):
+                    at = [key for key, module in inside.named_children() if isinstance(module, kind)]
+                    layers |= {f"{block}.layers.{key}": f"{theirs}.{called}{nth}" for nth, key in enumerate(at, 1)}
                 layers |= {
-                    f"{block}.shortcut.{key}": f"{player}.{prefix}{first + index}.Shortcut"
-                    for key, module in shortcut
+                    f"{block}.shortcut.{key}": f"{theirs}.Shortcut"
+                    for key, module in model.get_submodule(f"{block}.shortcut").named_children()
                     if isinstance(module, nn.Conv2d)
                 }
         last = len(model.get_submodule("generator.layers")) - 4

@@ -34,7 +34,7 @@ def play(checkout: Path, game: Game, steps: int) -> Numbers:
     def begin() -> None:
         last = list(variables["netD"].state_dict())[-1].rpartition(".")[0]
         networks["generator"] = InOrder(game.model.generator, variables["netG"])
-        networks["critic"] = InOrder(game.model.critic, variables["netD"], turned=(last,))
+        networks["critic"] = InOrder(game.model.critic, variables["netD"], turned=last)
         generator, critic = (variables[name].eval() for name in ("netG", "netD"))
         with torch.no_grad():
             numbers["G(z)"] = generator(LATENTS[:, :, None, None])
@@ -59,6 +59,7 @@ def play(checkout: Path, game: Game, steps: int) -> Numbers:
         """One warm step is an epoch of its own; the last epoch has all others."""
 
         length = 0
+
         def __iter__(self) -> Any:
             if not self.length:
                 begin()

@@ -8,6 +8,7 @@ gancli's loss, and so half of its epsilon of Adam.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -72,5 +73,5 @@ def reordered(source: str) -> str:
     for start in starts:
         places.append(source.index(start, places[-1] + 1))
     places.append(source.index("print(", places[-1]))
-    before, clear, draw, move, judge = (source[a:b] for a, b in zip(places, places[1:], strict=False))
+    before, clear, draw, move, judge = (source[a:b] for a, b in pairwise(places))
     return before + draw + judge + clear + draw + move + source[places[-1] :]

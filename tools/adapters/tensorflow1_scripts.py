@@ -3,7 +3,7 @@
 A script of its own, as ``tensorflow1.py`` is; ``scripts.py`` starts it. The official script trains as soon as it is
 run, with its own graph and loop. These things are not as in 2017:
 
-- files are copied with ``float64`` for ``float32`` and translated to Python 3; the sizes of the game replace some numbers;
+- files are copied with ``float64`` for ``float32``, the sizes of the game, and the spelling of Python 3;
 - convolutions in the layout NCHW change to NHWC and back, and batch norms are composed of simpler operations;
 - random numbers are placeholders; whenever the script runs a training operation, INPUTS fills those of that turn;
 - Adam's epsilon is a placeholder, and its rates are in double precision;
@@ -39,7 +39,7 @@ UNUSED = (
 )
 
 
-class Finished(Exception):  # noqa: N818 - nothing is wrong
+class Finished(Exception):
     """All turns are played."""
 
 
@@ -211,10 +211,11 @@ def main(checkout: Path, given: Path, wanted: Path) -> None:
                 setattr(tflib, name, sys.modules[f"tflib.{name}"])
             tflib.plot.plot = tflib.plot.tick = tflib.plot.flush = lambda *_: None
             tflib.save_images.save_images = lambda *_: None
-            reals = [inputs[f"reals/{index}"] for index in range(sum(turn["player"] == "D" for turn in spec["turns"]))]
-            labels = np.zeros(len(reals[0]))
-            tflib.cifar10.load = lambda *_, **__: 2 * (lambda: iter([(images, labels) for images in [*reals, reals[0]]]),)
-            tflib.small_imagenet.load = lambda *_, **__: 2 * (lambda: iter([(images,) for images in [*reals, reals[0]]]),)
+            handed = [inputs[f"reals/{index}"] for index, turn in enumerate(spec["turns"]) if turn["player"] == "D"]
+            handed.append(handed[0])  # one more is read before the last turn is over
+            labels = np.zeros(len(handed[0]))
+            tflib.cifar10.load = lambda *_, **__: 2 * (lambda: iter([(images, labels) for images in handed]),)
+            tflib.small_imagenet.load = lambda *_, **__: 2 * (lambda: iter([(images,) for images in handed]),)
 
         def load(data: Any, path: str) -> Any:
             draws.placeholders["images"] = tf.placeholder(tf.float64, spec["shape"])

@@ -35,7 +35,8 @@ def play(checkout: Path, game: Game, steps: int) -> Numbers:
     flat = config.resolution == 28
     script = checkout.absolute() / {28: FILES[2], 32: FILES[1], 64: FILES[0]}[config.resolution]
     source = script.read_text(encoding="utf-8")
-    for old, new in {**TODAY, "batch_size = 128": f"batch_size = {game.batch}", "(128)": f"({config.generator_width})"}.items():
+    sizes = {"batch_size = 128": f"batch_size = {game.batch}", "(128)": f"({config.generator_width})"}
+    for old, new in {**TODAY, **sizes}.items():
         source = source.replace(old, new)
     if flat:
         source = re.sub(r"\b(256|512|1024|2048)\b", lambda width: str(int(width[0]) // 16), source)
