@@ -262,10 +262,13 @@ class Trainer:
         # No more images at a time than training takes.
         most = at_resolution(self.train.batch, self.architecture.resolution)
         parts = [self.architecture.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / most))]
-        return [
-            {title: torch.cat([part[index][title].cpu() for part in parts]) for title in group}
-            for index, group in enumerate(parts[0])
-        ]
+        groups = []
+        for same in zip(*parts, strict=True):
+            titles = dict.fromkeys(title for group in same for title in group)
+            groups.append(
+                {title: torch.cat([group[title].cpu() for group in same if title in group]) for title in titles}
+            )
+        return groups
 
     def _evaluate(self, journal: Journal | None) -> None:
         if self.evaluator is not None and journal is not None:
