@@ -262,12 +262,12 @@ class Trainer:
         # No more images at a time than training takes.
         most = at_resolution(self.train.batch, self.architecture.resolution)
         parts = [self.architecture.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / most))]
-        groups = []
+        groups: list[Mapping[str, Tensor]] = []
         for same in zip(*parts, strict=True):
-            titles = dict.fromkeys(title for group in same for title in group)
-            groups.append(
-                {title: torch.cat([group[title].cpu() for group in same if title in group]) for title in titles}
-            )
+            columns: dict[str, list[Tensor]] = {}
+            for title, images in (column for group in same for column in group.items()):
+                columns.setdefault(title, []).append(images.cpu())
+            groups.append({title: torch.cat(images) for title, images in columns.items()})
         return groups
 
     def _evaluate(self, journal: Journal | None) -> None:
