@@ -14,8 +14,8 @@ from gancli.console import result
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.generation.ways import names_of, way_towards
-from gancli.importers import export_checkpoint, importer
-from gancli.modelfile import find_model, load_model, read_info, title
+from gancli.importers import export_checkpoint, exporter
+from gancli.modelfile import find_model, load_model, title
 
 if TYPE_CHECKING:
     from gancli.architectures.base import Architecture
@@ -45,9 +45,11 @@ def export(
     netG.pth and netD.pth. rosinality (stylegan): one file holds the generator as g_running, which is enough to make
     images; the official discriminator is a different network. znxlwm (ugatit): one file holds all networks.
     """
+    import torch
+
     path = find_model(model)
-    info = read_info(path)
-    known = importer(info.architecture).checkpoints
+    loaded, info = load_model(path, torch.device("cpu"))
+    known = exporter(loaded, info.architecture).checkpoints
     if format_ not in (None, known.format):
         raise GancliError(f"--format {format_}: {model} is a {info.architecture}; its format is {known.format}")
     out = Path(output)
@@ -62,16 +64,18 @@ def export(
     if not to_directory:
         _check_free([out], overwrite)
 
-    import torch
-
-    loaded, _ = load_model(path, torch.device("cpu"))
     networks = info.networks if to_directory or known.together else [_generator(loaded, info, model, to)]
     contents = export_checkpoint(loaded, info.architecture, networks, title(path), info.step)
-    files = {out / name if to_directory else out: content for name, content in contents.items()}
+    files = {
+        out / name if to_directory else out: content
+        for name, content in contents.items()
+        if to_directory or not isinstance(content, bytes)
+    }
     _check_free(files, overwrite)
     for file, content in files.items():
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
+        buffer = io.BytesIO(content if isinstance(content, bytes) else b"")
+        if not isinstance(content, bytes):
+            torch.save(content, buffer)
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, buffer.getvalue())
         result(file)
