@@ -186,9 +186,7 @@ def import_checkpoint(
     what = module.checkpoints.kinds[architecture]
     tensors: dict[str, Tensor] = {}
     for name, network in networks.items():
-        fitted = fit(
-            imported.networks[name], network, module.counterparts(network), module.checkpoints.kinds[architecture]
-        )
+        fitted = fit(imported.networks[name], network, module.counterparts(network), what)
         tensors |= {f"{name}.{key}": tensor for key, tensor in fitted.items()}
     model.load_state_dict(tensors, strict=False, assign=True)
     tensors |= imported.rest(model)

@@ -145,10 +145,10 @@ def _sizes_beside(path: Path) -> dict[str, Any]:
             f"{path} is not what main.py of WassersteinGAN writes", "remove it: the tensors tell all"
         ) from error
     if perceptron and not without_norm:
-        return sizes | {"generator": "mlp"}
+        return {"generator": "mlp", **sizes}
     if isinstance(sizes.get("generator_width"), int):
         sizes["generator_width"] = sizes["generator_width"] // 2 * 2  # as the official code rounds it
-    return sizes | {"generator": "dcgan", "generator_norm": not without_norm}
+    return {"generator": "dcgan", "generator_norm": not without_norm, **sizes}
 
 
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:

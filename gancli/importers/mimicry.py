@@ -40,7 +40,7 @@ def read(architecture: str, found: Sequence[StateDict], model: ModelConfig, chos
     kind = checkpoints.kinds[architecture]
     networks = by_network(found, lambda state: "generator" if "l1.weight" in state.tensors else None, kind)
     state = networks["generator"]
-    blocks = sum(re.fullmatch(r"block\d+\.c1\.weight", key) is not None for key in state.tensors)
+    blocks = max((int(match[1]) - 1 for key in state.tensors if (match := re.match(r"block(\d\d?)\.", key))), default=0)
     convolutions = [weight(state, f"block{block + 2}.c1.weight", 4, kind) for block in range(blocks)]
     last = weight(state, f"c{blocks + 2}.weight", 4, kind)
     flat, latent_dim = weight(state, "l1.weight", 2, kind).shape

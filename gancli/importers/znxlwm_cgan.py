@@ -82,7 +82,8 @@ def _dense_sizes(name: str, state: StateDict) -> dict[str, Any]:
 def _convolutional_sizes(name: str, state: StateDict) -> dict[str, Any]:
     """Returns the keys of cDCGAN's model section that a network fixes; a weight of G is [inputs, outputs, 4, 4]."""
     kind, layer = checkpoints.kinds["cdcgan"], "deconv" if name == "generator" else "conv"
-    doublings = sum(re.fullmatch(rf"{layer}\d+\.weight", key) is not None for key in state.tensors)
+    numbers = [int(match[1]) for key in state.tensors if (match := re.match(rf"{layer}(\d\d?)\.", key))]
+    doublings = max(numbers, default=1) - 1
     first, label = weight(state, f"{layer}1_1.weight", 4, kind), weight(state, f"{layer}1_2.weight", 4, kind)
     sizes = {"resolution": 4 * 2**doublings}
     if name == "discriminator":
@@ -112,6 +113,7 @@ def files(model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title:
     if all(differing):
         keys = min(differing, key=len)
         script = scripts[differing.index(keys)]
-        theirs, ours = (", ".join(f"{key} {values[key]}" for key in keys) for values in (script, config.model_dump()))
+        theirs = ", ".join(f"{key} {script[key]}" for key in keys)
+        ours = ", ".join(str(getattr(config, key)) for key in keys)
         warn(f"the official code has {theirs}, the model {ours}: change that code to load this file")
     return {f"{title}_{name}_param.pkl": state for name, state in networks.items()}
