@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 def export(
     model: options.Model,
     output: Annotated[
-        str, Option("-o", "--output", metavar="OUT", help="File (.pth .pt .model), or directory for all networks.")
+        str, Option("-o", "--output", metavar="OUT", help="File (.pth .pt .pkl .model), or directory for all networks.")
     ],
     format_: Annotated[
         str | None,
         Option(
             "--format",
             metavar="F",
-            help="junyanz, pytorch-examples, rosinality or znxlwm.  [default: the one for the architecture]",
+            help="junyanz, martinarjovsky, mimicry, pytorch-examples, pytorch-gan, rosinality or znxlwm.  [default: the "
+            "one for the architecture]",
         ),
     ] = None,
     to: options.To = None,
@@ -43,7 +44,10 @@ def export(
     junyanz (cyclegan, pix2pix): a file gets one generator, the one that --to names if there are two; a directory gets a
     file per network with its official name, latest_net_G_A.pth and so on. pytorch-examples (dcgan): the same, with
     netG.pth and netD.pth. rosinality (stylegan): one file holds the generator as g_running, which is enough to make
-    images; the official discriminator is a different network. znxlwm (ugatit): one file holds all networks.
+    images; the official discriminator is a different network. znxlwm: one file holds all networks of a ugatit, but a
+    cgan or cdcgan has a file per network. pytorch-gan (gan, cgan) and martinarjovsky (wgan): a file per network, too; a
+    directory also gets the generator_config.json that generate.py of WGAN reads. mimicry (wgan-gp with residual
+    networks): the generator alone.
     """
     import torch
 

@@ -151,6 +151,7 @@ def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counter
     }
     problems = [f"{key}: missing" for key in expected if key not in given]
     problems += [f"{key}: unexpected" for key in given if key not in expected]
+    problems += [f"{key}: sparse" for key, tensor in given.items() if tensor.layout is not torch.strided]
     problems += [
         f"{key}: {list(given[key].shape)}, but {list(shape)} would fit"
         for key, shape in expected.items()

@@ -316,6 +316,7 @@ REFUSED: list[tuple[str, str, Callable[[State], object], str]] = [
     ("gan", "pytorch-gan-cgan-g", lambda s: s, "label_emb.weight: unexpected"),
     ("gan", "pytorch-gan-g", without("model.3.running_mean"), "model.3.running_mean: missing"),
     ("gan", "pytorch-gan-g", lambda s: {"model.0.weight": s["model.0.weight"]}, "must have at least 1 value"),
+    ("gan", "pytorch-gan-g", lambda s: {**s, "model.2.bias": s["model.2.bias"].to_sparse()}, "model.2.bias: sparse"),
     ("gan", "wgan-g", lambda s: s, "is not a network of gan.py in PyTorch-GAN"),
     ("gan", "pytorch-gan-d", lambda s: s, "a discriminator alone makes no images"),
     ("cdcgan", "znxlwm-cgan-g", lambda s: s, "is not a conditional DCGAN of pytorch-MNIST-CelebA-cGAN-cDCGAN"),
