@@ -32,8 +32,8 @@ def export(
         Option(
             "--format",
             metavar="F",
-            help="junyanz, martinarjovsky, mimicry, pytorch-examples, pytorch-gan, rosinality or znxlwm.  [default: the "
-            "one for the architecture]",
+            help="junyanz, martinarjovsky, mimicry, pytorch-examples, pytorch-gan, rosinality or znxlwm.  [default: the"
+            " one for the architecture]",
         ),
     ] = None,
     to: options.To = None,

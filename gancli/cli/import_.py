@@ -20,8 +20,8 @@ def import_(
         str,
         Argument(
             metavar="ARCH",
-            help="Architecture of the checkpoint: cdcgan, cgan, cyclegan, dcgan, gan, pix2pix, stylegan, ugatit, wgan or "
-            "wgan-gp.",
+            help="Architecture of the checkpoint: cdcgan, cgan, cyclegan, dcgan, gan, pix2pix, stylegan, ugatit, wgan"
+            " or wgan-gp.",
             autocompletion=options.complete_importer,
         ),
     ],
