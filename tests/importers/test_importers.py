@@ -39,5 +39,5 @@ def test_help_names_all_architectures_and_formats(capfd: pytest.CaptureFixture[s
     for command in ("import", "export"):
         assert run([command, "--help"]) == 0
         words = set(re.findall(r"[\w-]+", capfd.readouterr().out))
-        assert set(importer_names()) - {"tiny-gan"} <= words
+        assert set(importer_names()) <= words
     assert {each.checkpoints.format for name in importer_names() for each in importers(name)} <= words
