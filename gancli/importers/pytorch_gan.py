@@ -78,22 +78,23 @@ def _sizes(name: str, state: StateDict, kind: str) -> dict[str, Any]:
     return sizes | {"latent_dim": inputs} | image_sizes(outputs)
 
 
+RENAMED = {
+    gan.Generator: {"layers.": "model."},
+    gan.Discriminator: {"layers.": "model."},
+    cgan.EmbeddingGenerator: {"generator.layers.": "model.", "embedding.": "label_emb."},
+    cgan.EmbeddingDiscriminator: {"layers.": "model.", "embedding.": "label_embedding."},
+}
+"""The beginnings of our keys and of the official ones."""
+
+
 def counterparts(network: nn.Module) -> dict[str, Counterpart]:
-    renamed = {
-        gan.Generator: {"layers.": "model."},
-        gan.Discriminator: {"layers.": "model."},
-        cgan.EmbeddingGenerator: {"generator.layers.": "model.", "embedding.": "label_emb."},
-        cgan.EmbeddingDiscriminator: {"layers.": "model.", "embedding.": "label_embedding."},
-    }
     found = {}
-    for ours, theirs in renamed.get(type(network), {}).items():
-        for key in network.state_dict():
-            if key.startswith(ours):
-                rest = key.removeprefix(ours)
-                if isinstance(network, gan.Discriminator):  # ours begins with a layer that flattens
-                    number, _, parameter = rest.partition(".")
-                    rest = f"{int(number) - 1}.{parameter}"
-                found[key] = Counterpart(theirs + rest)
+    for key in network.state_dict() if type(network) in RENAMED else ():
+        ours, theirs = next(pair for pair in RENAMED[type(network)].items() if key.startswith(pair[0]))
+        number, _, parameter = key.removeprefix(ours).rpartition(".")
+        if isinstance(network, gan.Discriminator):  # ours begins with a layer that flattens
+            number = str(int(number) - 1)
+        found[key] = Counterpart(f"{theirs}{number}.{parameter}" if number else f"{theirs}{parameter}")
     return found
 
 
