@@ -25,7 +25,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from gancli.importers import importer
+from gancli.importers import exporter
 from gancli.importers.reading import to_theirs
 
 
@@ -74,7 +74,7 @@ class Translation:
 
     def __init__(self, architecture: str, model: torch.nn.Module) -> None:
         self.model = model
-        self.importer: Any = importer(architecture)
+        self.importer: Any = exporter(model, architecture)
 
     def theirs(self, network: str) -> dict[str, Tensor]:
         """Returns the official state dict of one of our networks."""
