@@ -49,6 +49,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {found!r}?" if found is not None else ""
 
 
+def some(names: Iterable[str], most: int = 10) -> str:
+    """Returns names, separated by commas; those after the first ``most`` are counted."""
+    listed = list(names)
+    rest = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest
+
+
 def check_known(option: str, value: str | None, known: Iterable[str]) -> None:
     """Raises ``GancliError`` if a value is given, but is not one of those ``known``."""
     if value is not None and value not in known:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancli.domains import Inputs
-from gancli.errors import GancliError, nearest
+from gancli.errors import GancliError, nearest, some
 from gancli.home import home
 from gancli.version import __version__
 
@@ -261,4 +261,4 @@ def find_model(model: str) -> Path:
     if not names:
         hint = "gancli train dcgan-shapes --data shapes --name my-first"
         raise GancliError(f"{text}, and none at all in {places}", hint)
-    raise GancliError(text, nearest(model, names) or f"in {places} are: {', '.join(list(names)[:10])}")
+    raise GancliError(text, nearest(model, names) or f"in {places} are: {some(names)}")

@@ -21,6 +21,10 @@ which the tests of the importers use (``--write`` replaces them):
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix --networks
     python tools/official.py ugatit ~/UGATIT-pytorch --networks
     python tools/official.py stylegan ~/style-based-gan-pytorch --networks     # rosinality/style-based-gan-pytorch
+    python tools/official.py cgan ~/pytorch-MNIST-CelebA-cGAN-cDCGAN --networks    # znxlwm/...; and those of cdcgan
+    python tools/official.py gan ~/PyTorch-GAN --networks                      # eriklindernoren/...; and its cGAN
+    python tools/official.py wgan ~/WassersteinGAN --networks                  # martinarjovsky/WassersteinGAN
+    python tools/official.py wgan-gp ~/mimicry --networks                      # kwotsin/mimicry
 """
 
 from __future__ import annotations
@@ -61,7 +65,17 @@ STEPS = {
     "wgan-gp": "igul222",
 }
 """The adapter that plays an architecture's steps."""
-NETWORKS = {"cyclegan": "junyanz", "pix2pix": "junyanz", "stylegan": "rosinality", "ugatit": "znxlwm"}
+NETWORKS = {
+    "cdcgan": "znxlwm_cgan_networks",
+    "cgan": "znxlwm_cgan_networks",
+    "cyclegan": "junyanz",
+    "gan": "pytorch_gan_networks",
+    "pix2pix": "junyanz",
+    "stylegan": "rosinality",
+    "ugatit": "znxlwm",
+    "wgan": "martinarjovsky_networks",
+    "wgan-gp": "mimicry_networks",
+}
 """The adapter of the networks whose outputs the importer's tests of an architecture use."""
 NETWORK_TOLERANCE = 1e-5
 """Largest allowed difference of an output; outputs are of the order of 1 and in single precision."""
@@ -187,9 +201,8 @@ def main(settings: argparse.Namespace) -> int:
     """
     modules = NETWORKS if settings.networks else STEPS
     if settings.architecture not in modules:
-        raise GancliError(
-            f"--networks: none of {settings.architecture} are recorded", f"choose from {', '.join(NETWORKS)}"
-        )
+        what = "--networks: none" if settings.networks else "no steps"
+        raise GancliError(f"{what} of {settings.architecture} are recorded", f"choose from {', '.join(modules)}")
     adapter = importlib.import_module(f"adapters.{modules[settings.architecture]}")
     known = origin(settings.checkout, adapter.REPOSITORY, adapter.FILES)
     if not settings.networks and hasattr(adapter, "version"):
@@ -203,7 +216,7 @@ def main(settings: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("architecture", metavar="ARCH", choices=STEPS, help=", ".join(STEPS))
+    parser.add_argument("architecture", metavar="ARCH", choices={**STEPS, **NETWORKS}, help=", ".join(STEPS))
     parser.add_argument("checkout", metavar="PATH", type=Path, help="checkout of the official repository")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, for CycleGAN 5")
     parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")

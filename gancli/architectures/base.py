@@ -294,14 +294,15 @@ class LatentModel(Architecture):
         return self.class_weights(torch.tensor([seed % max(1, self.classes) for seed in seeds]))
 
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:
-        """Returns the images of fixed seeds, as many as ``watched`` holds; with classes, a column for each."""
+        """Returns the images of fixed seeds, as many as ``watched`` holds; with classes, a row of the grid for each."""
         seeds = range(watched.first, watched.first + len(watched))
         device = next(self.parameters()).device
         labels = self.labels_in_turn(seeds)
         images = self.decode(self.latents_of_seeds(seeds).to(device), None if labels is None else labels.to(device))
         if labels is None:
             return [{"sample": images}]
-        return [{str(index): images[labels.argmax(dim=1) == index] for index in range(self.classes)}]
+        columns = torch.tensor([seed // self.classes for seed in seeds])
+        return [{f"sample {column}": images[columns == column] for column in columns.unique().tolist()}]
 
 
 Noise = Literal["const", "none"] | Sequence[Tensor]

@@ -37,21 +37,14 @@ GAIN = sqrt(2 / (1 + 0.2**2))
 """Keeps the variance through a leaky ReLU of slope 0.2 (He et al. 2015)."""
 
 
-class BiasedLeakyReLU(nn.Module):
-    """leaky_relu(x + b) with a bias for each channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x + self.bias[:, None, None], 0.2)
-
-
-def convolution(before: int, after: int, kernel: int, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """Returns a convolution without bias whose weights are drawn from N(0, gain / sqrt(fan in))."""
-    layer = nn.Conv2d(before, after, kernel, padding=kernel // 2, groups=groups, bias=False)
+def convolution(
+    before: int, after: int, kernel: int, groups: int = 1, gain: float = 1.0, bias: bool = False
+) -> nn.Conv2d:
+    """Returns a convolution whose weights are drawn from N(0, gain / sqrt(fan in)); a bias begins as 0."""
+    layer = nn.Conv2d(before, after, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, std=gain / sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -65,10 +58,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         wide, gain = channels * expansion, GAIN * blocks**-0.25  # L^(-1 / (2m - 2)) with m = 3 layers
         self.layers = nn.Sequential(
-            convolution(channels, wide, 1, gain=gain),
-            BiasedLeakyReLU(wide),
-            convolution(wide, wide, 3, groups=wide // group, gain=gain),
-            BiasedLeakyReLU(wide),
+            convolution(channels, wide, 1, gain=gain, bias=True),
+            nn.LeakyReLU(0.2, inplace=True),
+            convolution(wide, wide, 3, groups=wide // group, gain=gain, bias=True),
+            nn.LeakyReLU(0.2, inplace=True),
             convolution(wide, channels, 1, gain=0.0),
         )
 
@@ -76,21 +69,23 @@ class ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
-class Resample(nn.Module):
-    """Doubles or halves the size of each channel with the filter [1, 3, 3, 1], zeros around the image."""
+class Upsample(nn.Module):
+    """[N, C, H, W] -> [N, C, 2H, 2W] with the filter [1, 3, 3, 1], zeros around the image.
 
-    kernel: Tensor
-
-    def __init__(self, up: bool) -> None:
-        super().__init__()
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.up = up
-        self.register_buffer("kernel", torch.outer(line, line)[None, None] * (4 if up else 1), persistent=False)
+    That is a bilinear interpolation, apart from the border.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        resample = F.conv_transpose2d if self.up else F.conv2d
-        y = resample(x.flatten(0, 1)[:, None], self.kernel.to(x.dtype), stride=2, padding=1)
-        return y.unflatten(0, x.shape[:2])[:, :, 0]
+        padded = F.pad(x, (1, 1, 1, 1))
+        return F.interpolate(padded, scale_factor=2.0, mode="bilinear", align_corners=False)[:, :, 2:-2, 2:-2]
+
+
+class Downsample(nn.Module):
+    """[N, C, H, W] -> [N, C, H/2, W/2] with the filter [1, 3, 3, 1], zeros around the image: three means of [1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (1, 1, 1, 1))
+        return F.avg_pool2d(F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1), 2)
 
 
 class GenerativeBasis(nn.Module):
@@ -137,7 +132,7 @@ class Generator(nn.Module):
             if index:
                 before = widths[index - 1]
                 layers += [convolution(before, width, 1)] if before != width else []
-                layers += [Resample(up=True)]
+                layers += [Upsample()]
             layers += [ResidualBlock(width, config.expansion, config.group, total) for _ in range(config.blocks)]
         self.layers = nn.Sequential(*layers, convolution(widths[-1], config.channels, 1))
 
@@ -155,7 +150,7 @@ class Discriminator(nn.Module):
         for index, width in enumerate(widths):
             layers += [ResidualBlock(width, config.expansion, config.group, total) for _ in range(config.blocks)]
             if index < len(widths) - 1:
-                layers += [Resample(up=False)]
+                layers += [Downsample()]
                 layers += [convolution(width, widths[index + 1], 1)] if width != widths[index + 1] else []
         features = widths[-1] if classes else 1
         self.layers = nn.Sequential(*layers, DiscriminativeBasis(widths[-1], features))

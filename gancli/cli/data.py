@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancli.cli.options import Json
+from gancli.errors import GancliError, some
 
 if TYPE_CHECKING:
     from gancli.data.source import Source
@@ -53,7 +54,6 @@ def data(
 
     from gancli import console
     from gancli.data.opening import open_source
-    from gancli.errors import GancliError
 
     if split not in ("train", "test", "all"):
         raise GancliError(f"--split {split}: unknown", "choose train, test or all")
@@ -83,7 +83,6 @@ def _show(source: Source, output: str, n: int, resolution: int | None) -> None:
     from gancli import console
     from gancli.cli.output import write_images
     from gancli.cli.targets import choose_target
-    from gancli.errors import GancliError
 
     if n < 1:
         raise GancliError(f"-n {n}: must be at least 1")
@@ -107,7 +106,7 @@ def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
         rows.append([what, f"{name}{domain['images']:,}, {domain['sizes']}, {domain['colours']}"])
     if reading["classes"]:
         kind = "attributes" if reading["attributes"] else "classes"
-        rows.append([kind, f"{len(reading['classes'])}: {_few(reading['classes'])}"])
+        rows.append([kind, f"{len(reading['classes'])}: {some(reading['classes'], 8)}"])
     if reading["has_test"]:
         rows.append(["test part", "yes (--split test shows it)"])
     rows += [["note", note] for note in reading["notes"]]
@@ -123,7 +122,6 @@ def _report(location: str, split: str) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
     from gancli.data.opening import open_source
     from gancli.data.source import check
-    from gancli.errors import GancliError
     from gancli.registry import architecture_names, load_architecture
 
     source = open_source(location, split)
@@ -225,7 +223,3 @@ def _counted(colours: Counter[str]) -> str:
     if len(colours) == 1:
         return next(iter(colours))
     return ", ".join(f"{count:,} {name}" for name, count in colours.most_common())
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

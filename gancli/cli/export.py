@@ -14,8 +14,8 @@ from gancli.console import result
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.generation.ways import names_of, way_towards
-from gancli.importers import export_checkpoint, importer
-from gancli.modelfile import find_model, load_model, read_info, title
+from gancli.importers import export_checkpoint, exporter
+from gancli.modelfile import find_model, load_model, title
 
 if TYPE_CHECKING:
     from gancli.architectures.base import Architecture
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 def export(
     model: options.Model,
     output: Annotated[
-        str, Option("-o", "--output", metavar="OUT", help="File (.pth .pt .model), or directory for all networks.")
+        str, Option("-o", "--output", metavar="OUT", help="File (.pth .pt .pkl .model), or directory for all networks.")
     ],
     format_: Annotated[
         str | None,
         Option(
             "--format",
             metavar="F",
-            help="junyanz, pytorch-examples, rosinality or znxlwm.  [default: the one for the architecture]",
+            help="junyanz, martinarjovsky, mimicry, pytorch-examples, pytorch-gan, rosinality or znxlwm.  [default: the"
+            " one for the architecture]",
         ),
     ] = None,
     to: options.To = None,
@@ -43,11 +44,16 @@ def export(
     junyanz (cyclegan, pix2pix): a file gets one generator, the one that --to names if there are two; a directory gets a
     file per network with its official name, latest_net_G_A.pth and so on. pytorch-examples (dcgan): the same, with
     netG.pth and netD.pth. rosinality (stylegan): one file holds the generator as g_running, which is enough to make
-    images; the official discriminator is a different network. znxlwm (ugatit): one file holds all networks.
+    images; the official discriminator is a different network. znxlwm: one file holds all networks of a ugatit, but a
+    cgan or cdcgan has a file per network. pytorch-gan (gan, cgan) and martinarjovsky (wgan): a file per network, too; a
+    directory also gets the generator_config.json that generate.py of WGAN reads. mimicry (wgan-gp with residual
+    networks): the generator alone.
     """
+    import torch
+
     path = find_model(model)
-    info = read_info(path)
-    known = importer(info.architecture).checkpoints
+    loaded, info = load_model(path, torch.device("cpu"))
+    known = exporter(loaded, info.architecture).checkpoints
     if format_ not in (None, known.format):
         raise GancliError(f"--format {format_}: {model} is a {info.architecture}; its format is {known.format}")
     out = Path(output)
@@ -62,16 +68,18 @@ def export(
     if not to_directory:
         _check_free([out], overwrite)
 
-    import torch
-
-    loaded, _ = load_model(path, torch.device("cpu"))
     networks = info.networks if to_directory or known.together else [_generator(loaded, info, model, to)]
     contents = export_checkpoint(loaded, info.architecture, networks, title(path), info.step)
-    files = {out / name if to_directory else out: content for name, content in contents.items()}
+    files = {
+        out / name if to_directory else out: content
+        for name, content in contents.items()
+        if to_directory or not isinstance(content, bytes)
+    }
     _check_free(files, overwrite)
     for file, content in files.items():
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
+        buffer = io.BytesIO(content if isinstance(content, bytes) else b"")
+        if not isinstance(content, bytes):
+            torch.save(content, buffer)
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, buffer.getvalue())
         result(file)

@@ -20,7 +20,8 @@ def import_(
         str,
         Argument(
             metavar="ARCH",
-            help="Architecture of the checkpoint: cyclegan, dcgan, pix2pix, stylegan or ugatit.",
+            help="Architecture of the checkpoint: cdcgan, cgan, cyclegan, dcgan, gan, pix2pix, stylegan, ugatit, wgan"
+            " or wgan-gp.",
             autocompletion=options.complete_importer,
         ),
     ],
@@ -64,6 +65,20 @@ def import_(
 
     ugatit reads what znxlwm/UGATIT-pytorch saves, all networks in one file: selfie2anime_params_0100000.pt.
 
+    gan and cgan read the networks of eriklindernoren/PyTorch-GAN, which users save themselves: generator.pth. No tensor
+    tells the epsilon of batch norm, which is 0.8 there; for a corrected gan, --set model.norm_eps=1e-5.
+
+    cgan and cdcgan read what znxlwm/pytorch-MNIST-CelebA-cGAN-cDCGAN saves: generator_param.pkl,
+    CelebA_cDCGAN_generator_param.pkl. No tensor tells the activation of a cdcgan; it becomes leaky for 64 px in colour,
+    as in the CelebA script, and otherwise relu, unless --set model.activation says more.
+
+    wgan reads what martinarjovsky/WassersteinGAN saves, from all its versions: netG_epoch_24.pth, netD_epoch_24.pth. A
+    generator_config.json in the same folder must agree. The official code draws with the statistics of each batch,
+    gancli with the running ones.
+
+    wgan-gp reads the WGAN-GP and SNGAN generators of kwotsin/mimicry: netG_100000_steps.pth. They enlarge images
+    bilinearly; for other networks with these layers, --set model.upsampling=nearest.
+
     All sizes come from the tensors. No code in a file is run. Other packages may add importers.
     """
     from gancli.training.rundir import check_name
@@ -74,7 +89,7 @@ def import_(
     if name is not None and output is not None:
         raise GancliError("--name and -o both say where the model goes", "give one of them")
     paths = [path for file in files for path in find_files(architecture, file)]
-    path = output or home() / "models" / f"{check_name(name or title(paths[0]))}{SUFFIX}"
+    path = output or home() / "models" / f"{check_name(name or title(max(paths, key=lambda path: path.name)))}{SUFFIX}"
     if path.suffix != SUFFIX:
         raise GancliError(f"a model file ends in {SUFFIX}, but {path} does not", f"-o {path.with_suffix(SUFFIX)}")
     if path.exists() and not overwrite:

@@ -89,7 +89,7 @@ def choose_points(
             several. None: in turn, by the seed.
         latents: a file of latents or styles, instead of seeds.
         with_classes: whether the points get classes, if the model has any.
-        for_each_class: repeat every point for every class, ignoring ``class_``.
+        for_each_class: take all points for the first class, then all for the second, ...; ignore ``class_``.
 
     Raises:
         GancliError: there is no such class, or the file holds something else.
@@ -113,8 +113,8 @@ def choose_points(
     if points.space == "w" or not count or not with_classes:
         return points, [f"{kind}{seed:04d}" for seed in points.seeds]
     if for_each_class:
-        classes = [*range(count)] * len(points)
-        points = points.repeated(count)
+        classes = [index for index in range(count) for _ in range(len(points))]
+        points = Points(points.values.repeat(count, *[1] * (points.values.ndim - 1)), [*points.seeds] * count)
     elif class_ is not None:
         classes = parse_classes(class_, opened.classes)
     else:

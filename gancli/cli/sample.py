@@ -45,7 +45,7 @@ def sample(
     [N, C, H, W] in [-1, 1]. Without -o, a picture named after the model and its seeds is written to the working
     directory.
 
-    --class all draws each seed with every class: a column of the grid for each. Without --class, classes take turns:
+    --class all draws each seed with every class: a row of the grid for each class. Without --class, classes take turns:
     seed 0 has the first, seed 1 the second, and so on.
 
     --space w -o w.npy writes the styles instead of the images, truncated: [N, W], or with --cutoff [N, L, W], since
@@ -76,7 +76,7 @@ def sample(
     if points.space == "w" or numbers == "w":
         points = renderer.styles(points)
     images = [points.values] if numbers else renderer.images(points)
-    columns = columns or (len(opened.classes) if every else columns_for(len(points)))
+    columns = columns or (len(points) // len(opened.classes) if every else columns_for(len(points)))
     write_images(target, names, images, columns, "sampling")
 
 

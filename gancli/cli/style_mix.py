@@ -67,7 +67,8 @@ def style_mix(
     bands = {text: parse_layers(text, count) for text in chosen}
     idle = [text for text, layers in bands.items() if stage is not None and min(layers) >= 2 * stage.depth]
     if stage is not None and idle:
-        console.note(f"the model has grown to {stage.resolution} px so far: {' and '.join(idle)} have no effect yet")
+        verb = "has" if len(idle) == 1 else "have"
+        console.note(f"the model has grown to {stage.resolution} px so far: {' and '.join(idle)} {verb} no effect yet")
     points, names = choose_points(opened, row_seeds + column_seeds, class_)
     ws = renderer.styles(points, layered=True).values  # [N, L, W]
 

@@ -64,6 +64,8 @@ def choose_target(
     chosen = suffixes[path.suffix.lower()]
     if format_ is not None and format_ != chosen:
         raise GancliError(f"-o {output} and --format {format_} contradict each other", "leave --format out")
+    if path.parent.is_file():
+        raise GancliError(f"-o {output}: {path.parent} is a file, not a directory")
     if not path.parent.is_dir():
         raise GancliError(f"-o {output}: the directory {path.parent} does not exist", f"mkdir -p {path.parent}")
     return Target("file", path, chosen)

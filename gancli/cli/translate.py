@@ -13,7 +13,7 @@ from typer import Argument, Option
 from gancli import console
 from gancli.cli import options
 from gancli.cli.targets import Target, choose_target
-from gancli.errors import GancliError, RunError, check_between, check_known
+from gancli.errors import GancliError, RunError, check_between, check_known, some
 from gancli.files import replace_file
 from gancli.generation.ways import names_of, way_towards
 from gancli.modelfile import find_model, load_model
@@ -233,14 +233,12 @@ def _write(file: Path, content: bytes) -> None:
 def _report(plan: Plan, failures: Sequence[str]) -> None:
     """Says which images were not translated and why."""
 
-    def some(names: Sequence[object], what: str) -> str:
-        listed = ", ".join(str(name) for name in names[:NAMED])
-        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({listed}{rest})"
+    def counted(names: Sequence[object], what: str) -> str:
+        return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({some(map(str, names), NAMED)})"
 
     if plan.left_out:
-        console.note(f"left out {some(plan.left_out, 'image')} that earlier runs made of the others")
+        console.note(f"left out {counted(plan.left_out, 'image')} that earlier runs made of the others")
     if plan.kept:
-        console.note(f"skipped {some(plan.kept, 'existing file')}; --overwrite replaces them")
+        console.note(f"skipped {counted(plan.kept, 'existing file')}; --overwrite replaces them")
     for failure in failures:
         console.warn(failure)

@@ -172,15 +172,15 @@ def _items_from(array: NDArray[Any], name: str) -> Items:
         f"images are uint8 or float, [N, H, W], [N, H, W, C] or [N, C, H, W] with C up to {MOST_CHANNELS}; "
         "points are float [N, D]"
     )
+    if 0 in array.shape:
+        raise GancliError(f"{name} is empty: its shape is {list(array.shape)}")
     axis = _channel_axis(array.shape) if array.ndim == 4 else None
-    if 0 in array.shape or (array.ndim != 3 and axis is None):
-        raise GancliError(f"{name} has the shape {list(array.shape)}, which is not a list of images or points", hint)
+    if (array.ndim != 3 and axis is None) or (array.dtype != np.uint8 and array.dtype.kind != "f"):
+        raise GancliError(f"{name} is {array.dtype} {list(array.shape)}, which is neither images nor points", hint)
     if axis is not None:
         array = np.moveaxis(array, axis, 3)
     if array.dtype == np.uint8:
         return ArrayImages(name, array)
-    if array.dtype.kind != "f":
-        raise GancliError(f"{name} holds {array.dtype}, which cannot be images", hint)
     finite = array[np.isfinite(array)]
     if len(finite) == 0:
         raise GancliError(f"{name} holds no finite number")

@@ -21,10 +21,10 @@ from gancli.data.arrays import IDX_NAME, classes_of, read_idx
 from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
-from gancli.data.place import Place, are_parts, find_partners, some
+from gancli.data.place import Place, are_parts, find_partners
 from gancli.data.source import BadImage, Images, Source, fingerprint
 from gancli.domains import Inputs
-from gancli.errors import GancliError
+from gancli.errors import GancliError, some
 
 STYLEGAN_LABELS = "dataset.json"
 SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
@@ -190,7 +190,7 @@ def two_sides(place: Place) -> Source | None:
     if place.paired and (partners := find_partners(*([folders[folder] for folder in pair] for pair in used))).enough:
         paired, names, notes = True, partners.sides, notes + partners.notes
     if place.images:
-        notes += (f"{len(place.images):,} images beside the folders are not used: {some(place.images)}",)
+        notes += (f"{len(place.images):,} images beside the folders are not used: {some(place.images, 3)}",)
     words = "pairs" if paired else "two unpaired domains"
     return Source(
         place.location,
@@ -299,7 +299,7 @@ def parts_inside(place: Place) -> Source | None:
     notes = [place.unused(name, count) for name, count in counts.items()]
     beside = [name for below in folders.values() for name in below.top]
     if beside:
-        notes.append(f"{len(beside):,} images beside the folders are not used: {some(beside)}")
+        notes.append(f"{len(beside):,} images beside the folders are not used: {some(beside, 3)}")
     enough = all if place.wanted > 1 else any  # a class may lack a part, but no domain may
     return replace(
         source,

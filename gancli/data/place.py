@@ -12,7 +12,7 @@ from gancli.data.files import Files, domain_names, natural
 from gancli.data.formats import is_image
 from gancli.data.source import no_part
 from gancli.domains import Inputs
-from gancli.errors import GancliError
+from gancli.errors import GancliError, some
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 SIDE = re.compile(r"(train|test|val)[ab]")
@@ -130,11 +130,6 @@ def are_parts(folders: Iterable[str]) -> bool:
     return bool(names) and (names == train | test or bool(train and test))
 
 
-def some(names: Sequence[str]) -> str:
-    """Returns the first three names as text."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
 class Partners(NamedTuple):
     """The images of several folders that have the same name, except for the ending.
 
@@ -162,5 +157,5 @@ def find_partners(*parts: Sequence[Place]) -> Partners:
     known = {name for side in sides for name in side}
     alone = [name for folders in parts for at in folders for name in at.names if name not in known]
     smallest = min(sum(len(at.names) for at in side) for side in zip(*parts, strict=True))
-    notes = (f"{len(alone):,} images without a partner are left out: {some(alone)}",) if alone else ()
+    notes = (f"{len(alone):,} images without a partner are left out: {some(alone, 3)}",) if alone else ()
     return Partners(sides, notes, len(alone), 2 * len(sides[0]) >= smallest)

@@ -129,7 +129,9 @@ def check(source: Source, inputs: Inputs) -> str | None:
         return None
     needs = f"it needs {'one class' if inputs.labels == 'class' else 'a list of attributes'} for every image"
     if source.labels is None:
-        return f"{needs}, but {location} has no labels"
+        folders = "shapes:classes has some" if location == "shapes" else "put each class into a folder of its own"
+        way = folders if inputs.labels == "class" else "a dataset.json can hold them"
+        return f"{needs}, but {location} has no labels; {way}"
     if (source.labels.ndim == 1) != (inputs.labels == "class"):
         return f"{needs}, but {location} has {'one class' if source.labels.ndim == 1 else 'attributes'} for each"
     found = len(source.classes)

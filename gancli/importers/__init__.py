@@ -1,6 +1,7 @@
 """Checkpoints of official implementations become model files, and back. Importable without torch.
 
-Each implementation has a module of its own, an ``Importer`` (see ``gancli.importers.base``).
+Each implementation has a module of its own, an ``Importer`` (see ``gancli.importers.base``). An architecture may have
+several: their checkpoints are told apart by the names of tensors.
 """
 
 from __future__ import annotations
@@ -19,22 +20,45 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gancli.architectures.base import Architecture
-    from gancli.importers import junyanz, pytorch_examples, rosinality, znxlwm
-    from gancli.importers.base import Importer
+    from gancli.importers import (
+        junyanz,
+        martinarjovsky,
+        mimicry,
+        pytorch_examples,
+        pytorch_gan,
+        rosinality,
+        znxlwm,
+        znxlwm_cgan,
+    )
+    from gancli.importers.base import Importer, StateDict
     from gancli.schema import RunConfig
 
-    CHECKED: list[Importer] = [junyanz, pytorch_examples, rosinality, znxlwm]
+    CHECKED: list[Importer] = [
+        junyanz,
+        martinarjovsky,
+        mimicry,
+        pytorch_examples,
+        pytorch_gan,
+        rosinality,
+        znxlwm,
+        znxlwm_cgan,
+    ]
 
 GROUP = "gancli.importers"
 
-BUILT_IN: Mapping[str, EntryPoint] = {
-    architecture: EntryPoint(architecture, f"gancli.importers.{module}", GROUP)
-    for architecture, module in {
+BUILT_IN: Mapping[str, Sequence[EntryPoint]] = {
+    architecture: [EntryPoint(architecture, f"gancli.importers.{module}", GROUP) for module in modules.split()]
+    for architecture, modules in {
+        "cdcgan": "znxlwm_cgan",
+        "cgan": "znxlwm_cgan pytorch_gan",
         "cyclegan": "junyanz",
         "dcgan": "pytorch_examples",
+        "gan": "pytorch_gan",
         "pix2pix": "junyanz",
         "stylegan": "rosinality",
         "ugatit": "znxlwm",
+        "wgan": "martinarjovsky",
+        "wgan-gp": "mimicry",
     }.items()
 }
 
@@ -44,19 +68,31 @@ def importer_names() -> list[str]:
     return sorted(BUILT_IN.keys() | registry.plugins(GROUP).keys())
 
 
-def importer(architecture: str) -> Importer:
-    """Imports the importer for an architecture, and with it torch; a built-in one comes before that of a package.
+def importers(architecture: str) -> Sequence[Importer]:
+    """Imports the importers for an architecture, and with them torch; built-in ones come before that of a package.
 
     Raises:
         GancliError: there is none, or its package cannot be imported.
     """
     if architecture not in importer_names():
         raise GancliError(f"there is no importer for {architecture!r}", f"choose one of: {', '.join(importer_names())}")
-    built_in = BUILT_IN.get(architecture)
-    loaded: Importer = (
-        built_in.load() if built_in else registry.load_plugin(registry.plugins(GROUP)[architecture], "importer")
-    )
-    return loaded
+    if architecture in BUILT_IN:
+        return [built_in.load() for built_in in BUILT_IN[architecture]]
+    return [registry.load_plugin(registry.plugins(GROUP)[architecture], "importer")]
+
+
+def exporter(model: nn.Module, architecture: str) -> Importer:
+    """Returns the importer that writes the checkpoints of the implementation that has the networks of a model.
+
+    Raises:
+        GancliError: no implementation has them.
+    """
+    known = importers(architecture)
+    for each in known:
+        if any(each.counterparts(network) for network in model.children()):
+            return each
+    formats = " and ".join(each.checkpoints.format for each in known)
+    raise GancliError(f"the official code of {formats} has no {architecture} with networks like those of the model")
 
 
 def find_files(architecture: str, path: Path) -> list[Path]:
@@ -71,23 +107,40 @@ def find_files(architecture: str, path: Path) -> list[Path]:
         inside = sorted(path.iterdir())
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    known = importer(architecture).checkpoints
+    known = [each.checkpoints for each in importers(architecture)]
     by_epoch: dict[float, list[Path]] = {}
     for file in inside:
-        if match := re.fullmatch(known.file, file.name):
+        if match := next(filter(None, (re.fullmatch(each.file, file.name) for each in known)), None):
             number = match.groupdict().get("epoch")
             by_epoch.setdefault(float("inf") if number in (None, "latest") else int(number), []).append(file)
     if not by_epoch:
-        raise GancliError(f"the folder {path} holds no checkpoint of {architecture}", f"name it like {known.example}")
+        example = ", ".join(each.example for each in known)
+        raise GancliError(f"the folder {path} holds no checkpoint of {architecture}", f"name it like {example}")
     return by_epoch[max(by_epoch)]
 
 
 def title(path: Path) -> str:
     """Returns what a checkpoint file is about: ``horse2zebra`` for ``horse2zebra_pretrained/latest_net_G.pth``."""
     name = path.stem
-    if re.fullmatch(r"(?:latest|(?:iter_)?\d+)_net_[GD](?:_[AB])?", name):
+    if re.fullmatch(r"(?:latest|(?:iter_)?\d+)_net_[GD](?:_[AB])?|(?:generator|discriminator)_param", name):
         name = path.absolute().parent.name or name
-    return re.sub(r"_pretrained$|_params_(?:latest|\d+)$", "", name)
+    return re.sub(r"_pretrained$|_params_(?:latest|\d+)$|_(?:generator|discriminator)_param$|_results$", "", name)
+
+
+def _reader(architecture: str, found: Sequence[StateDict]) -> Importer:
+    """Returns the importer whose tensors the state dicts hold.
+
+    Raises:
+        GancliError: there are several importers, and none knows the tensors.
+    """
+    from gancli.importers.reading import beginning, refusal
+
+    known = importers(architecture)
+    for each in known:
+        if len(known) == 1 or any(re.fullmatch(each.checkpoints.key, key) for state in found for key in state.tensors):
+            return each
+    kinds = " or ".join(each.checkpoints.kinds[architecture] for each in known)
+    raise refusal(found[0], kinds, [beginning(found[0])])
 
 
 def import_checkpoint(
@@ -112,9 +165,10 @@ def import_checkpoint(
     from gancli.importers.reading import fit, read_state_dicts
     from gancli.nn.init import without_weights
 
-    module, flags = importer(architecture), flags or {}
-    known = module.checkpoints
-    found = [state for path in paths for state in read_state_dicts(path, known.example)]
+    flags = flags or {}
+    example = ", ".join(each.checkpoints.example for each in importers(architecture))
+    found = [state for path in paths for state in read_state_dicts(path, example)]
+    module = _reader(architecture, found)
     chosen = {text.partition("=")[0].strip() for text in sets}
     chosen |= {key for key, (value, _) in flags.items() if value is not None}
     wanted = config.resolve(architecture, sets=sets, flags=flags).model
@@ -122,14 +176,17 @@ def import_checkpoint(
 
     sizes = {f"model.{key}": (value, f"{where}: model.{key}") for key, (value, where) in imported.model.items()}
     told = {key: flag for key, flag in sizes.items() if key not in chosen}
-    resolved = config.resolve(architecture, sets=sets, flags={**flags, **told})
+    preset = imported.preset or architecture
+    # A preset's own data are not what the checkpoint was trained on.
+    resolved = config.resolve(preset, sets=["data.source=null", *sets], flags={**flags, **told})
     kind = registry.load_architecture(architecture)
     with without_weights():
         model = kind(resolved.model)
     networks = {name: network for name, network in model.named_children() if name in imported.networks}
+    what = module.checkpoints.kinds[architecture]
     tensors: dict[str, Tensor] = {}
     for name, network in networks.items():
-        fitted = fit(imported.networks[name], network, module.counterparts(network), known.kinds[architecture])
+        fitted = fit(imported.networks[name], network, module.counterparts(network), what)
         tensors |= {f"{name}.{key}": tensor for key, tensor in fitted.items()}
     model.load_state_dict(tensors, strict=False, assign=True)
     tensors |= imported.rest(model)
@@ -174,7 +231,7 @@ def export_checkpoint(
     """Returns what the official code would save of the named ``networks`` of a model, see ``Importer.files``."""
     from gancli.importers.reading import to_theirs
 
-    module = importer(architecture)
+    module = exporter(model, architecture)
     ours = {name: network for name, network in model.named_children() if name in networks}
     states = {name: to_theirs(network, module.counterparts(network)) for name, network in ours.items()}
     return module.files(model, states, title, step)

@@ -25,6 +25,7 @@ class Checkpoints:
         example: such names, for hints.
         together: whether one file holds all networks.
         suffixes: the first is the default.
+        key: pattern of a tensor's name that tells these checkpoints from those of other importers of an architecture.
     """
 
     format: str
@@ -33,6 +34,7 @@ class Checkpoints:
     example: str
     together: bool = False
     suffixes: tuple[str, ...] = (".pth", ".pt")
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,13 @@ class Imported:
         model: key of the model section -> (its value, the file that implies it).
         networks: state dicts by the name of our network.
         rest: makes the tensors that only we have, from a model with all others.
+        preset: the preset with the rest of the configuration; "" for the one that is called like the architecture.
     """
 
     model: dict[str, tuple[Any, str]]
     networks: dict[str, StateDict]
     rest: Callable[[nn.Module], Mapping[str, Tensor]] = lambda model: {}
+    preset: str = ""
 
 
 class Importer(Protocol):
@@ -110,6 +114,8 @@ class Importer(Protocol):
         self, model: nn.Module, networks: Mapping[str, Mapping[str, Tensor]], title: str, step: int
     ) -> dict[str, Any]:
         """Returns what the official code would save, by file name; warns if it needs changes to load that.
+
+        A value of bytes is a whole file, which goes into a directory only.
 
         Args:
             networks: official tensors by name, for each of our networks to write.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def read_state_dicts(path: Path, example: str) -> list[StateDict]:
         refused = isinstance(error, pickle.UnpicklingError)
         if refused and path.suffix == ".pkl":
             raise GancliError(
-                f"{path} is a pickle, such as StyleGAN's authors save, and could run any code",
-                f"give a PyTorch checkpoint, such as {example}",
+                f"{path} is a pickle of Python objects, and unpickling them could run any code",
+                f"give a file of tensors that torch.save wrote, such as {example}",
             ) from error
         if refused and "GLOBAL" in str(error):  # torch names the class or function that it refuses to look up
             raise GancliError(
@@ -63,8 +64,55 @@ def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]
         yield from _state_dicts(f"{key}.{name}" if key else str(name), inner)
 
 
-def agreed(measured: Iterable[tuple[StateDict, Mapping[str, Any]]]) -> dict[str, tuple[Any, str]]:
-    """Returns the sizes that state dicts imply together, as ``Imported.model``.
+def by_network(
+    found: Sequence[StateDict], name_of: Callable[[StateDict], str | None], kind: str
+) -> dict[str, StateDict]:
+    """Returns state dicts by the name of our network, without those that ``name_of`` has no name for.
+
+    Raises:
+        GancliError: a file holds no network, two are the same, or none is the generator; ``kind`` says what they
+            should be.
+    """
+    networks: dict[str, StateDict] = {}
+    for state in found:
+        name = name_of(state)
+        if name in networks:
+            raise GancliError(f"{networks[name]} and {state} hold a {name} each", "give one of them")
+        if name is not None:
+            networks[name] = state
+    if strange := next((state for state in found if state.path not in {each.path for each in networks.values()}), None):
+        raise refusal(strange, kind, [beginning(strange)])
+    if "generator" not in networks:
+        (name,) = networks
+        raise GancliError(f"{networks[name]}: a {name} alone makes no images", "give the generator, too")
+    return networks
+
+
+def weight(state: StateDict, key: str, dimensions: int, kind: str) -> Tensor:
+    """Returns a tensor that tells sizes.
+
+    Raises:
+        GancliError: it is missing, is empty, or has another number of dimensions.
+    """
+    tensor = state.tensors.get(key)
+    if tensor is None or tensor.ndim != dimensions or tensor.numel() == 0:
+        raise refusal(state, kind, [f"{key}: missing, or not of {dimensions} dimensions", beginning(state)])
+    return tensor
+
+
+def beginning(state: StateDict) -> str:
+    """Returns what a state dict begins with, for errors."""
+    return f"it begins with {', '.join([*state.tensors][:3])}"
+
+
+def image_sizes(numbers: int) -> dict[str, int]:
+    """Returns the channels and the resolution of a square image of so many numbers: grey, or else in three colours."""
+    channels = 1 if isqrt(numbers) ** 2 == numbers else 3
+    return {"channels": channels, "resolution": isqrt(numbers // channels)}
+
+
+def agreed(measured: Iterable[tuple[StateDict | Path, Mapping[str, Any]]]) -> dict[str, tuple[Any, str]]:
+    """Returns the sizes that state dicts, or other files, imply together, as ``Imported.model``.
 
     Raises:
         GancliError: two of them imply different values.
@@ -103,6 +151,7 @@ def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counter
     }
     problems = [f"{key}: missing" for key in expected if key not in given]
     problems += [f"{key}: unexpected" for key in given if key not in expected]
+    problems += [f"{key}: sparse" for key, tensor in given.items() if tensor.layout is not torch.strided]
     problems += [
         f"{key}: {list(given[key].shape)}, but {list(shape)} would fit"
         for key, shape in expected.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gancli import config as configuration
-from gancli.errors import GancliError, nearest
+from gancli.errors import GancliError, nearest, some
 from gancli.files import replace_file, sync_directory, unused, write_synced
 from gancli.modelfile import IN_RUN
 from gancli.schema import RunConfig
@@ -98,7 +98,7 @@ class RunDirectory:
         if is_directory:
             raise GancliError(f"{run} is not a run directory: it has no {CONFIG}")
         names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG}")) if RUNS.is_dir() else []
-        known = f"runs here are: {', '.join(names[:10])}" if names else "there are no runs below ./runs"
+        known = f"runs here are: {some(names)}" if names else "there are no runs below ./runs"
         raise GancliError(f"there is no run {run!r}", nearest(run, names) or known)
 
     def lock(self) -> None:

@@ -262,10 +262,13 @@ class Trainer:
         # No more images at a time than training takes.
         most = at_resolution(self.train.batch, self.architecture.resolution)
         parts = [self.architecture.preview(part.to(self.device)) for part in shown.split(math.ceil(len(shown) / most))]
-        return [
-            {title: torch.cat([part[index][title].cpu() for part in parts]) for title in group}
-            for index, group in enumerate(parts[0])
-        ]
+        groups: list[Mapping[str, Tensor]] = []
+        for same in zip(*parts, strict=True):
+            columns: dict[str, list[Tensor]] = {}
+            for title, images in (column for group in same for column in group.items()):
+                columns.setdefault(title, []).append(images.cpu())
+            groups.append({title: torch.cat(images) for title, images in columns.items()})
+        return groups
 
     def _evaluate(self, journal: Journal | None) -> None:
         if self.evaluator is not None and journal is not None:

@@ -114,7 +114,7 @@ def test_layers_that_have_not_grown_yet_are_said_to_change_nothing(
     sizes = ["--set", "model.width=16", "--set", "model.resolution=16", "--set", "train.samples=2"]
     assert run(["train", "stylegan-shapes", "--data", "shapes", "--steps", "1", "--out", "young", *sizes]) == 0
     assert run(["style-mix", "young", "--rows", "0", "--cols", "1", "-o", "x.png"]) == 0
-    assert "grown to 8 px so far: fine have no effect yet" in " ".join(capfd.readouterr().err.split())
+    assert "grown to 8 px so far: fine has no effect yet" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", ["dcgan", "progan"])

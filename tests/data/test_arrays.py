@@ -71,9 +71,10 @@ def test_npz_labels_and_parts(tmp_path):
         ({"x": RGB.astype(np.int64)}, "int64"),
         ({"x": RGB.astype(np.float32)}, "numbers from 0 to 255"),
         ({"x": np.full((2, 4, 4), np.nan)}, "no finite number"),
-        ({"x": RGB[0, 0]}, "not a list of images"),
-        ({"x": np.zeros((0, 4, 4), np.uint8)}, "not a list of images"),
-        ({"x": np.zeros((2, 7, 6, 7), np.uint8)}, "not a list of images"),
+        ({"x": RGB[0, 0]}, "neither images nor points"),
+        ({"x": np.zeros((0, 4, 4), np.uint8)}, r"is empty: its shape is \[0, 4, 4\]"),
+        ({"x": np.zeros((4, 2), np.int64)}, r"is int64 \[4, 2\], which is neither images nor points"),
+        ({"x": np.zeros((2, 7, 6, 7), np.uint8)}, "neither images nor points"),
         ({"x": RGB, "y": np.zeros(4, int)}, "labels of 5 images"),
         ({"x": RGB, "y": np.full(5, -1)}, "labels of 5 images"),
         ({"x": np.array([object()])}, "never loaded"),
@@ -125,7 +126,7 @@ def test_npz_of_any_number_of_channels(tmp_path):
 
 @pytest.mark.parametrize("shape", [(2, 7, 6, 7), (2, 8, 8, 8), (2, 80, 90, 70), (2, 70, 90, 80)])
 def test_npz_channels_must_be_clear(tmp_path, shape):
-    with pytest.raises(GancliError, match="not a list of images") as caught:
+    with pytest.raises(GancliError, match="neither images nor points") as caught:
         npz(tmp_path, x=np.zeros(shape, np.uint8))
     assert "C up to 64" in caught.value.hint
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import checkpoints as official
+import pytest
 import torch
+
+from gancli.cli.app import run
+from gancli.importers import importer_names, importers
 
 
 def test_importing_does_not_import_torchs_compiler(tmp_path: Path) -> None:
@@ -28,3 +33,11 @@ def test_importing_does_not_import_torchs_compiler(tmp_path: Path) -> None:
     imported = set(done.stdout.split())
     assert {"gancli.importers.rosinality", "gancli.importers.znxlwm", "torch"} <= imported
     assert not imported & {"torch._dynamo", "torch._inductor", "sympy"}
+
+
+def test_help_names_all_architectures_and_formats(capfd: pytest.CaptureFixture[str]) -> None:
+    for command in ("import", "export"):
+        assert run([command, "--help"]) == 0
+        words = set(re.findall(r"[\w-]+", capfd.readouterr().out))
+        assert set(importer_names()) <= words
+    assert {each.checkpoints.format for name in importer_names() for each in importers(name)} <= words

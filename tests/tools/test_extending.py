@@ -157,4 +157,4 @@ def test_an_importer_that_is_broken(package: Path) -> None:
     with pytest.raises(
         GancliError, match="the importer 'tiny-gan' of tiny-gan cannot be imported: No module named 'nowhere_at_all'"
     ):
-        importers.importer("tiny-gan")
+        importers.importers("tiny-gan")

@@ -27,7 +27,7 @@ import torch
 from golden import vector
 from torch import Tensor
 
-from gancli.importers import importer
+from gancli.importers import exporter
 from gancli.importers.reading import to_theirs
 
 
@@ -155,7 +155,7 @@ class Translation:
 
     def __init__(self, architecture: str, model: torch.nn.Module) -> None:
         self.model = model
-        self.importer: Any = importer(architecture)
+        self.importer: Any = exporter(model, architecture)
 
     def theirs(self, network: str) -> dict[str, Tensor]:
         """Returns the official state dict of one of our networks."""
