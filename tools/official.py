@@ -1,10 +1,11 @@
 """Plays training steps of the official code and of gancli side by side: ``python tools/official.py ARCH PATH``.
 
 PATH is your git clone of the official repository; gancli keeps no official code. Both sides get the same weights,
-images and random draws from formulas (``tools/golden.py``), in double precision on the CPU. The table has rows for some
-outputs and, after each step, for each loss and for how far the weights of each network have moved. A row has the
-official value and gancli's (for tensors, the root mean square), the largest difference of any element, and that
-difference relative to the largest official element. The exit status is 1 if a relative deviation exceeds its tolerance.
+images and random draws from formulas (``tools/golden.py``, ``tools/games.py``), in double precision on the CPU. The
+table has rows for some outputs and, after each step, for each loss and for how far the weights of each network have
+moved. A row has the official value and gancli's (for tensors, the root mean square), the largest difference of any
+element, and that difference relative to the largest official element. The exit status is 1 if a relative deviation
+exceeds its tolerance.
 
     python tools/official.py dcgan ~/examples                                  # pytorch/examples
     python tools/official.py cyclegan ~/pytorch-CycleGAN-and-pix2pix           # junyanz/pytorch-CycleGAN-and-pix2pix
@@ -12,6 +13,14 @@ difference relative to the largest official element. The exit status is 1 if a r
     python tools/official.py ugatit ~/UGATIT-pytorch                           # znxlwm/UGATIT-pytorch
     python tools/official.py progan ~/progressive_growing_of_gans --tensorflow tf/bin/python    # tkarras/...
     python tools/official.py stylegan ~/stylegan --tensorflow tf/bin/python    # NVlabs/stylegan
+    python tools/official.py gan ~/PyTorch-GAN                                 # eriklindernoren/PyTorch-GAN
+    python tools/official.py cgan-embedding ~/PyTorch-GAN
+    python tools/official.py cgan ~/pytorch-MNIST-CelebA-cGAN-cDCGAN           # znxlwm/pytorch-MNIST-CelebA-cGAN-cDCGAN
+    python tools/official.py cdcgan ~/pytorch-MNIST-CelebA-cGAN-cDCGAN
+    python tools/official.py lsgan ~/LSGAN --tensorflow tf/bin/python          # xudonmao/LSGAN
+    python tools/official.py wgan ~/WassersteinGAN                             # martinarjovsky/WassersteinGAN
+    python tools/official.py wgan-gp ~/improved_wgan_training --tensorflow tf/bin/python    # igul222/...
+    python tools/official.py r3gan ~/R3GAN                                     # brownvc/R3GAN
 
 ``--write`` replaces the official numbers in ``tests/golden``, with which ``pytest`` compares gancli's.
 
@@ -218,7 +227,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architecture", metavar="ARCH", choices={**STEPS, **NETWORKS}, help=", ".join(STEPS))
     parser.add_argument("checkout", metavar="PATH", type=Path, help="checkout of the official repository")
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, for CycleGAN 5")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps; by default 2, in a few games more")
     parser.add_argument("--tensorflow", metavar="PYTHON", default=sys.executable, help="a Python with TensorFlow")
     parser.add_argument("--networks", action="store_true", help="compare the networks that gancli imports, not steps")
     parser.add_argument("--write", action="store_true", help="write the official numbers to tests/")

@@ -7,7 +7,7 @@ there are three forms of the networks:
   and for the one-hot class, whose outputs are put side by side;
 - ``maxout``, those of the paper (section 4.1), with maxout in D and dropout;
 - ``embedding``, those of eriklindernoren/PyTorch-GAN (cgan.py): an embedding of the class beside z, and beside the
-  pixels; there with ``objective: lsgan``.
+  pixels; there with ``objective: lsgan``, and G moves first, on the fakes that D then judges.
 
 D judges reals with their classes; fakes have classes drawn uniformly. G then draws new latents and classes.
 """

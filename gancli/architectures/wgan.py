@@ -6,7 +6,8 @@ the critic gets 100 steps while it is new, and again every 500 steps. Where this
 
 - the critic is high for reals, as in the paper (there it is low for them), so that what it maximises is the estimate of
   the distance, ``W`` in the log: positive, and falling while G improves;
-- an epoch's end does not cut the critic's steps short.
+- an epoch's end does not cut the critic's steps short;
+- samples are drawn with running averages in G's batch norms (there with the statistics of the batch).
 """
 
 from __future__ import annotations

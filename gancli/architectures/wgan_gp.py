@@ -7,7 +7,8 @@ code (igul222/improved_wgan_training):
 - ``resnet``: residual blocks (appendix F), with a critic that averages over pixels (gan_cifar_resnet.py, here without
   classes), or one with layer norm (the "good" networks of gan_64x64.py).
 
-The critic moves five times, then G once (there: G first, but not in the first step).
+The critic moves five times, then G once (there: G first, but not in the first step). Samples are drawn with running
+averages in G's batch norms (there with the statistics of the batch).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A module has, of the last two one or both,
 - ``networks(checkout)``: what its networks compute, by name, for the importers' tests, which have it in ``RECORDED``.
 
 The official code runs as it is: an adapter only builds its options, stands in for its data loader, and reads its
-variables. No code of it is kept here.
+variables. Old scripts are changed in memory as far as their adapter says. No code of it is kept here.
 """
 
 from __future__ import annotations
