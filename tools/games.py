@@ -293,15 +293,26 @@ def lsgan() -> dict[str, Game]:
 
 
 def wgan() -> dict[str, Game]:
-    """Narrow WGANs: 25 warm steps and two more with convolutions, two warm steps with linear layers."""
-    size = {"resolution": 32, "latent_dim": 16, "generator_width": 4, "critic_width": 4, "clip": 0.1}
-    warm = WGAN.Config(**size, critic_steps=2, warm_critic_steps=1, extra_layers=1)
-    mlp = WGAN.Config(**size, critic_steps=2, warm_critic_steps=3, generator="mlp", critic="mlp")
-    bare = WGAN.Config(**size, critic_steps=2, warm_critic_steps=2, generator_norm=False)
+    """Narrow WGANs: 25 warm steps and two more with convolutions, two warm steps with others; weights exceed c."""
+
+    def game(steps: int, width: int, warm: int, **given: Any) -> Game:
+        config = WGAN.Config(
+            resolution=32,
+            latent_dim=16,
+            generator_width=width,
+            critic_width=width,
+            clip=0.2,
+            critic_steps=2,
+            warm_critic_steps=warm,
+            **given,
+        )
+        # A loss is a mean over critic steps, summed in single precision, of terms of either sign.
+        return latent(WGAN(config), LATENTS, scale=0.3, steps=steps, loss_tolerance=1e-6)
+
     return {
-        "convolutions, 32 px": latent(WGAN(warm), LATENTS, steps=27, loss_tolerance=1e-6),
-        "no norm in G": latent(WGAN(bare), LATENTS),
-        "linear layers": latent(WGAN(mlp), LATENTS),
+        "convolutions, 32 px": game(27, 4, 1, extra_layers=1),
+        "no norm in G": game(2, 4, 2, generator_norm=False),
+        "linear layers": game(2, 16, 3, generator="mlp", critic="mlp"),
     }
 
 
@@ -311,7 +322,7 @@ def wgan_gp() -> dict[str, Game]:
     def game(script: str, **given: Any) -> Game:
         config = WGANGP.Config(**given, critic_steps=2)
         z = wave(4, 128, phase=99) * 2
-        return latent(WGANGP(config), z, evaluation=False, official={"script": script})
+        return latent(WGANGP(config), z, scale=0.3, evaluation=False, official={"script": script})
 
     adam = {player: {"lr": 1e-4, "betas": (0.5, 0.9)} for player in "DG"}
     faster = {player: {"lr": 2e-4, "betas": (0.0, 0.9)} for player in "DG"}
@@ -327,8 +338,8 @@ def wgan_gp() -> dict[str, Game]:
         "ResNet, 32 px": game(
             "gan_cifar_resnet.py",
             resolution=32,
-            generator_widths=(4, 4, 4, 4),
-            critic_widths=(4, 4, 4, 4),
+            generator_widths=(8, 8, 8, 8),
+            critic_widths=(8, 8, 8, 8),
             critic_norm=False,
             optimizers=faster,
         ),
