@@ -292,7 +292,8 @@ def _print(report: Report) -> None:
             better = ""  # holds for the first value
     console.table(["metric", "value", "better"], rows)
     made, real = report.protocol["made"], report.protocol["real"]
-    lines = [f"{made['images']:,} images of {made['name']}"]
+    what = "images" if report.protocol["colour"] else "points"
+    lines = [f"{made['images']:,} {what} of {made['name']}"]
     if real is not None and "images" in real:
         lines.append(f"against {real['images']:,} of {real['name']}")
     if real is not None and "statistics" in real:
