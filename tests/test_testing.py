@@ -15,6 +15,7 @@ from gancli.architectures.base import Batch, Loss, Translator, Way
 from gancli.architectures.base import Update as UpdateOfArchitectures
 from gancli.architectures.cyclegan import CycleGAN
 from gancli.architectures.dcgan import DCGAN
+from gancli.architectures.gan_toy import GANToy
 from gancli.testing import IncompleteArchitecture, check_architecture, random_batches
 from gancli.training.update import Update, make_players
 
@@ -182,6 +183,14 @@ def test_a_network_that_is_not_there() -> None:
         averaged = ("generators",)
 
     assert "averaged: generators is not a network" in complaint(Absent)
+
+
+def test_a_surface_of_the_wrong_shape() -> None:
+    class Nested(GANToy):
+        def surface(self, points: Tensor) -> tuple[Tensor, tuple[float, float] | None]:
+            return self.discriminator(points), None
+
+    assert "surface() gives (3, 1) for three points, but (3,) is expected" in complaint(Nested)
 
 
 def test_latents_from_elsewhere() -> None:
