@@ -3,7 +3,8 @@
 Trains ``gan-toy`` on ``toy:ring`` and ``toy:grid`` with every objective, in the settings below and with several seeds,
 through the commands that users type, and prints a table in Markdown: modes found, and the share of 2,500 samples within
 three standard deviations of a mode, mean and lowest to highest over the seeds. FILE keeps every result, one a line, and
-results in it are not computed again. DIR gets the last sample picture of each first seed.
+results in it are not computed again. DIR gets the last sample picture of each first seed, and ``objectives.png`` with
+all of them: a row for each data set, a column for each objective.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from statistics import mean
 from typing import Any
 
 import torch
+from PIL import Image
 
 from gancli.cli.app import run
+from gancli.generation.plots import LEFT, SIDE, TOP
 
 SAMPLES = 2_500
+DATA = ("toy:ring", "toy:grid")
 COMMON = {"model.width": "128", "model.depth": "2", "model.latent_dim": "2", "train.batch": "128"}
 SETTINGS: dict[str, dict[str, str]] = {
     "saturating": {"objective": "saturating"},
@@ -63,6 +67,21 @@ def measured(typed: list[str]) -> dict[str, float]:
     return {**json.loads(printed.getvalue())["metrics"]["coverage"], "seconds": seconds}
 
 
+def file_name(data: str, name: str) -> str:
+    return f"{data}-{name}.png".translate({ord(":"): "-", ord(" "): "-", ord(","): None})
+
+
+def side_by_side(pictures: Path) -> None:
+    """Writes the left square of all pictures, at half its size and with 128 colours."""
+    columns, half = len(SETTINGS), SIDE // 2
+    whole = Image.new("RGB", (columns * (half + 4) - 4, 2 * half + 4), "white")
+    for index, (data, name) in enumerate((data, name) for data in DATA for name in SETTINGS):
+        square = Image.open(pictures / file_name(data, name)).crop((LEFT, TOP, LEFT + SIDE, TOP + SIDE))
+        shown = square.resize((half, half), Image.Resampling.BOX)
+        whole.paste(shown, (index % columns * (half + 4), index // columns * (half + 4)))
+    whole.quantize(128, dither=Image.Dither.NONE).save(pictures / "objectives.png", optimize=True)
+
+
 def spread(values: list[float], digits: int) -> str:
     return f"{mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
@@ -83,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for seed in range(args.seeds):
-            for data in ("toy:ring", "toy:grid"):
+            for data in DATA:
                 for name in SETTINGS:
                     typed = words(data, name, seed, args.steps)
                     line = known.get(" ".join(typed))
@@ -93,9 +112,10 @@ def main() -> None:
                             file.write(json.dumps(line) + "\n")
                         if pictures and seed == 0:
                             pictures.mkdir(parents=True, exist_ok=True)
-                            kept = f"{data}-{name}.png".translate({ord(":"): "-", ord(" "): "-", ord(","): None})
-                            shutil.copy(max(Path("runs/run/samples").glob("*.png")), pictures / kept)
+                            shutil.copy(max(Path("runs/run/samples").glob("*.png")), pictures / file_name(data, name))
                     table.setdefault((data, name), []).append(line)
+    if pictures:
+        side_by_side(pictures)
     print(f"{args.steps} steps, {args.seeds} seeds, {os.cpu_count()} cores, one thread\n")
     print("| data | objective | modes | within 3 std | evenness | CPU seconds |\n| --- | --- | --- | --- | --- | --- |")
     for (data, name), lines in table.items():

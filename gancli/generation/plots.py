@@ -16,7 +16,7 @@ from gancli.data.toy import MIXTURES, Mixture
 
 SIDE = 300
 """Height and width of the plotted square in pixels."""
-LEFT, TOP, RIGHT, BOTTOM = 40, 24, 52, 24
+LEFT, TOP, RIGHT, BOTTOM = 40, 24, 76, 24
 """Widths of the margins in pixels."""
 CELLS = 100
 """Cells of a map along each side."""
