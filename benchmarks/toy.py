@@ -29,7 +29,13 @@ from gancli.generation.plots import LEFT, SIDE, TOP
 
 SAMPLES = 2_500
 DATA = ("toy:ring", "toy:grid")
-COMMON = {"model.width": "128", "model.depth": "2", "model.latent_dim": "2", "train.batch": "128"}
+COMMON = {
+    "model.width": "128",
+    "model.depth": "2",
+    "model.latent_dim": "2",
+    "train.batch": "128",
+    "train.schedule": "{kind: linear, start: 0.5}",
+}
 SETTINGS: dict[str, dict[str, str]] = {
     "saturating": {"objective": "saturating"},
     "vanilla": {"objective": "vanilla"},
@@ -90,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--pictures", type=Path, help="folder for the pictures of the first seed")
     args = parser.parse_args()
     torch.set_num_threads(1)
