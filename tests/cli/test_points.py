@@ -14,11 +14,11 @@ from gancli.generation.plots import BOTTOM, HIGH, LEFT, LOW, RIGHT, SAMPLE_COLOU
 from gancli.training import journal
 
 PANEL = (LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM)
-SMALL = ("--set", "train.sample_every=50", "--set", "train.samples=200", "--device", "cpu")
+SMALL = ("--set", "train.sample_every=25", "--set", "train.samples=200", "--device", "cpu")
 
 
 def train(name: str, *more: str) -> None:
-    assert run(["train", "gan-toy", "--name", name, "--steps", "200", *SMALL, *more]) == 0
+    assert run(["train", "gan-toy", "--name", name, "--steps", "100", *SMALL, *more]) == 0
 
 
 def frames(path: Path) -> int:
@@ -30,13 +30,13 @@ def test_a_run_is_watched_filmed_resumed_sampled_and_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    train("r", "--eval", "coverage:100", "--set", "train.evaluate.images=50")
+    train("r", "--eval", "coverage:50", "--set", "train.evaluate.images=50")
     shown = capfd.readouterr()
     assert shown.out.splitlines() == ["runs/r"]
     assert "film of the training runs/r/samples/training.webp" in shown.err
     samples = Path("runs/r/samples")
     pictures = sorted(samples.glob("*.png"))
-    assert [int(path.stem) for path in pictures] == [50, 100, 150, 200]
+    assert [int(path.stem) for path in pictures] == [25, 50, 75, 100]
     for path in pictures:
         pixels = np.asarray(Image.open(path))
         assert pixels.shape == (PANEL[1], 2 * PANEL[0], 3)  # D, and the best D
@@ -49,13 +49,13 @@ def test_a_run_is_watched_filmed_resumed_sampled_and_measured(
     assert Image.open(samples / "training.webp").size == (2 * PANEL[0], PANEL[1])
     log = [json.loads(line) for line in Path("runs/r/log.jsonl").read_text().splitlines()]
     measured = [record for record in log if "modes" in record]
-    assert [record["step"] for record in measured] == [100, 200]
+    assert [record["step"] for record in measured] == [50, 100]
     assert all(0 <= record["recognised"] <= 1 and record["modes"] <= 8 for record in measured)
 
     monkeypatch.setattr(journal, "FRAMES", 3)
     Image.new("RGB", (9, 9)).save(samples / "00000000.png")  # of another size: no part of the film
-    assert run(["resume", "r", "--steps", "250", "--device", "cpu"]) == 0
-    assert (samples / "00000250.png").is_file()
+    assert run(["resume", "r", "--steps", "125", "--device", "cpu"]) == 0
+    assert (samples / "00000125.png").is_file()
     assert frames(samples / "training.webp") == 3
 
     assert run(["sample", "r", "-n", "40", "-o", "points.npy", "--device", "cpu"]) == 0
