@@ -217,6 +217,8 @@ class Model:
 
 def _pictures(renderer: Renderer, points: latents.ManyPoints, as_arrays: bool) -> list[Any]:
     parts = renderer.images(points)
+    if renderer.kind == "points" and not as_arrays:
+        raise GancliError("this model makes points, which are not images", "as_arrays=True")
     if as_arrays:
         return [image for part in parts for image in part.numpy()]
     return [picture(pixels, "as_arrays=True") for part in parts for pixels in to_pixels(part)]

@@ -217,7 +217,9 @@ class ImageModelConfig(ModelConfig):
 class DataConfig(Section):
     """Which images a run sees and what is done to them before they reach the networks."""
 
-    source: str | None = Field(None, description="SOURCE as in --data: a path, `shapes`, or a torchvision name")
+    source: str | None = Field(
+        None, description="SOURCE as in --data: a path, `shapes`, `toy:ring` or a torchvision name"
+    )
     domains: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_names)] | None = Field(
         None, description="names or order of the domains, such as [horse, zebra]; by default from the data's folders"
     )

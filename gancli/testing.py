@@ -175,8 +175,13 @@ def _previews(model: Architecture, batch: Batch) -> list[str]:
     lengths = [[len(column) for column in group.values()] for group in groups]
     if not groups or any(max(each) - min(each) > 1 for each in lengths):
         return ["the columns of preview() are not equally long"]
-    if model.inputs(model.config).paired and not model.paired_loss(batch):
+    inputs = model.inputs(model.config)
+    if inputs.paired and not model.paired_loss(batch):
         return ["paired_loss() says nothing, although it learns from pairs"]
+    if [domain.shape for domain in inputs.domains.values()] == [(2,)]:
+        surface = model.surface(*batch.images.values())
+        if surface is not None and surface[0].shape != (3,):
+            return [f"surface() gives {tuple(surface[0].shape)} for three points, but (3,) is expected"]
     return []
 
 

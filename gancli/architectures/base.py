@@ -55,10 +55,7 @@ class Batch:
         return Batch({name: images.to(device) for name, images in self.images.items()}, labels, first=self.first)
 
     def split(self, parts: int) -> list[Batch]:
-        """Returns ``parts`` micro-batches of equal size (or, where that is impossible, a difference of one item).
-
-        Every call returns the same objects, so that stashes live for the whole step.
-        """
+        """Returns ``parts`` micro-batches, equal but for one item; always the same ones, since losses stash in them."""
         if parts == 1:
             return [self]
         if not self._parts:
@@ -203,11 +200,16 @@ class Architecture(nn.Module, ABC):
         """Returns what is worth watching: groups of columns of the sample grid, by their titles.
 
         In a group every tensor is [M, C, H, W] in [-1, 1] with a C of its own, or a mask, int64 [M, H, W]; row i of the
-        grid shows image i of each. A group with one column becomes a grid of its own, or with points [M, D] a plot.
-
-        Args:
-            watched: some real data, the same at every call; no more items than a training step draws.
+        grid shows image i of each. A group with one column becomes a grid of its own. Points [M, D] are plotted.
+        ``watched`` is some real data, the same at every call; no more items than a training step draws.
         """
+
+    def surface(self, points: Tensor) -> tuple[Tensor, tuple[float, float] | None] | None:
+        """Returns what D says of points [N, 2] as [N], and its range, for a map below plots of samples; None: no map.
+
+        Values beyond the range look like its ends: (0, 1) for probabilities. None: it is that of the map's values.
+        """
+        return None
 
     def paired_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Returns 0-d losses against the truth of paired data, by name; empty if there are no pairs."""

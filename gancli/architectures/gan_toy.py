@@ -101,5 +101,16 @@ class GANToy(LatentModel):
         fake_scores = self.discriminator(self.generator(self.latents(len(batch), device=real.device)))
         return Loss(self.objective.g(fake_scores, self.discriminator(real)))
 
+    def surface(self, points: Tensor) -> tuple[Tensor, tuple[float, float] | None]:
+        scores = self.discriminator(points).flatten()
+        match self.config.objective:
+            case "vanilla" | "saturating" | "logistic":
+                return scores.sigmoid(), (0, 1)
+            case "lsgan":  # between its targets; the best D is p / (p + q) as well
+                return scores, (0, 1)
+            case "hinge":  # between its margins
+                return scores, (-1, 1)
+        return scores, None
+
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(z)

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from gancli.data.source import Source
 
 SHOWN = 20
+IMAGES, POINTS = 64, 1_000
+"""How many -o writes by default."""
 
 
 def data(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="Folder, zip, tar, npz, npy, `shapes`, or a data set such as `mnist`."),
+        typer.Argument(
+            metavar="SOURCE", help="Folder, zip, tar, npz, npy, `shapes`, `toy:ring`, or a data set such as `mnist`."
+        ),
     ],
     split: Annotated[str, typer.Option("--split", metavar="train|test|all", help="Part to look at.")] = "train",
     output: Annotated[
@@ -30,11 +34,11 @@ def data(
             "--output",
             metavar="OUT",
             help="Write the first images as networks see them, instead of a report: "
-            "file (.png .jpg .webp: a grid; .npy), directory (a file each), or -.",
+            "file (.png .jpg .webp: a grid, of points a plot; .npy), directory (a file each), or -.",
         ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("-n", metavar="N", help="Images of each domain for -o.  [default: 64]")
+        int | None, typer.Option("-n", metavar="N", help="Images of each domain for -o.  [default: 64; 1000 points]")
     ] = None,
     resolution: Annotated[
         int | None,
@@ -63,7 +67,7 @@ def data(
     if output is not None:
         if as_json:
             raise GancliError("--json prints the report, and -o writes images instead of it", "leave one of them out")
-        _show(open_source(source, split), output, 64 if n is None else n, resolution)
+        _show(open_source(source, split), output, n, resolution)
         return
     report = _report(source, split)
     if as_json:
@@ -78,21 +82,29 @@ def data(
     console.table([source, ""], rows)
 
 
-def _show(source: Source, output: str, n: int, resolution: int | None) -> None:
-    """Writes the first images of a source."""
+def _show(source: Source, output: str, n: int | None, resolution: int | None) -> None:
+    """Writes the first images of a source, or a plot of its first points."""
     from gancli import console
-    from gancli.cli.output import write_images
+    from gancli.cli.output import write_images, write_points
     from gancli.cli.targets import choose_target
+    from gancli.data.source import PointCloud
+    from gancli.errors import check_between
 
-    if n < 1:
-        raise GancliError(f"-n {n}: must be at least 1")
+    check_between("-n", n, 1)
     if resolution is not None and not 4 <= resolution <= 2048:
         raise GancliError(f"--resolution {resolution}: must be between 4 and 2048")
     target = choose_target(output, None, default="seen.png")
 
+    cloud = next(iter(source.domains.values()))
+    if isinstance(cloud, PointCloud) and len(source.domains) == 1:
+        import torch
+
+        write_points(target, torch.from_numpy(cloud.values[: n or POINTS]), None, "data")
+        return
+
     from gancli.data.seen import look_at
 
-    seen = look_at(source, n, resolution)
+    seen = look_at(source, IMAGES if n is None else n, resolution)
     write_images(target, seen.names, [seen.images], seen.columns, "writing")
     if seen.order and target.kind != "directory":
         console.note(seen.order)

@@ -254,7 +254,7 @@ def _find(model: str) -> Path:
 
 def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates: bool) -> tuple[Source | None, str]:
     """Opens the real images that a model needs, and returns them and the name of their part; None if it needs none."""
-    from gancli.data.named import NAMES
+    from gancli.data.opening import is_name
     from gancli.data.source import check
     from gancli.metrics.comparison import open_part
 
@@ -264,7 +264,7 @@ def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates:
     if not (translates or compares or wanted.data is not None):
         return None, wanted.split or "train"
     location = wanted.data or str(info.config["data"]["source"])
-    if wanted.data is None and location not in NAMES and location.partition(":")[0] != "shapes":
+    if wanted.data is None and not is_name(location):
         raise GancliError(f"no real images to compare {wanted.model} with", "--data SOURCE")
     source, split = open_part(location, wanted.split, inputs=info.inputs, prefer_test=translates)
     reason = check(source, info.inputs)
@@ -292,7 +292,8 @@ def _print(report: Report) -> None:
             better = ""  # holds for the first value
     console.table(["metric", "value", "better"], rows)
     made, real = report.protocol["made"], report.protocol["real"]
-    lines = [f"{made['images']:,} images of {made['name']}"]
+    what = "images" if report.protocol["colour"] else "points"
+    lines = [f"{made['images']:,} {what} of {made['name']}"]
     if real is not None and "images" in real:
         lines.append(f"against {real['images']:,} of {real['name']}")
     if real is not None and "statistics" in real:

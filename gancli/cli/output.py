@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from gancli import console
 from gancli.cli.targets import Target
+from gancli.errors import GancliError
 from gancli.files import replace_file, replacing
 from gancli.modelfile import title
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from gancli.generation.plots import Plane
 
 
 def default_name(model: Path, command: str, seeds: Sequence[int], suffix: str = ".png") -> str:
@@ -56,6 +59,27 @@ def write_in_directory(target: Target, name: str, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, content)
     console.result(file)
+
+
+def write_points(target: Target, points: Tensor, plane: Plane | None, name: str) -> None:
+    """Writes points [N, D] as numbers or, on a plane, as a plot; ``name`` is what they are called in it.
+
+    Raises:
+        GancliError: the target is a directory.
+    """
+    from gancli.generation.plots import Plane, plot
+    from gancli.generation.writers import encode, npy
+
+    if target.kind == "directory":
+        raise GancliError(
+            f"-o {target.path}: a directory gets a file for each image, but points have one plot together",
+            "-o plot.png, or -o points.npy",
+        )
+    with output_file(target) as output:
+        if target.format == "npy":
+            output.write(npy(points))
+        else:
+            output.write(encode(plot(plane or Plane.around(points.numpy()), {name: points}), target.format))
 
 
 def write_images(

@@ -9,7 +9,7 @@ from typer import Option
 
 from gancli.cli import options
 from gancli.cli.latent import choose_points, open_model
-from gancli.cli.output import default_name, write_images
+from gancli.cli.output import default_name, write_images, write_points
 from gancli.cli.seeds import MOST, parse_seeds
 from gancli.cli.targets import choose_target
 from gancli.errors import GancliError, check_between
@@ -42,8 +42,8 @@ def sample(
     A seed always gives the same image, whatever else is drawn with it. -n 4 --seed 7 draws seeds 7 to 10.
 
     A .png, .jpg or .webp is a grid of all images; a directory gets a file for each; a .npy file holds float32
-    [N, C, H, W] in [-1, 1]. Without -o, a picture named after the model and its seeds is written to the working
-    directory.
+    [N, C, H, W] in [-1, 1]. Points, which are not images, are drawn into one plot, or are [N, D] in a .npy file.
+    Without -o, a picture named after the model and its seeds is written to the working directory.
 
     --class all draws each seed with every class: a row of the grid for each class. Without --class, classes take turns:
     seed 0 has the first, seed 1 the second, and so on.
@@ -63,6 +63,11 @@ def sample(
         if numbers and value is not None:
             raise GancliError(f"{option} {value} has no effect on what --space {numbers} writes", f"leave {option} out")
 
+    import torch
+
+    from gancli.data.opening import open_source
+    from gancli.data.toy import WORDS
+    from gancli.generation.plots import plane_of
     from gancli.generation.writers import columns_for
 
     opened = open_model(model, path, device, batch=batch, trunc=trunc, cutoff=cutoff, noise=noise, space=space)
@@ -76,6 +81,11 @@ def sample(
     if points.space == "w" or numbers == "w":
         points = renderer.styles(points)
     images = [points.values] if numbers else renderer.images(points)
+    if not numbers and renderer.kind == "points":
+        location = str(opened.info.config["data"]["source"])
+        plane = plane_of(open_source(location)) if location in WORDS else None
+        write_points(target, torch.cat(list(images)), plane, "sample")
+        return
     columns = columns or (len(points) // len(opened.classes) if every else columns_for(len(points)))
     write_images(target, names, images, columns, "sampling")
 

@@ -29,7 +29,8 @@ def train(
         ),
     ] = None,
     data: Annotated[
-        str | None, Option(metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, or a data set such as `mnist`.")
+        str | None,
+        Option(metavar="SOURCE", help="Folder, zip, tar, npz, `shapes`, `toy:ring`, or a data set such as `mnist`."),
     ] = None,
     name: Annotated[
         str | None, Option(metavar="NAME", help="Name of the run, in runs/NAME.  [default: the preset's]")

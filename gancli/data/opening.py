@@ -12,12 +12,16 @@ from gancli.data.layouts import open_layout
 from gancli.data.named import NAMES, open_named
 from gancli.data.shapes import open_shapes
 from gancli.data.source import Source
+from gancli.data.toy import WORDS as TOYS
+from gancli.data.toy import open_toy
 from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest
 
+BUILT_IN = {"shapes": open_shapes, "toy": open_toy}
+"""By the part of a SOURCE before the colon."""
 HINT = (
-    "SOURCE is shapes, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, or one of "
-    + ", ".join(NAMES)
+    "SOURCE is shapes, toy:ring, a folder of images, a zip, tar, npz or npy file, a folder of MNIST idx files, "
+    f"or one of {', '.join(NAMES)}"
 )
 
 
@@ -29,8 +33,9 @@ def open_source(
     Some data can be read in several ways, see docs/data.md; ``check`` says whether the result is enough.
 
     Args:
-        location: ``shapes`` or a variant of it, a directory, a zip, tar, ``.npz`` or ``.npy`` file, or a torchvision
-            name. A name always means that data set; a path of the same name is written with a slash (``./mnist``).
+        location: a name (``shapes`` or a variant of it, ``toy:ring`` or other points, a torchvision name), a directory,
+            or a zip, tar, ``.npz`` or ``.npy`` file. A name always means that data set; a path of the same name is
+            written with a slash (``./mnist``).
         split: ``"train"``, ``"test"`` or ``"all"``, for data that come in parts.
         inputs: what the networks take; by default what the layout suggests is taken.
         domains: names for the domains, in their order, instead of those that were found. The found names in another
@@ -58,9 +63,14 @@ def open_source(
     )
 
 
+def is_name(location: str) -> bool:
+    """Returns whether a SOURCE names data that are built in or torchvision's, and so the same everywhere."""
+    return location in NAMES or location.partition(":")[0] in BUILT_IN
+
+
 def _open(location: str, split: str, inputs: Inputs | None) -> Source:
-    if location.partition(":")[0] == "shapes":
-        return open_shapes(location, split)
+    if (opened := BUILT_IN.get(location.partition(":")[0])) is not None:
+        return opened(location, split)
     if location in NAMES:
         return open_named(location, split)
     path = Path(location).expanduser()
@@ -69,7 +79,7 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
     except OSError as error:
         raise GancliError(f"{location} cannot be read: {error.strerror or error}") from error
     if missing:
-        near = nearest(location, ("shapes", *NAMES))
+        near = nearest(location, ("shapes", *TOYS, *NAMES))
         if not near and path.parent.is_dir():
             with suppress(OSError):
                 near = nearest(str(path), map(str, path.parent.iterdir()))
@@ -84,7 +94,7 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
 
 def absolute(location: str) -> str:
     """Returns a SOURCE that means the same in any working directory; names and missing paths stay as they are."""
-    if location in NAMES or location.partition(":")[0] == "shapes":
+    if is_name(location):
         return location
     path = Path(location).expanduser()
     return str(path.resolve()) if path.exists() else location

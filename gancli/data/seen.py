@@ -52,7 +52,7 @@ def look_at(source: Source, n: int, resolution: int | None = None) -> Seen:
         GancliError: it holds points, or no image can be read.
     """
     if any(isinstance(images, PointCloud) for images in source.domains.values()):
-        raise GancliError(f"{source.location} holds points, which are no picture", f"gancli data {source.location}")
+        raise GancliError(f"{source.location} holds points, which are not images", f"gancli data {source.location}")
     side = resolution or _own_side(source)
     shapes = {name: (source.channels.get(name, 3), side, side) for name in source.domains}
     inputs = Inputs({name: Domain(shape) for name, shape in shapes.items()}, paired=source.paired)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gancli.architectures.base import LatentModel, StyleModel
 from gancli.console import note
+from gancli.domains import Kind
 from gancli.errors import GancliError, check_between, check_known, nearest
 from gancli.seeding import derive
 
@@ -150,6 +151,12 @@ class Renderer:
     def styled(self) -> StyleModel | None:
         """The model if it has styles, else None."""
         return self.model if isinstance(self.model, StyleModel) else None
+
+    @property
+    def kind(self) -> Kind:
+        """What the model makes."""
+        (domain,) = self.model.inputs(self.model.config).domains.values()
+        return domain.kind
 
     @property
     def shapes(self) -> dict[Space, list[tuple[int, ...]]]:

@@ -39,29 +39,21 @@ HEAT_COLORS = np.frombuffer(
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
-    """Returns what a person sees of images, masks or points, uint8 [N, H, W, C].
+    """Returns what a person sees of images or masks, uint8 [N, H, W, C].
 
     Args:
         images: float [N, C, H, W] in [-1, 1], rounded to the nearest grey level and clipped outside; or masks int64
-            [N, H, W], a colour for each id; or points float [M, D], all of them in one scatter plot (N = 1).
+            [N, H, W], a colour for each id.
+
+    Raises:
+        GancliError: they are points [N, D].
     """
     if images.ndim == 2:
-        return _scatter(images.detach().float().cpu().numpy())[None]
+        raise GancliError("this model makes points, which are not images", "-o x.npy, or a plot: gancli sample")
     if not images.is_floating_point():
         colours: NDArray[np.uint8] = _palette()[images.cpu().numpy() % 256]
         return colours
     return images.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _scatter(points: NDArray[np.float32], side: int = 256) -> NDArray[np.uint8]:
-    """Draws the first two coordinates of points [M, D] as dots, uint8 [side, side, 3], the origin in the middle."""
-    canvas = np.full((side, side, 3), 255, np.uint8)
-    planar = np.pad(points, ((0, 0), (0, 1)))[:, :2]
-    farthest = max(1.0, float(np.abs(planar).max(initial=0)))
-    places = ((planar / (1.1 * farthest) + 1) / 2 * (side - 3)).round().astype(int)
-    for down, right in itertools.product(range(3), range(3)):
-        canvas[side - 1 - places[:, 1] - down, places[:, 0] + right] = (31, 119, 180)
-    return canvas
 
 
 @cache

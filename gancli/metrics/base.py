@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gancli.domains import Kind
 from gancli.metrics.features import Extractor
 from gancli.metrics.images import ImageSet, Part
 from gancli.metrics.statistics import Floats, Known
@@ -87,6 +88,7 @@ class Metric:
         needs_real_images: whether it looks at the real images themselves, so statistics of them are not enough.
         needs_pairs: whether it compares each image with its truth.
         needs_classifier: whether it uses ``Task.classifier``.
+        kinds: of data that it can judge.
         by_class: whether it compares the classes of both sides one by one, so both must have the same.
     """
 
@@ -99,6 +101,7 @@ class Metric:
     needs_real_images: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
+    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
     by_class: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:

@@ -12,8 +12,8 @@ import torch
 from gancli.architectures.base import Architecture, LatentModel, Translator, Way
 from gancli.data.opening import open_source
 from gancli.data.preparation import Preparation
-from gancli.data.source import Source
-from gancli.domains import Domain, Inputs
+from gancli.data.source import PointCloud, Source
+from gancli.domains import Domain, Inputs, Kind
 from gancli.errors import GancliError
 from gancli.generation.latents import make_renderer
 from gancli.generation.translation import Translation
@@ -39,6 +39,7 @@ class Comparison:
         about: what the report says about the images to judge.
         split: the part of the data that the real images are from.
         preparation: how the real images were prepared, in words.
+        kind: what both sides hold.
     """
 
     made: ImageSet
@@ -49,6 +50,7 @@ class Comparison:
     about: Mapping[str, Any] = field(default_factory=dict)
     split: str = "train"
     preparation: str = "as they are"
+    kind: Kind = "image"
 
     def check_classes(self, metric: str) -> None:
         """Raises ``GancliError`` if the two sides have different classes, or none."""
@@ -105,17 +107,20 @@ def of_files(
     source = open_source(location, "all", inputs=ONE_SET)
     made = _stored(source)
     about = {"kind": source.layout}
+    kind: Kind = "points" if isinstance(made.images, PointCloud) else "image"
     if data is None:
-        return Comparison(made.some(n, seed), about=about)
+        return Comparison(made.some(n, seed), about=about, kind=kind)
     known, part = open_part(data, split)
     real = _stored(known)
+    if (ours := _held(made)) != (theirs := _held(real)):
+        raise GancliError(f"{location} holds {ours}, but {data} holds {theirs}", "compare data of one kind")
     # Images that are drawn get the size of those that they are compared with.
     first = next(made.parts(1), None)
     real.side = None if first is None else first.pixels.shape[1]
     if paired:
         made, real = by_name(made, real)
     classes = known.classes if known.classes == source.classes else ()
-    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about=about, split=part)
+    return Comparison(made.some(n, seed), real.some(n, seed), paired, classes, about=about, split=part, kind=kind)
 
 
 def of_model(
@@ -157,7 +162,8 @@ def of_model(
         GancliError: the model makes no images, takes data other than images, or cannot be truncated so.
     """
     domains = type(model).inputs(model.config).domains
-    if any(domain.kind != "image" for domain in domains.values()):
+    kinds = {domain.kind for domain in domains.values()}
+    if kinds != {"image"} and not (kinds == {"points"} and isinstance(model, LatentModel)):
         raise GancliError(f"{name} takes data other than images, which cannot be evaluated")
     real: Stored | None
     made: ImageSet
@@ -183,9 +189,11 @@ def of_model(
         names, others, paired = (), (), source.paired
     else:
         raise GancliError(f"{name} makes no images that could be measured")
-    _, height, width = domain.shape
-    words = f"resized to {width}x{height} ({data.resize}, {data.interpolation}) and cropped in the middle"
-    return Comparison(made, real, paired, names, others, about or {}, split, words)
+    words = "as they are"
+    if domain.kind == "image":
+        _, height, width = domain.shape
+        words = f"resized to {width}x{height} ({data.resize}, {data.interpolation}) and cropped in the middle"
+    return Comparison(made, real, paired, names, others, about or {}, split, words, domain.kind)
 
 
 def _matched_classes(
@@ -217,8 +225,15 @@ def _stored(source: Source) -> Stored:
     return _images(source, next(iter(source.domains)), 3, None)
 
 
+def _held(stored: Stored) -> str:
+    values = stored.images.values if isinstance(stored.images, PointCloud) else None
+    return "images" if values is None else f"points of {values.shape[1]} numbers"
+
+
 def _prepared(source: Source, name: str, data: DataConfig, domain: Domain) -> Stored:
     """Returns the images of a source's domain as they were resized for training, but cropped in the middle."""
+    if domain.kind == "points":
+        return _images(source, name, 0, None)
     channels, height, width = domain.shape
     whole = data.model_copy(update={"load_size": None, "crop": "center"})
     return _images(source, name, channels, Preparation.of((channels, height, width), whole))

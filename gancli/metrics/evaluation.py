@@ -13,6 +13,7 @@ import torch
 
 from gancli.errors import GancliError, RunError
 from gancli.metrics.base import Metric, Side, Task, Values
+from gancli.metrics.catalogue import BUILT_IN, load_metric
 from gancli.metrics.comparison import Comparison
 from gancli.metrics.features import Extractor, load_extractor, sha256
 from gancli.metrics.looking import look_at_made
@@ -82,6 +83,9 @@ class Evaluation:
             raise GancliError(f"--weights {request.weights}: needs --features", "--features torchvision:NAME")
         kinds, real = request.metrics, comparison.real
         for name, kind in kinds.items():
+            if comparison.kind not in kind.kinds:
+                possible = [other for other in BUILT_IN if comparison.kind in load_metric(other).kinds]
+                raise GancliError(f"{name} cannot judge {comparison.kind}", f"--metrics {','.join(possible)}")
             if kind.needs_real and real is None and request.stats is None:
                 raise GancliError(f"{name} compares with real images", "--data SOURCE, or --stats FILE")
             if kind.needs_real_images and real is None:
@@ -189,7 +193,7 @@ def _protocol(task: Task, request: Request, extractors: Mapping[str, str], compa
     return {
         "features": {name: stated(task.extractors[extractor]) for name, extractor in extractors.items()},
         "classifier": None if task.classifier is None else stated(task.classifier),
-        "colour": "8 bits, sRGB; grey is repeated",
+        "colour": "8 bits, sRGB; grey is repeated" if comparison.kind == "image" else None,
         "made": {"name": task.made.images.name, "images": task.made.count, **comparison.about},
         "real": real,
         "seed": request.seed,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gancli.data.preparation import Preparation
 from gancli.data.sampler import uniform
-from gancli.data.source import BadImage, Images, Pixels
+from gancli.data.source import BadImage, Images, Pixels, PointCloud
 from gancli.data.threads import in_threads
 from gancli.errors import GancliError
 from gancli.generation.latents import Points, Renderer
@@ -31,12 +31,12 @@ class Part:
 
     Attributes:
         places: int64 [N], rising: numbers of the images in the set, from 0.
-        pixels: uint8 [N, H, W, C].
+        pixels: uint8 [N, H, W, C]; of points, the points themselves, float32 [N, D].
         labels: int64 [N] classes, or None.
     """
 
     places: NDArray[np.int64]
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     labels: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -112,6 +112,10 @@ class Stored:
         return replace(self, chosen=chosen, bad={})
 
     def parts(self, size: int) -> Iterator[Part]:
+        if isinstance(self.images, PointCloud):
+            for places in np.split(np.arange(len(self)), range(size, len(self), size)):
+                yield Part(places, self.images.values[self.chosen[places]])
+            return
         waiting: list[tuple[int, Pixels]] = []
         for place, pixels in enumerate(in_threads(self._read, len(self))):
             if isinstance(pixels, BadImage):
@@ -152,7 +156,8 @@ class Sampled:
             points = self.points(first, min(size, self.count - first))
             labels = None if points.labels is None else points.labels.argmax(dim=1).numpy()
             images = torch.cat(list(self.renderer.images(points)))
-            yield Part(np.arange(first, first + len(points)), to_pixels(images), labels)
+            pixels = images.numpy() if self.renderer.kind == "points" else to_pixels(images)
+            yield Part(np.arange(first, first + len(points)), pixels, labels)
 
     def points(self, first: int, n: int) -> Points:
         """Returns the points of the images ``first`` to ``first + n - 1``."""

@@ -15,13 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from gancli.console import TrainingDisplay, note
-from gancli.files import replace_file
+from gancli.console import TrainingDisplay, note, warn
+from gancli.errors import GancliError
+from gancli.files import replace_file, replacing
+from gancli.generation.plots import Plane, plot
+from gancli.generation.video import write_film
 from gancli.generation.writers import as_rgb, columns_for, encode, grid, to_pixels
 from gancli.training import checkpoint
 from gancli.training.rundir import RunDirectory
+
+FRAMES, FPS = 200, 10
+"""Most frames of the film of a run, and frames per second."""
 
 
 class Clock:
@@ -65,13 +72,11 @@ class Journal:
         self.display.record(record)
         self._draw(int(record["step"]), {name: record[name] for name in curves})
 
-    def samples(
-        self, step: int, preview: Sequence[Mapping[str, Tensor]], measured: Mapping[str, float], *, final: bool
-    ) -> None:
-        """Writes a sample grid, and the losses measured with it."""
+    def samples(self, step: int, picture: NDArray[np.uint8], measured: Mapping[str, float], *, final: bool) -> None:
+        """Writes a sample grid, uint8 [H, W, C], and the losses measured with it."""
         self.run.samples.mkdir(exist_ok=True)
         path = self.run.samples / f"{step:08d}.png"
-        replace_file(path, encode(lay_out(preview)))
+        replace_file(path, encode(picture))
         if measured:
             self.run.append_log({"step": step, **measured})
             values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
@@ -79,6 +84,24 @@ class Journal:
             self._draw(step, measured)
         if final:
             note(f"samples {path}")
+
+    def film(self) -> None:
+        """Writes a film of the sample grids, ``FRAMES`` of them if there are more, that have the size of the last."""
+        paths = sorted(self.run.samples.glob("*.png"))
+        sizes = {}
+        for path in paths:
+            with Image.open(path) as image:
+                sizes[path] = image.size
+        alike = [path for path in paths if sizes[path] == sizes[paths[-1]]]
+        chosen = [alike[i] for i in np.linspace(0, len(alike) - 1, min(FRAMES, len(alike))).round().astype(int)]
+        film = self.run.samples / "training.webp"
+        try:
+            with replacing(film) as file:
+                write_film(file, (np.asarray(Image.open(path).convert("RGB")) for path in chosen), "webp", FPS)
+        except GancliError as error:  # the run is finished all the same
+            warn(f"no film of the training: {error}")
+        else:
+            note(f"film of the training {film}")
 
     def evaluation(
         self, step: int, values: Mapping[str, float], better: str, files: Callable[[], Mapping[str, bytes]]
@@ -108,6 +131,10 @@ def lay_out(preview: Sequence[Mapping[str, Tensor]]) -> NDArray[np.uint8]:
     """Lays out what ``Architecture.preview`` returned, uint8 [H, W, C]: groups side by side."""
     pictures = []
     for group in preview:
+        if all(column.ndim == 2 for column in group.values()):
+            points = torch.cat([column.float() for column in group.values()])
+            pictures.append(plot(Plane.around(points.numpy()), group))
+            continue
         columns = [to_pixels(images) for images in group.values()]
         if len(columns) == 1:
             pictures.append(grid(columns[0], columns_for(len(columns[0]))))

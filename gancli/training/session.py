@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gancli.data.source import Source, check
 from gancli.devices import choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
+from gancli.generation.plots import plane_of
 from gancli.registry import load_architecture
 from gancli.schema import ModelConfig, RunConfig, TrainConfig
 from gancli.seeding import derive
@@ -88,7 +89,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
             workers=workers,
             progress=bar.update if bar is not None else None,
         )
-        watched = _watch(architecture, source, config) if leader else None
+        watched = replace(_watch(architecture, source, config), plane=plane_of(source)) if leader else None
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""

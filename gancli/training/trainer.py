@@ -20,11 +20,12 @@ from gancli.console import TrainingDisplay, note, warn
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
+from gancli.generation.plots import Plane, plot
 from gancli.schema import LearningRate, RunConfig, at_resolution
 from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging, settled
-from gancli.training.journal import Clock, Journal, peak_memory, tensorboard
+from gancli.training.journal import Clock, Journal, lay_out, peak_memory, tensorboard
 from gancli.training.length import finished_fraction
 from gancli.training.rundir import RunDirectory
 from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
@@ -46,10 +47,12 @@ class Watched:
     Attributes:
         shown: the batch for ``Architecture.preview``.
         tested: pairs on which a translator is measured and not trained, if there are any.
+        plane: in which points are plotted, if the data are points.
     """
 
     shown: Batch
     tested: Batch | None = None
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ class Trainer:
 
     def _add_instance_noise(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         # Sønderby et al. 2016, section 2: noise on both reals and fakes makes their distributions overlap.
-        if not self.instance_noise:
+        if not self.instance_noise or not module.training:
             return None
         image, *rest = inputs
         # Drawn in NCHW order: randn_like of a channels_last image takes ten times as long on a CPU.
@@ -251,12 +254,21 @@ class Trainer:
             return
         torch.manual_seed(derive(self.train.seed, "watching"))  # every grid has the same noise
         measured: dict[str, float] = {}
+        step, plane = self.progress.step, self.watched.plane
         with self._for_sampling():
             preview = self._preview(self.watched.shown)
+            if plane is None:
+                picture = lay_out(preview)
+            else:
+                places = torch.from_numpy(plane.places()).to(self.device)
+                surface = self.architecture.surface(places) if plane.whole else None
+                picture = plot(plane, preview[0], surface, f"step {step:,}")
             if self.watched.tested is not None:
                 losses = self.architecture.paired_loss(self.watched.tested.to(self.device))
                 measured = {name: float(loss) for name, loss in losses.items()}
-        journal.samples(self.progress.step, preview, measured, final=final)
+        journal.samples(step, picture, measured, final=final)
+        if final and plane is not None:
+            journal.film()
 
     def _preview(self, shown: Batch) -> list[Mapping[str, Tensor]]:
         # No more images at a time than training takes.

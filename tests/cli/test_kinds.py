@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import gancli
 from gancli import registry
 from gancli.cli.app import run
+from gancli.generation.plots import BOTTOM, LEFT, RIGHT, SAMPLE_COLOUR, SIDE, TOP
 from gancli.modelfile import load_tensors, read_info
 
 TOYS = {"toy-2d": "Toy2D", "spectral": "Spectral", "attributes": "Attributes", "layouts": "Layouts"}
@@ -105,15 +107,26 @@ def test_every_kind_of_data_is_planned_trained_and_resumed(
     assert f", {epochs} epoch" in planned
 
 
-def test_points_are_sampled_into_arrays_and_plots(toys: Path) -> None:
+def test_points_are_sampled_into_arrays_and_plots(toys: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train("toy-2d") == 0
     assert run(["sample", "r", "-n", "100", "-o", "points.npy", "--device", "cpu"]) == 0
     points = np.load("points.npy")
     assert points.shape == (100, 2)
     assert run(["sample", "r", "-n", "100", "-o", "plot.png", "--device", "cpu"]) == 0
     plot = np.asarray(Image.open("plot.png"))
-    assert plot.shape == (256, 256, 3)
-    assert 9 <= (plot != 255).any(axis=2).sum() <= 900  # dots of 3 x 3, some on top of others
+    assert plot.shape == (TOP + SIDE + BOTTOM, LEFT + SIDE + RIGHT, 3)
+    assert 9 <= (plot == SAMPLE_COLOUR).all(axis=2).sum() <= 900  # dots of 3 x 3, some on top of others
+    assert run(["sample", "r", "-n", "9", "-o", "folder", "--device", "cpu"]) == 2
+    assert "points have one plot together" in capfd.readouterr().err
+    assert run(["interpolate", "r", "--frames", "2", "-o", "film.mp4", "--device", "cpu"]) == 2
+    assert "makes points, which are not images" in capfd.readouterr().err
+    assert not Path("folder").exists()
+    assert not Path("film.mp4").exists()
+    model = gancli.load("r", device="cpu")
+    assert (np.stack(model.sample(range(100), as_arrays=True)) == points).all()
+    with pytest.raises(gancli.GancliError, match="makes points, which are not images") as caught:
+        model.sample([0])
+    assert caught.value.hint == "as_arrays=True"
 
 
 def test_classes_are_counted_in_the_data_and_sampled_by_name(toys: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -58,5 +58,5 @@ def test_arrays(tmp_path):
     seen = look_at(open_source(str(tmp_path / "sat2map.npz")), 3)
     assert [grey(image) for image in seen.images] == [9, 7, 9, 7, 9, 7]
     np.save(tmp_path / "points.npy", np.zeros((3, 2)))
-    with pytest.raises(GancliError, match=r"points\.npy holds points, which are no picture"):
+    with pytest.raises(GancliError, match=r"points\.npy holds points, which are not images"):
         look_at(open_source(str(tmp_path / "points.npy")), 3)

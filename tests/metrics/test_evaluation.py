@@ -204,7 +204,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(here: Path, capfd: py
         (["made", "--data", "empty"], "the folder 'empty' is empty"),
         (["empty", "--data", "real"], "the folder 'empty' is empty"),
         (["made", "--data", "real", "--metrics", "ppl"], "ppl needs a model that draws latents"),
-        (["made", "--data", "real", "--metrics", "coverage"], "modes of the built-in shapes"),
+        (["made", "--data", "real", "--metrics", "coverage"], "modes of built-in data"),
         (["made", "--data", "real", "--metrics", "accuracy"], "accuracy needs a classifier"),
         (["made", "--data", "real", "--metrics", "class-fid"], "class-fid: there are no classes"),
         (["made", "--data", "real", "--trunc", "1"], "--trunc 1.0: needs a model, but made holds images"),
