@@ -70,7 +70,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     config = config.model_copy(update={"data": data, "model": with_classes(config, source)})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
-    _check_train(architecture, config.train)
+    check_train(architecture, config.train)
     if begins and config.train.init_from is not None:
         _initialise(architecture, Path(config.train.init_from))
     workers = config.train.workers if config.train.workers is not None else (0 if device.type == "cpu" else 2)
@@ -146,13 +146,24 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
     return Watched(fixed_batch(source, inputs, data, n))
 
 
-def _check_train(architecture: Architecture, train: TrainConfig) -> None:
+def check_train(architecture: Architecture, train: TrainConfig) -> None:
+    """Raises an error if a setting does not fit the players of the architecture, or a package is missing."""
     players = architecture.optimizers()
     unknown = [name for name in train.turns if name not in players]
     if unknown:
         raise GancliError(
             f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
             f"for instance --set train.turns.{next(iter(players))}.every=2",
+        )
+    if train.aids.instance_noise and "D" not in players:
+        raise GancliError(
+            "train.aids.instance_noise is noise on what D judges, but no player of this architecture is called D",
+            "--set train.aids.instance_noise=0",
+        )
+    if train.aids.old_networks and len(players) < 2:
+        raise GancliError(
+            "train.aids.old_networks needs two players, but this architecture has one",
+            "--set train.aids.old_networks=0",
         )
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')

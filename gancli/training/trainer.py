@@ -26,6 +26,7 @@ from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging, settled
 from gancli.training.journal import Clock, Journal, peak_memory, tensorboard
 from gancli.training.length import finished_fraction
+from gancli.training.older import OlderNetworks
 from gancli.training.rundir import RunDirectory
 from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
 from gancli.training.update import Update, make_players, network_names
@@ -95,7 +96,10 @@ class Trainer:
         self.update = Update(self.players, self.train, device)
         self.averaging = Averaging(architecture, self.train.average)
         self.progress = Progress(pipeline.length, list(pipeline.domains))
-        self.state = RunState(config, architecture, self.update, self.averaging, self.progress, pipeline.classes)
+        self.older = OlderNetworks(architecture, self.train)
+        self.state = RunState(
+            config, architecture, self.update, self.averaging, self.progress, pipeline.classes, self.older
+        )
         # Averaged over the processes after every step, so that all processes keep the same model.
         private = [architecture.get_submodule(name) for name in architecture.private]
         own = {buffer for module in private for buffer in module.buffers()}
@@ -165,8 +169,9 @@ class Trainer:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
         fraction = self.fraction()
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
-        self.update.begin(progress.step, before, fraction, architecture.resolution)
-        architecture.training_step(self._counted(batches), self.update)
+        self.update.begin(progress.step, before, fraction, architecture.resolution, before // self.pipeline.length)
+        with self.older.round(progress.step, self.update):
+            architecture.training_step(self._counted(batches), self.update)
         distributed.average(self.shared_buffers)
         shown = progress.images_shown - before
         progress.step += 1
@@ -175,7 +180,9 @@ class Trainer:
         stage = architecture.stage_at(progress.images_shown)
         if stage is not None and architecture.stage is not None and stage.phase != architecture.stage.phase:
             self.update.restart()
+            self.older.snapshots.clear()  # they have not learnt to play at this resolution
         architecture.stage = stage
+        self.older.keep(progress.step)
         return shown
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -205,7 +212,7 @@ class Trainer:
         progress, stage = self.progress, self.architecture.stage
         losses = self._finite_losses(run, logged_at)
         self.update.meter.clear()
-        progress.last_losses = losses
+        progress.last_losses = losses or progress.last_losses
         images, seconds, eta = clock.lap(progress.images_shown, self.fraction())
         rates = {f"lr_{name}": lr for name, lr in self.update.learning_rates().items()}
         record = {

@@ -106,6 +106,7 @@ class Update:
     Attributes:
         step: training steps finished before the current one.
         images_shown: real images drawn before the current step, over all ranks.
+        older: the player that has older networks in the current step, if any: it rests, and no loss is recorded.
         meter: the named losses and scores since the last line of the log.
     """
 
@@ -116,11 +117,14 @@ class Update:
         self.meter = Meter(device)
         self.step = 0
         self.images_shown = 0
+        self.epoch = 0
+        self.older: str | None = None
 
-    def begin(self, step: int, images_shown: int, fraction: float, resolution: int) -> None:
-        """Prepares one training step at a ``resolution``; ``fraction`` of the run is finished."""
+    def begin(self, step: int, images_shown: int, fraction: float, resolution: int, epoch: int = 0) -> None:
+        """Prepares one training step at a ``resolution``, in an ``epoch``; ``fraction`` of the run is finished."""
         self.step = step
         self.images_shown = images_shown
+        self.epoch = epoch
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
@@ -138,7 +142,7 @@ class Update:
 
     def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
         mover = self.players[player]
-        if self._rests(mover):
+        if player == self.older or self._rests(mover):
             # The loss is still measured: it decides when the player returns, and may stash what others need. All
             # networks are frozen, but gradients with respect to images still work, for penalties.
             self._losses(player, loss_function, batch, record, learn=False)
@@ -170,17 +174,18 @@ class Update:
                 loss: Loss = loss_function(part)
             if learn:
                 mover.scaler.scale(loss.total / len(parts)).backward()
-            self.meter.add({record or player: loss.total, **loss.parts})
+            if self.older is None:
+                self.meter.add({record or player: loss.total, **loss.parts})
             detached = loss.total.detach()
             total = detached if total is None else total + detached
         bounded = mover.turn.above is not None or mover.turn.below is not None
-        if total is not None and bounded and record is None:
+        if total is not None and bounded and record is None and self.older is None:
             mover.loss = total / len(parts)
             distributed.average([mover.loss])
 
     def _rests(self, player: Player) -> bool:
         turn = player.turn
-        if self.step % turn.every:
+        if ((self.epoch if turn.unit == "epochs" else self.step) - turn.offset) % turn.every:
             return True
         if player.loss is None:
             return False
