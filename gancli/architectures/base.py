@@ -88,8 +88,8 @@ class Architecture(nn.Module, ABC):
     private: tuple[str, ...] = ()
     """Submodules that each process keeps for itself, such as pools of images. All other buffers are averaged over the
     processes after every step."""
-    replays: ClassVar[bool] = False
-    """Whether D's loss passes its fakes through ``replayed``; if not, ``train.aids.replay`` is refused."""
+    replays: ClassVar[bool | str] = "its losses use the present fakes only"
+    """True if D's loss passes its fakes through ``replayed``; else why ``train.aids.replay`` does not fit."""
     watches_data: ClassVar[bool] = True
     """Whether ``preview`` looks at real data; if not, it gets an empty batch of the right length."""
     second_order: ClassVar[tuple[str, ...]] = ()
@@ -112,9 +112,9 @@ class Architecture(nn.Module, ABC):
         self.stage: Stage | None = None
         """How far the networks have grown; the trainer sets it before every step. None: they do not grow."""
         if self.aids.replay:
-            if not self.replays:
+            if self.replays is not True:
                 raise GancliError(
-                    f"train.aids.replay does not fit {type(self).__name__}, which has no place for older fakes",
+                    f"train.aids.replay does not fit {type(self).__name__}: {self.replays}",
                     "--set train.aids.replay=0",
                 )
             inputs = self.inputs(config)

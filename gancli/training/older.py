@@ -1,4 +1,4 @@
-"""Older networks to play against, which keep players from forgetting (Salimans et al. 2016, section 3.3)."""
+"""Older networks to play against, so that no player forgets how to (github.com/soumith/ganhacks, item 8)."""
 
 from __future__ import annotations
 
