@@ -335,6 +335,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     turns: dict[str, TurnConfig] = Field({}, description="when players move, for instance {D: {every: 2}}")
     aids: AidsConfig = AidsConfig()
+    watch: Flag = Field(True, description="warn of collapse, oscillation, vanishing gradients and a D that has won")
     evaluate: EvaluateConfig | None = Field(None, description="measure the model during training; null: never")
     init_from: str | None = Field(None, description="model file with the initial weights")
     log_every: int = Field(50, ge=1, description="steps per line of the log")

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture, Batch
+from gancli.architectures.base import Architecture, Batch, LatentModel
 from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
@@ -29,6 +29,7 @@ from gancli.training.rundir import RunDirectory
 from gancli.training.state import mismatches
 from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
 from gancli.training.update import network_names
+from gancli.training.watch import ITEMS
 
 BAD_SHOWN = 10
 TESTED = 50
@@ -132,7 +133,14 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
     """Returns the data on which a model is watched, from the test part if there is one."""
     inputs, data, n = architecture.inputs(config.model), config.data, config.train.samples
     if not architecture.watches_data:
-        return Watched(Batch({name: torch.empty(n, 0) for name in inputs.domains}))
+        shown = Batch({name: torch.empty(n, 0) for name in inputs.domains})
+        if not (config.train.watch and isinstance(architecture, LatentModel)):
+            return Watched(shown)
+        (items,) = source.domains.values()
+        count = min(n, ITEMS, len(items))
+        spread = [index * len(items) // count for index in range(count)]  # the items may be sorted by class
+        (real,) = fixed_batch(source, inputs, data, count, spread).images.values()
+        return Watched(shown, data=real)
     if source.has_test:
         try:
             test = open_source(source.location, "test", inputs=inputs, domains=data.domains)

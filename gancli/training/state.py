@@ -39,6 +39,7 @@ class Progress:
         step: training steps finished.
         images_shown: real images drawn, over all ranks.
         last_losses: losses and scores of the last line of the log.
+        watched: what the next line of the log says about the newest samples.
     """
 
     images: int
@@ -46,6 +47,7 @@ class Progress:
     step: int = 0
     images_shown: int = 0
     last_losses: dict[str, float] = field(default_factory=dict)
+    watched: dict[str, float] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

@@ -29,7 +29,8 @@ from gancli.training.length import finished_fraction
 from gancli.training.older import OlderNetworks
 from gancli.training.rundir import RunDirectory
 from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
-from gancli.training.update import Update, make_players, network_names
+from gancli.training.update import WATCH, Update, make_players, network_names
+from gancli.training.watch import ADVICE, Watch, WatchedObjective, diversity
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ class Watched:
     Attributes:
         shown: the batch for ``Architecture.preview``.
         tested: pairs on which a translator is measured and not trained, if there are any.
+        data: real items with which samples of latents are compared, if that is wanted.
     """
 
     shown: Batch
     tested: Batch | None = None
+    data: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Trainer:
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
         if self.train.compile:
             self._compile()
+        self.watch = Watch()
+        if self.train.watch and hasattr(architecture, "objective"):
+            architecture.objective = WatchedObjective(architecture.objective, self.update)  # type: ignore[assignment]
         self._stop_signal = 0
 
     def _compile(self) -> None:
@@ -141,6 +147,9 @@ class Trainer:
             tensorboard(run, progress.step, wanted=train.tensorboard and display is not None) as events,
         ):
             journal = None if display is None else Journal(run, display, events)
+            if journal is not None:
+                for record in run.read_log():
+                    self.watch.take(record.get("watch", {}))
             while self.fraction() < 1 and not self._stopping():
                 shown = self.play_round(batches)
                 if display is not None:
@@ -169,6 +178,7 @@ class Trainer:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
         fraction = self.fraction()
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
+        self.update.watched = self.train.watch and (progress.step + 1) % self.train.log_every == 0
         self.update.begin(progress.step, before, fraction, architecture.resolution, before // self.pipeline.length)
         with self.older.round(progress.step, self.update):
             architecture.training_step(self._counted(batches), self.update)
@@ -211,6 +221,11 @@ class Trainer:
     def _log(self, run: RunDirectory, journal: Journal | None, clock: Clock, logged_at: int) -> None:
         progress, stage = self.progress, self.architecture.stage
         losses = self._finite_losses(run, logged_at)
+        watched = {
+            name.removeprefix(WATCH): value
+            for name, value in self.update.meter.read().items()
+            if name.startswith(WATCH) and math.isfinite(value)
+        }
         self.update.meter.clear()
         progress.last_losses = losses or progress.last_losses
         images, seconds, eta = clock.lap(progress.images_shown, self.fraction())
@@ -225,12 +240,19 @@ class Trainer:
             "images_per_s": round(images / max(seconds, 1e-9), 1),
             "eta_s": round(eta, 1),
             "memory_mib": round(peak_memory(self.device) / 2**20, 1),
+            **({"watch": watched | progress.watched} if watched or progress.watched else {}),
         }
+        progress.watched = {}
         if journal is not None:
             journal.log(record, [*losses, *rates, "images_per_s"])
+            self._warn(watched)
+
+    def _warn(self, watched: Mapping[str, float]) -> None:
+        for found in self.watch.take(watched):
+            warn(f"step {self.progress.step}: {found}: {ADVICE[found]}")
 
     def _finite_losses(self, run: RunDirectory, since: int) -> dict[str, float]:
-        losses = self.update.meter.read()
+        losses = {name: value for name, value in self.update.meter.read().items() if not name.startswith(WATCH)}
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
             self._stop_broken(run, f"the loss {' and '.join(broken)} became {losses[broken[0]]}", (), since)
@@ -264,6 +286,9 @@ class Trainer:
                 losses = self.architecture.paired_loss(self.watched.tested.to(self.device))
                 measured = {name: float(loss) for name, loss in losses.items()}
         journal.samples(self.progress.step, preview, measured, final=final)
+        if self.watched.data is not None:
+            self.progress.watched = diversity(preview, self.watched.data)
+            self._warn(self.progress.watched)
 
     def _preview(self, shown: Batch) -> list[Mapping[str, Tensor]]:
         # No more images at a time than training takes.

@@ -16,6 +16,8 @@ from gancli.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TurnConf
 from gancli.training import distributed
 from gancli.training.meter import Meter
 
+WATCH = "watch "
+"""Begins the names of values in the meter that are no losses, but watched for what goes wrong."""
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -107,6 +109,7 @@ class Update:
         step: training steps finished before the current one.
         images_shown: real images drawn before the current step, over all ranks.
         older: the player that has older networks in the current step, if any: it rests, and no loss is recorded.
+        watched: whether the norms of the gradients are recorded in the current step.
         meter: the named losses and scores since the last line of the log.
     """
 
@@ -119,6 +122,7 @@ class Update:
         self.images_shown = 0
         self.epoch = 0
         self.older: str | None = None
+        self.watched = False
 
     def begin(self, step: int, images_shown: int, fraction: float, resolution: int, epoch: int = 0) -> None:
         """Prepares one training step at a ``resolution``, in an ``epoch``; ``fraction`` of the run is finished."""
@@ -151,8 +155,13 @@ class Update:
         with _thawed(mover):
             self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
-        if self.config.clip_gradients is not None:
+        watched = self.watched and record is None and self.older is None
+        if watched or self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
+        if watched:
+            gradients = [p.grad for p in mover.parameters.values() if p.grad is not None]
+            self.meter.add({f"{WATCH}{player} gradient": nn.utils.get_total_norm(gradients)})
+        if self.config.clip_gradients is not None:
             nn.utils.clip_grad_norm_(mover.parameters.values(), self.config.clip_gradients)
         mover.scaler.step(mover.optimizer)
         mover.scaler.update()

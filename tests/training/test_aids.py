@@ -40,7 +40,11 @@ def trainer(name: str, model: Mapping[str, Any] | None = None, **train: Any) -> 
     torch.manual_seed(0)
     kind = registry.load_architecture(name)
     settings = configuration.validate_model(name, sets)
-    config = RunConfig(architecture=name, model=settings, train=TrainConfig(**{"steps": 100, "batch": 4, "channels_last": False, **train}))
+    config = RunConfig(
+        architecture=name,
+        model=settings,
+        train=TrainConfig(**{"steps": 100, "batch": 4, "channels_last": False, **train}),
+    )
     made = kind(settings, config.train.aids)
     return Trainer(made, config, Endless(made), CPU)  # type: ignore[arg-type]
 
