@@ -143,7 +143,7 @@ def main() -> None:
         logs = pool.map(lambda run: train(run, directory, arguments.mnist), runs)
         print("| run | expected | warned of, at step |\n| --- | --- | --- |")
         for run, log in zip(runs, logs, strict=True):
-            watch, warned = Watch(), []
+            watch, warned = Watch(32), []
             for record in log:
                 warned += [f"{name} {record['step']}" for name in watch.take(record.get("watch", {}))]
             change = f" with `{' '.join(run.change)}`" if run.change else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import signal
 from contextlib import nullcontext
@@ -138,8 +139,8 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
             return Watched(shown)
         (items,) = source.domains.values()
         count = min(n, ITEMS, len(items))
-        spread = [index * len(items) // count for index in range(count)]  # the items may be sorted by class
-        (real,) = fixed_batch(source, inputs, data, count, spread).images.values()
+        chosen = random.Random(0).sample(range(len(items)), count)  # the first ones may all be of one class
+        (real,) = fixed_batch(source, inputs, data, count, chosen).images.values()
         return Watched(shown, data=real)
     if source.has_test:
         try:

@@ -112,7 +112,7 @@ class Trainer:
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
         if self.train.compile:
             self._compile()
-        self.watch = Watch()
+        self.watch = Watch(min(self.train.batches()))
         if self.train.watch and hasattr(architecture, "objective"):
             architecture.objective = WatchedObjective(architecture.objective, self.update)  # type: ignore[assignment]
         self._stop_signal = 0

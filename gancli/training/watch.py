@@ -65,6 +65,9 @@ class WatchedObjective:
 class Watch:
     """Judges what is recorded under ``watch`` in the log.
 
+    Args:
+        batch: images per step, which limits how exact ``D right`` is.
+
     Attributes:
         lines: what the newest steps recorded, oldest first.
         grids: what the newest grids showed.
@@ -72,8 +75,9 @@ class Watch:
         found: what goes wrong, and the number of good values after which it is over.
     """
 
-    def __init__(self) -> None:
-        self.lines: deque[Mapping[str, float]] = deque(maxlen=12)
+    def __init__(self, batch: int) -> None:
+        self.lead = max(0.2, 1.5 / math.sqrt(batch))  # three standard deviations of the share if D only guesses
+        self.lines: deque[Mapping[str, float]] = deque(maxlen=20)
         self.grids: deque[Mapping[str, float]] = deque(maxlen=3)
         self.largest = 0.0
         self.found: dict[str, int] = {}
@@ -101,14 +105,14 @@ class Watch:
             "D has won": len(recent) == 5 and all(line.get("D loss", 1) < 0.01 for line in recent),
             "vanishing gradients": len(recent) == 5
             and all(line.get("G gradient", math.inf) < 1e-3 * self.largest for line in recent),
-            "oscillation": swings(line.get("D right", 0.5) for line in self.lines) >= 4,
+            "oscillation": swings((line.get("D right", 0.5) for line in self.lines), self.lead) >= 4,
         }
         return [name for name, present in judged.items() if present]
 
 
-def swings(shares: Iterable[float]) -> int:
-    """Returns how often values go from at least 0.8 to at most 0.2, or back."""
-    sides = [share > 0.5 for share in shares if share <= 0.2 or share >= 0.8]
+def swings(shares: Iterable[float], lead: float) -> int:
+    """Returns how often values go from at least 0.5 + ``lead`` to at most 0.5 - ``lead``, or back."""
+    sides = [share > 0.5 for share in shares if abs(share - 0.5) >= lead]
     return sum(one != other for one, other in pairwise(sides))
 
 

@@ -19,7 +19,7 @@ GRID = {"samples": 20.0, "data": 40.0}
 
 
 def taken(*values: dict[str, float], watch: Watch | None = None) -> list[str]:
-    watch = watch if watch is not None else Watch()
+    watch = watch if watch is not None else Watch(64)
     return [found for each in values for found in watch.take(each)]
 
 
@@ -33,7 +33,7 @@ def taken(*values: dict[str, float], watch: Watch | None = None) -> list[str]:
 )
 def test_an_episode_begins_once_and_after_a_while_anew(bad: dict[str, float], name: str, needed: int) -> None:
     good = GRID if "samples" in bad else GOOD
-    watch = Watch()
+    watch = Watch(64)
     assert taken(GOOD, *[bad] * (needed - 1), good, watch=watch) == []
     assert taken(*[bad] * needed, watch=watch) == [name]
     assert taken(*[bad] * 30, *[good] * (EPISODE // 2), *[bad] * needed, watch=watch) == []
@@ -48,8 +48,10 @@ def test_oscillation_is_a_lead_that_changes_sides() -> None:
 
     assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1)) == []
     assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1, 0.6, 0.9)) == ["oscillation"]
-    assert taken(*rights(*[0.95, 0.3] * 20, *[0.05] * 20)) == []
-    assert swings([0.8, 0.2, 0.21, 0.79, 0.2, 1.0]) == 2
+    assert taken(*rights(*[0.95, 0.4] * 20, *[0.05] * 20)) == []
+    assert swings([0.8, 0.2, 0.21, 0.79, 0.2, 1.0], 0.3) == 2
+    # Ten pairs are as often on one side if D only guesses.
+    assert Watch(10).lead > 0.4
 
 
 def test_values_that_are_missing_are_no_alarm() -> None:
@@ -99,7 +101,7 @@ def test_a_run_that_fails_says_so_once_and_also_when_it_is_resumed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    points = torch.randn(200, 2) + 10  # G is far away and does not move
+    points = 4 * torch.randn(200, 2) + 10  # G is far away and does not move
     np.save(tmp_path / "points.npy", points.numpy())
     sets = [
         "model.objective=vanilla",
