@@ -295,15 +295,17 @@ def test_unpaired_images_of_the_same_names_need_not_have_the_same_proportions(ga
 
 
 @pytest.mark.slow
-def test_every_process_goes_on_with_its_own_pool() -> None:
+@pytest.mark.parametrize("aids", [False, True])
+def test_every_process_goes_on_with_its_own_pool(aids: bool) -> None:
     two_domains()
+    words = train("whole", *VARIANTS["replay"]) if aids else translator("cyclegan", "--name", "whole")
 
     def torchrun(*words: str) -> None:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         done = subprocess.run([*command, "-m", "gancli", *words], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
 
-    torchrun(*translator("cyclegan", "--name", "whole"))
+    torchrun(*words)
     whole, cut = Path("runs/whole"), Path("runs/cut")
     pools = [(whole / f"checkpoints/8/{name}.safetensors").read_bytes() for name in ("rest", "rest-1")]
     assert pools[0] != pools[1]
