@@ -76,7 +76,7 @@ def test_diversity_counts_different_items() -> None:
 
 @pytest.mark.parametrize("aids", [{}, {"label_smoothing": 0.3}])
 def test_a_step_records_what_d_says_in_the_last_round_of_a_line(aids: dict[str, float]) -> None:
-    made = trainer("dcgan", aids=aids, log_every=3)
+    made = trainer("gan", aids=aids, log_every=3)
     names = [set(made.update.meter.sums)]
     for _ in range(3):
         made.play_round(data(made))
