@@ -17,6 +17,7 @@ from gancli import registry
 from gancli.architectures.base import Architecture, Batch
 from gancli.cli.app import run
 from gancli.errors import GancliError
+from gancli.nn.losses import targets
 from gancli.schema import AidsConfig, RunConfig, TrainConfig, TurnConfig
 from gancli.testing import random_batches
 from gancli.training.trainer import Trainer
@@ -130,6 +131,17 @@ def test_what_does_not_fit_is_refused_before_training(
     assert run(["train", *words, "--data", source, *dry]) == 2
     assert said in " ".join(capfd.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_smoothing_is_one_sided_and_flips_go_to_the_plain_other_target() -> None:
+    torch.manual_seed(0)
+    aids = AidsConfig(label_smoothing=0.1, label_flip=0.3)
+    scores = torch.zeros(20_000)
+    for wanted, other, plain in ((1.0, 0.0, 0.9), (0.0, 1.0, 0.0), (1.0, -1.0, 0.8)):
+        found = targets(scores, wanted, other, aids)
+        assert {round(value, 4) for value in found.tolist()} == {plain, other}
+        assert (found == other).float().mean() == pytest.approx(0.3, abs=0.02)
+    assert torch.equal(targets(scores, 1.0, 0.0, AidsConfig()), torch.ones(20_000))
 
 
 # ---- turns ------------------------------------------------------------------------------------------------
