@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 1.0
 
 _ROWS = 8
 _CELL = 9
-_BESIDE_THE_TABLE = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib")
+_BESIDE_THE_TABLE = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib", "watch")
 
 _live: Live | None = None
 

@@ -275,7 +275,9 @@ class ScheduleConfig(Section):
 class TurnConfig(Section):
     """When a player moves; in the other rounds its loss is measured, but nothing is learnt."""
 
-    every: int = Field(1, ge=1, description="the player moves in every k-th round")
+    every: int = Field(1, ge=1, description="the player moves in every k-th round or epoch")
+    unit: Literal["rounds", "epochs"] = Field("rounds", description="what every and offset count")
+    offset: int = Field(0, ge=0, description="round or epoch, counted from 0, in which the player first moves")
     above: float | None = Field(None, description="skip the player's update while its last loss is at or below this")
     below: float | None = Field(None, description="skip the player's update while its last loss is at or above this")
 
@@ -283,6 +285,8 @@ class TurnConfig(Section):
     def _leaves_room(self) -> TurnConfig:
         if self.above is not None and self.below is not None and self.above >= self.below:
             raise ValueError(f"the player never moves: no loss is above {self.above} and below {self.below}")
+        if self.offset >= self.every:
+            raise ValueError(f"offset must be below every, which is {self.every}")
         return self
 
 
@@ -297,12 +301,17 @@ class EvaluateConfig(Section):
 
 
 class AidsConfig(Section):
-    """Training aids for the discriminator (Salimans et al. 2016; Sønderby et al. 2016)."""
+    """Training aids (Salimans et al. 2016; Sønderby et al. 2016; Shrivastava et al. 2016), see docs/aids.md."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="targets of reals become 1 - this (one-sided)")
     label_flip: float = Field(0.0, ge=0, lt=0.5, description="probability that a discriminator target is swapped")
     instance_noise: float = Field(0.0, ge=0, description="std of Gaussian noise on the discriminator's input at step 0")
     instance_noise_until: float = Field(0.5, gt=0, le=1, description="fraction of the run at which the noise is gone")
+    replay: Rate = Field(0.0, description="share of the fakes judged by D that are replaced by older ones")
+    replay_size: int = Field(1000, ge=1, description="number of older fakes that are kept in each process")
+    old_networks: Rate = Field(0.0, description="share of rounds in which a player faces older networks of the other")
+    old_networks_every: int = Field(1000, ge=1, description="steps between two snapshots of the networks")
+    old_networks_kept: int = Field(2, ge=1, description="snapshots that are kept; each of those rounds draws one")
 
 
 class TrainConfig(Section):
@@ -328,6 +337,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     turns: dict[str, TurnConfig] = Field({}, description="when players move, for instance {D: {every: 2}}")
     aids: AidsConfig = AidsConfig()
+    watch: Flag = Field(True, description="warn of collapse, oscillation, vanishing gradients and a D that has won")
     evaluate: EvaluateConfig | None = Field(None, description="measure the model during training; null: never")
     init_from: str | None = Field(None, description="model file with the initial weights")
     log_every: int = Field(50, ge=1, description="steps per line of the log")
@@ -346,6 +356,8 @@ class TrainConfig(Section):
         for batch in self.batches():
             if batch % self.accumulate:
                 raise ValueError(f"batch {batch} cannot be split into accumulate {self.accumulate} equal parts")
+        if self.aids.replay and self.aids.replay_size < max(self.batches()):
+            raise ValueError(f"aids.replay_size must be at least as large as batch {max(self.batches())}")
         return self
 
     def batches(self) -> list[int]:

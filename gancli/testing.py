@@ -34,7 +34,7 @@ from gancli.training.update import Update, make_players
 
 CPU = torch.device("cpu")
 BATCH = 4
-COLUMNS_OF_THE_LOG = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib", "resolution", "alpha")
+COLUMNS_OF_THE_LOG = ("step", "images", "epoch", "images_per_s", "eta_s", "memory_mib", "resolution", "alpha", "watch")
 
 
 class IncompleteArchitecture(AssertionError):
@@ -123,7 +123,7 @@ def _steps(model: Architecture) -> list[str]:
         problems += [
             f"a player or a part of a loss is called {name}, but that is a column of the log"
             for name in losses
-            if name in COLUMNS_OF_THE_LOG or name.startswith("lr_")
+            if name in COLUMNS_OF_THE_LOG or name.startswith(("lr_", "watch "))
         ]
         before = dict(model.named_parameters())
         for player, mover in update.players.items():

@@ -279,7 +279,7 @@ train:
         "my.yaml:12: train.turns.D: the player never moves: no loss is above 2.0 and below 1.0",
         f"--set batch=4: unknown key, did you mean 'train.batch' ({BATCH})?",
         "--set train.turns={G: {evry: 2}}: train.turns.G.evry: unknown key, did you mean 'every' "
-        "(the player moves in every k-th round)?",
+        "(the player moves in every k-th round or epoch)?",
         "--set train.precision=fp8: must be 'fp32', 'bf16' or 'fp16'",
         "--set train.average.decay=1: must be less than 1",
         "--keep 0: must be at least 1",

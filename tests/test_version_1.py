@@ -37,8 +37,8 @@ moments of Adam misses it by 2 or more, one with empty pools by 0.7, one with ot
 ROUNDING = "synthesis.layers.0.bias"
 """StyleGAN's instance norm cancels this bias while the constant is positive, so rounding errors alone move it: only the
 recorded machine is held to it."""
-MEASURED = ("images_per_s", "eta_s", "memory_mib")
-"""Values in the log that differ from run to run."""
+MEASURED = ("images_per_s", "eta_s", "memory_mib", "watch")
+"""Values in the log that differ from run to run, or that version 1 did not have."""
 NETWORKS = {
     "dcgan": ["generator", "discriminator"],
     "pix2pix": ["generator", "discriminator"],

@@ -225,6 +225,41 @@ def architectures() -> str:
     return _table(("architecture", "paper", "networks, with their parameters", "trains on"), rows)
 
 
+def aids() -> str:
+    """A table of the aids that fit each architecture, found by building it with them."""
+    from gancli.errors import GancliError
+    from gancli.nn.init import without_weights
+    from gancli.schema import AidsConfig
+
+    def fits(name: str, sets: Mapping[str, Any], aids: AidsConfig) -> bool:
+        architecture = registry.load_architecture(name)
+        try:
+            with without_weights():
+                architecture(architecture.Config(**sets), aids)
+        except GancliError:
+            return False
+        return True
+
+    rows = []
+    for name in _built_in():
+        kind = registry.load_architecture(name)
+        sets = {"classes": 10} if kind.inputs(kind.Config()).labels == "class" else {}
+        objective = kind.Config.model_fields.get("objective")
+        choices = get_args(objective.annotation) if objective is not None else ("",)
+        smoothed = [
+            choice
+            for choice in choices
+            if fits(name, {**sets, **({"objective": choice} if choice else {})}, AidsConfig(label_smoothing=0.1))
+        ]
+        targets = "yes" if smoothed == list(choices) else f"with `{'`, `'.join(smoothed)}`" if smoothed else "no"
+        replays = "yes" if fits(name, sets, AidsConfig(replay=0.5)) else f"no: {kind.replays}"
+        noise = "yes" if "D" in kind.players else "no"
+        older = "yes" if len(kind.players) > 1 else "no"
+        rows.append((f"`{name}`", targets, noise, replays, older))
+    header = ("architecture", "smoothing and flipping", "instance noise", "replay", "turns, old networks, two rates")
+    return _table(header, rows)
+
+
 def training_steps() -> str:
     """The training step of every architecture, copied from its file, in the order of the papers."""
     kinds = [registry.load_architecture(name) for name in _built_in()]
@@ -299,6 +334,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "configuration": configuration,
     "architectures": architectures,
+    "aids": aids,
     "training-steps": training_steps,
     "presets": presets,
     "metrics": metrics,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -18,55 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.domains import Domain, Inputs
+from gancli.errors import GancliError
+from gancli.nn.batch import Batch as Batch
 from gancli.nn.norm import spectral_norms
+from gancli.nn.pool import Replay
 from gancli.nn.stage import Stage
 from gancli.schema import AidsConfig, ModelConfig, OptimizerConfig
-
-
-@dataclass
-class Batch:
-    """What one step is played with.
-
-    Attributes:
-        images: real data by domain: images float [N, C, H, W] in [-1, 1], masks int64 [N, H, W], points float [N, D].
-            One-domain data of images is under ``"image"``.
-        labels: int64 [N] class indices, float [N, K] attributes in {0, 1}, or None.
-        stash: what one loss leaves for the next within the step, for instance a fake that both players judge.
-        first: place of its first item in the batch that it was split from; 0 for a whole batch.
-    """
-
-    images: dict[str, Tensor]
-    labels: Tensor | None = None
-    stash: dict[str, Any] = field(default_factory=dict)
-    first: int = 0
-    _parts: list[Batch] = field(default_factory=list, repr=False)
-
-    @property
-    def image(self) -> Tensor:
-        """The real images of one-domain data, float [N, C, H, W] in [-1, 1]."""
-        return self.images["image"]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.images.values())))
-
-    def to(self, device: torch.device) -> Batch:
-        """Returns the data and labels on a device, with an empty stash."""
-        labels = self.labels.to(device) if self.labels is not None else None
-        return Batch({name: images.to(device) for name, images in self.images.items()}, labels, first=self.first)
-
-    def split(self, parts: int) -> list[Batch]:
-        """Returns ``parts`` micro-batches, equal but for one item; always the same ones, since losses stash in them."""
-        if parts == 1:
-            return [self]
-        if not self._parts:
-            pieces = {name: tensor.tensor_split(parts) for name, tensor in self.images.items()}
-            labels = self.labels.tensor_split(parts) if self.labels is not None else [None] * parts
-            first = self.first
-            for index in range(parts):
-                images = {name: piece[index] for name, piece in pieces.items()}
-                self._parts.append(Batch(images, labels[index], first=first))
-                first += len(self._parts[-1])
-        return self._parts
 
 
 class Loss(NamedTuple):
@@ -128,9 +85,11 @@ class Architecture(nn.Module, ABC):
     noise is added there."""
     averaged: ClassVar[tuple[str, ...]]
     """Networks that sampling uses; the moving average, if one is kept, is theirs."""
-    private: ClassVar[tuple[str, ...]] = ()
+    private: tuple[str, ...] = ()
     """Submodules that each process keeps for itself, such as pools of images. All other buffers are averaged over the
     processes after every step."""
+    replays: ClassVar[bool | str] = "its losses use the present fakes only"
+    """True if D's loss passes its fakes through ``replayed``; else why ``train.aids.replay`` does not fit."""
     watches_data: ClassVar[bool] = True
     """Whether ``preview`` looks at real data; if not, it gets an empty batch of the right length."""
     second_order: ClassVar[tuple[str, ...]] = ()
@@ -142,13 +101,26 @@ class Architecture(nn.Module, ABC):
 
         Args:
             config: an instance of this class's ``Config``.
-            aids: label smoothing and flipping, applied by the losses; none by default.
+            aids: smoothing, flipping and replay, applied by the losses; none by default.
+
+        Raises:
+            GancliError: an aid does not fit these losses.
         """
         super().__init__()
         self.config: Any = config
         self.aids = aids if aids is not None else AidsConfig()
         self.stage: Stage | None = None
         """How far the networks have grown; the trainer sets it before every step. None: they do not grow."""
+        if self.aids.replay:
+            if self.replays is not True:
+                raise GancliError(
+                    f"train.aids.replay does not fit {type(self).__name__}: {self.replays}",
+                    "--set train.aids.replay=0",
+                )
+            inputs = self.inputs(config)
+            features = sum(math.prod(domain.shape) for domain in inputs.domains.values()) + (inputs.classes or 0)
+            self.replay = Replay(self.aids.replay_size, self.aids.replay, features)
+            self.private = (*self.private, "replay")
 
     @classmethod
     @abstractmethod
@@ -194,6 +166,19 @@ class Architecture(nn.Module, ABC):
         for name in self.averaged:
             for norm, weight in spectral_norms(self.get_submodule(name)):
                 norm.settle(weight)
+
+    def replayed(self, fake: Tensor, *beside: Tensor | None) -> tuple[Any, ...]:
+        """Returns the fakes that D judges, without gradients; ``train.aids.replay`` puts older ones among them.
+
+        Args:
+            fake: [N, ...], as shaped in ``inputs``.
+            beside: what D sees with each, float [N, ...]: weights of classes, or data of another domain. It is
+                returned, too, and belongs to the returned fakes; None stays None.
+        """
+        if not self.aids.replay:
+            return (fake.detach(), *(None if each is None else each.detach() for each in beside))
+        older = iter(self.replay(fake, *(each for each in beside if each is not None)))
+        return (next(older), *(None if each is None else next(older) for each in beside))
 
     @abstractmethod
     def preview(self, watched: Batch) -> list[Mapping[str, Tensor]]:

@@ -142,6 +142,7 @@ class CGAN(LatentModel):
     title = "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv 1411.1784"
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
 
     class Config(ConditionalConfig):
         networks: Literal["branches", "maxout", "embedding"] = Field(
@@ -189,8 +190,7 @@ class CGAN(LatentModel):
 
     def d_loss(self, batch: Batch) -> Loss:
         real_logits = self.discriminator(batch.image, self.class_weights(batch.labels))
-        fake, y = self.draw_fakes(batch)
-        fake_logits = self.discriminator(fake.detach(), y)
+        fake_logits = self.discriminator(*self.replayed(*self.draw_fakes(batch)))
         return Loss(
             self.objective.d(real_logits, fake_logits),
             {"D(x)": real_logits.sigmoid().mean(), "D(G(z))": fake_logits.sigmoid().mean()},

@@ -41,6 +41,7 @@ class CycleGAN(TwoWayTranslator):
     players = {"D": ("discriminator_a", "discriminator_b"), "G": ("generator_ab", "generator_ba")}
     averaged = ("generator_ab", "generator_ba")
     private = ("pool_a", "pool_b")
+    replays = "it has a pool of its own, whose size is model.pool_size"
 
     class Config(ImageToImageConfig):
         objective: ObjectiveName = Field("lsgan", description="adversarial loss")

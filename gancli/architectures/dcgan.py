@@ -81,6 +81,7 @@ class DCGAN(LatentModel):
     )
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
 
     class Config(ImageModelConfig):
         resolution: PowerOfTwo = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
@@ -108,7 +109,8 @@ class DCGAN(LatentModel):
     def d_loss(self, batch: Batch) -> Loss:
         # Reals and fakes pass D separately: in one batch they would share their batch-norm statistics.
         real_logits = self.discriminator(batch.image)
-        fake_logits = self.discriminator(batch.stash["fake"].detach())
+        (fake,) = self.replayed(batch.stash["fake"])
+        fake_logits = self.discriminator(fake)
         return Loss(
             self.objective.d(real_logits, fake_logits),
             {"D(x)": real_logits.sigmoid().mean(), "D(G(z))": fake_logits.sigmoid().mean()},

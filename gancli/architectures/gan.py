@@ -117,6 +117,7 @@ class GAN(LatentModel):
     title = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv 1406.2661"
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
 
     class Config(ImageModelConfig):
         resolution: int = Field(28, ge=4, le=256, description="height and width of an image in pixels")
@@ -155,7 +156,8 @@ class GAN(LatentModel):
 
     def d_loss(self, batch: Batch) -> Loss:
         real_logits = self.discriminator(batch.image)
-        fake_logits = self.discriminator(batch.stash["fake"].detach())
+        (fake,) = self.replayed(batch.stash["fake"])
+        fake_logits = self.discriminator(fake)
         return Loss(
             self.objective.d(real_logits, fake_logits) / 2,
             {"D(x)": real_logits.sigmoid().mean(), "D(G(z))": fake_logits.sigmoid().mean()},

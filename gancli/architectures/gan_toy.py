@@ -36,6 +36,7 @@ class GANToy(LatentModel):
     title = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv 1406.2661, in two dimensions"
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
     second_order = ("discriminator",)
 
     class Config(ModelConfig):
@@ -80,7 +81,7 @@ class GANToy(LatentModel):
 
     def d_loss(self, batch: Batch) -> Loss:
         real = batch.images["points"].detach().requires_grad_()
-        fake = self.generator(self.latents(len(batch), device=real.device)).detach().requires_grad_()
+        fake = self.replayed(self.generator(self.latents(len(batch), device=real.device)))[0].requires_grad_()
         real_scores, fake_scores = self.discriminator(real), self.discriminator(fake)
         total = self.objective.d(real_scores, fake_scores)
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean()}

@@ -73,6 +73,7 @@ class LSGAN(LatentModel):
     title = "Mao et al. 2016, Least Squares Generative Adversarial Networks, arXiv 1611.04076"
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
     latent_range = (-1.0, 1.0)
 
     class Config(ImageModelConfig):
@@ -118,7 +119,8 @@ class LSGAN(LatentModel):
     def d_loss(self, batch: Batch) -> Loss:
         z = batch.stash["z"] = self.latents(len(batch), device=batch.image.device)  # G's too
         real_scores = self.discriminator(batch.image)
-        fake_scores = self.discriminator(self.generator(z).detach())
+        (fake,) = self.replayed(self.generator(z))
+        fake_scores = self.discriminator(fake)
         return Loss(
             self.objective.d(real_scores, fake_scores) / 2,
             {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean()},

@@ -248,6 +248,7 @@ class Pix2Pix(Translator):
     )
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
     noisy = True
 
     class Config(ImageToImageConfig):
@@ -282,7 +283,7 @@ class Pix2Pix(Translator):
     def d_loss(self, batch: Batch) -> Loss:
         # D sees the input beside each output (section 3.1, equation 1).
         x, y = batch.images[self.way.source], batch.images[self.way.target]
-        fake_logits = self.discriminator(batch.stash["fake"].detach(), x)
+        fake_logits = self.discriminator(*self.replayed(batch.stash["fake"], x))
         real_logits = self.discriminator(y, x)
         # Halved, so that D learns at half the speed of G (section 3.3).
         return Loss(0.5 * self.objective.d(real_logits, fake_logits))

@@ -320,6 +320,8 @@ def to_resolution(images: Tensor, resolution: int) -> Tensor:
 class GrowingModel(LatentModel):
     """A latent model of normal latents whose networks grow, with classes or without: ProGAN and StyleGAN."""
 
+    replays = "older fakes are smaller while the networks grow"
+
     config: GrowingConfig
 
     stage: Stage

@@ -170,6 +170,7 @@ class R3GAN(LatentModel):
     )
     players = {"D": ("discriminator",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
     second_order = ("discriminator",)
     bounded = False
 
@@ -217,9 +218,10 @@ class R3GAN(LatentModel):
         return self.generator(z, self.class_weights(batch.labels))
 
     def d_loss(self, batch: Batch, gamma: float) -> Loss:
-        real, fake = batch.image.detach().requires_grad_(), self.draw_fakes(batch).detach().requires_grad_()
         y = self.class_weights(batch.labels)
-        real_scores, fake_scores = self.discriminator(real, y), self.discriminator(fake, y)
+        fake, y_of_fake = self.replayed(self.draw_fakes(batch), y)
+        real, fake = batch.image.detach().requires_grad_(), fake.requires_grad_()
+        real_scores, fake_scores = self.discriminator(real, y), self.discriminator(fake, y_of_fake)
         r1 = squared_gradient_norms(real_scores, real).mean()
         r2 = squared_gradient_norms(fake_scores, fake).mean()
         total = self.objective.d(real_scores, fake_scores) + gamma / 2 * (r1 + r2)

@@ -223,6 +223,7 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         "G": ("generator_ab", "generator_ba"),
     }
     averaged = ("generator_ab", "generator_ba")
+    replays = True
 
     class Config(ImageModelConfig):
         resolution: int = Field(256, ge=8, le=2048, description="height and width of an image in pixels")
@@ -284,7 +285,7 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
 
     def d_loss(self, batch: Batch) -> Loss:
         a, b = batch.images["A"], batch.images["B"]
-        fake_a, fake_b = batch.stash["fake_a"].detach(), batch.stash["fake_b"].detach()
+        fake_a, fake_b = self.replayed(batch.stash["fake_a"], batch.stash["fake_b"])
         parts = {
             "D_a": self._judge(self.discriminator_global_a, a, fake_a)
             + self._judge(self.discriminator_local_a, a, fake_a),

@@ -91,6 +91,7 @@ class WGAN(LatentModel):
     title = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv 1701.07875"
     players = {"D": ("critic",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
 
     class Config(ImageModelConfig):
         resolution: PowerOfTwo = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
@@ -144,8 +145,8 @@ class WGAN(LatentModel):
             weight.clamp_(-self.config.clip, self.config.clip)
 
     def d_loss(self, batch: Batch) -> Loss:
-        fake = self.generator(self.latents(len(batch), device=batch.image.device))
-        negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake.detach()))
+        (fake,) = self.replayed(self.generator(self.latents(len(batch), device=batch.image.device)))
+        negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake))
         return Loss(negative_distance, {"W": -negative_distance})
 
     def g_loss(self, batch: Batch) -> Loss:

@@ -229,6 +229,7 @@ class WGANGP(LatentModel):
     title = "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028"
     players = {"D": ("critic",), "G": ("generator",)}
     averaged = ("generator",)
+    replays = True
     second_order = ("critic",)
 
     class Config(ImageModelConfig):
@@ -291,7 +292,7 @@ class WGANGP(LatentModel):
         update("G", self.g_loss, batch)
 
     def d_loss(self, batch: Batch) -> Loss:
-        fake = self.generator(self.latents(len(batch), device=batch.image.device)).detach()
+        (fake,) = self.replayed(self.generator(self.latents(len(batch), device=batch.image.device)))
         negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake))
         penalty = gradient_penalty(self.critic, batch.image, fake)
         total = negative_distance + self.config.gradient_penalty * penalty

@@ -159,7 +159,7 @@ def _print_plan(config: RunConfig) -> None:
     from gancli.training import distributed
     from gancli.training.length import portions
     from gancli.training.plan import make_plan
-    from gancli.training.session import open_training_source, with_classes
+    from gancli.training.session import check_train, open_training_source, with_classes
 
     if config.train.evaluate is not None:
         without_classifier(config.train.evaluate.metric, "--eval")
@@ -167,6 +167,7 @@ def _print_plan(config: RunConfig) -> None:
     source = open_training_source(config)
     config = config.model_copy(update={"model": with_classes(config, source)})
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
+    check_train(architecture, config.train)
     epoch = max(len(images) for images in source.domains.values())
     # Each process of torchrun plans for itself: they are not connected.
     world = distributed.launched()

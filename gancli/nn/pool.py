@@ -1,4 +1,4 @@
-"""A history of generated images, from which discriminators learn (Shrivastava et al. 2016, section 2.3)."""
+"""Histories of generated data, from which discriminators learn (Shrivastava et al. 2016, section 2.3)."""
 
 from __future__ import annotations
 
@@ -46,3 +46,45 @@ class ImagePool(nn.Module):
             self.images.index_copy_(0, place, torch.where((swap | ~full)[:, None, None, None], image, kept))
             self.held += ~full
         return torch.cat(chosen)
+
+
+class Replay(nn.Module):
+    """Replaces a share of generated data by older ones; unlike ``ImagePool``, it takes a whole batch at once.
+
+    The data are buffers, so checkpoints hold them. Nothing is read on the host.
+
+    Args:
+        size: how many items are kept; no call may give more.
+        share: probability that an item is exchanged for an older one.
+        features: values of an item, over all tensors that belong to it.
+    """
+
+    items: Tensor
+    filled: Tensor
+
+    def __init__(self, size: int, share: float, features: int) -> None:
+        super().__init__()
+        self.size, self.share = size, share
+        self.register_buffer("items", torch.zeros(size, features))
+        self.register_buffer("filled", torch.zeros(size, dtype=torch.bool))
+
+    @torch.no_grad()
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Takes tensors [N, ...] and returns as many of the same shapes; what belongs to an item stays with it.
+
+        Until the pool is full, every item is kept and returned. After that, an item is either returned and not kept, or
+        exchanged for a kept one.
+        """
+        given = torch.cat([tensor.detach().flatten(1).to(self.items.dtype) for tensor in tensors], dim=1)
+        n, device = len(given), given.device
+        full = self.filled.all()
+        free = (self.filled.sum() + torch.arange(n, device=device)) % self.size
+        place = torch.where(full, torch.rand(self.size, device=device).argsort()[:n], free)
+        swap = (full & (torch.rand(n, device=device) < self.share))[:, None]
+        older = self.items[place]
+        chosen = torch.where(swap, older, given)
+        self.items[place] = torch.where(full & ~swap, older, given)
+        self.filled[place] = True
+        widths = [tensor[0].numel() for tensor in tensors]
+        parts = zip(chosen.split(widths, dim=1), tensors, strict=True)
+        return tuple(part.reshape(tensor.shape) for part, tensor in parts)

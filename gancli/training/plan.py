@@ -93,8 +93,10 @@ def expected_memory(architecture: Architecture, config: RunConfig, portion: Port
             activations = None
     moved = [_bytes(player.parameters.values()) for player in players.values()]
     averages = [_bytes(fake.get_submodule(name).state_dict().values()) for name in fake.averaged]
+    own = [_bytes(fake.get_submodule(name).state_dict().values()) for name in network_names(fake)]
+    snapshots = train.aids.old_networks_kept if train.aids.old_networks else 0
     return Memory(
-        weights=_bytes(fake.state_dict().values()),
+        weights=_bytes(fake.state_dict().values()) + snapshots * sum(own),
         gradients=sum(moved),  # a player's gradients live until its next turn
         optimizers=moments,
         averages=sum(averages) if train.average is not None else 0,

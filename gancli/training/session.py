@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import signal
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from gancli import modelfile
-from gancli.architectures.base import Architecture, Batch
+from gancli.architectures.base import Architecture, Batch, LatentModel
 from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
@@ -30,6 +31,7 @@ from gancli.training.rundir import RunDirectory
 from gancli.training.state import mismatches
 from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
 from gancli.training.update import network_names
+from gancli.training.watch import ITEMS
 
 BAD_SHOWN = 10
 TESTED = 50
@@ -71,7 +73,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
     config = config.model_copy(update={"data": data, "model": with_classes(config, source)})
     torch.manual_seed(derive(config.train.seed, "weights"))
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)
-    _check_train(architecture, config.train)
+    check_train(architecture, config.train)
     if begins and config.train.init_from is not None:
         _initialise(architecture, Path(config.train.init_from))
     workers = config.train.workers if config.train.workers is not None else (0 if device.type == "cpu" else 2)
@@ -133,7 +135,14 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
     """Returns the data on which a model is watched, from the test part if there is one."""
     inputs, data, n = architecture.inputs(config.model), config.data, config.train.samples
     if not architecture.watches_data:
-        return Watched(Batch({name: torch.empty(n, 0) for name in inputs.domains}))
+        shown = Batch({name: torch.empty(n, 0) for name in inputs.domains})
+        if not (config.train.watch and isinstance(architecture, LatentModel)):
+            return Watched(shown)
+        (items,) = source.domains.values()
+        count = min(n, ITEMS, len(items))
+        chosen = random.Random(0).sample(range(len(items)), count)  # the first ones may all be of one class
+        (real,) = fixed_batch(source, inputs, data, count, chosen).images.values()
+        return Watched(shown, data=real)
     if source.has_test:
         try:
             test = open_source(source.location, "test", inputs=inputs, domains=data.domains)
@@ -147,13 +156,24 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
     return Watched(fixed_batch(source, inputs, data, n))
 
 
-def _check_train(architecture: Architecture, train: TrainConfig) -> None:
+def check_train(architecture: Architecture, train: TrainConfig) -> None:
+    """Raises an error if a setting does not fit the players of the architecture, or a package is missing."""
     players = architecture.optimizers()
     unknown = [name for name in train.turns if name not in players]
     if unknown:
         raise GancliError(
             f"train.turns names {', '.join(unknown)}, but the players are {', '.join(players)}",
             f"for instance --set train.turns.{next(iter(players))}.every=2",
+        )
+    if train.aids.instance_noise and "D" not in players:
+        raise GancliError(
+            "train.aids.instance_noise is noise on what D judges, but no player of this architecture is called D",
+            "--set train.aids.instance_noise=0",
+        )
+    if train.aids.old_networks and len(players) < 2:
+        raise GancliError(
+            "train.aids.old_networks needs two players, but this architecture has one",
+            "--set train.aids.old_networks=0",
         )
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')

@@ -17,12 +17,15 @@ from gancli.errors import GancliError
 from gancli.schema import RunConfig
 from gancli.training import distributed
 from gancli.training.averaging import Averaging, settled
+from gancli.training.older import OlderNetworks
 from gancli.training.update import Update, network_names
 
 VALUES = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
 REST = "rest.safetensors"  # what the model file lacks: raw weights of averaged networks, buffers outside the networks
+OLDER = "older-networks.safetensors"  # only with train.aids.old_networks
 REST_OF_RANK = "rest-{}.safetensors"  # the private submodules of each process except the first
+REPLAY = "replay"  # the submodule of that name: settings of the aids may change when a run is resumed
 UNSETTLED = "unsettled/"  # in REST: buffers of the model file before they were settled
 
 
@@ -36,6 +39,7 @@ class Progress:
         step: training steps finished.
         images_shown: real images drawn, over all ranks.
         last_losses: losses and scores of the last line of the log.
+        watched: what the next line of the log says about the newest samples.
     """
 
     images: int
@@ -43,6 +47,7 @@ class Progress:
     step: int = 0
     images_shown: int = 0
     last_losses: dict[str, float] = field(default_factory=dict)
+    watched: dict[str, float] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,6 +69,7 @@ class RunState:
         averaging: moving averages.
         progress: how far the run has come.
         classes: names of the classes of the data.
+        older: snapshots of the networks, if the aids keep any.
     """
 
     def __init__(
@@ -74,10 +80,11 @@ class RunState:
         averaging: Averaging,
         progress: Progress,
         classes: tuple[str, ...],
+        older: OlderNetworks | None = None,
     ) -> None:
         self.config, self.architecture, self.classes = config, architecture, classes
         self.update, self.averaging, self.progress = update, averaging, progress
-        self.networks = network_names(architecture)
+        self.networks, self.older = network_names(architecture), older
         self.parts = (progress, update, averaging)
         """Each has ``state()``, JSON values under its own keys, and ``load``, which takes them back."""
 
@@ -92,10 +99,12 @@ class RunState:
         rest = {name: tensor for name, tensor in raw.items() if name not in model or _head(name) in averaged}
         rest |= {UNSETTLED + name: tensor for name, tensor in unsettled.items()}
         values = {key: value for part in self.parts for key, value in part.state().items()}
+        snapshots = self.older.tensors() if self.older is not None else {}
         return {
             modelfile.IN_RUN: model_file,
             REST: to_bytes(rest),
             OPTIMIZERS: to_bytes(self.update.moments()),
+            **({OLDER: to_bytes(snapshots)} if snapshots else {}),
             VALUES: (json.dumps(values, indent=1) + "\n").encode(),
         }
 
@@ -119,7 +128,11 @@ class RunState:
         values = json.loads(files[VALUES])
         model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
         unsettled = {name: rest.pop(name) for name in list(rest) if name.startswith(UNSETTLED)}
-        wrong = mismatches(self.architecture.state_dict(), model | rest, whole=True)
+        own = self.architecture.state_dict()
+        rest = _fitting(rest, own)
+        # A pool of older fakes that did not exist, or had another size, starts empty.
+        rest = {name: tensor for name, tensor in own.items() if _head(name) == REPLAY} | rest
+        wrong = mismatches(own, model | rest, whole=True)
         if wrong:
             raise GancliError(
                 f"the checkpoint does not fit the networks of this configuration: {changed or chr(10) + wrong}",
@@ -131,8 +144,10 @@ class RunState:
         self.architecture.load_state_dict(model | rest)
         private = files.get(REST_OF_RANK.format(distributed.rank()))
         if private is not None:
-            self.architecture.load_state_dict(safetensors.torch.load(private), strict=False)
+            self.architecture.load_state_dict(_fitting(safetensors.torch.load(private), own), strict=False)
         self.update.load_moments(safetensors.torch.load(files[OPTIMIZERS]))
+        if self.older is not None and OLDER in files:
+            self.older.load(safetensors.torch.load(files[OLDER]))
         for part in self.parts:
             part.load(values)
         self.architecture.stage = self.architecture.stage_at(self.progress.images_shown)
@@ -182,6 +197,15 @@ def first_broken(tensors: Mapping[str, Tensor]) -> str | None:
     if torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
         return None
     return next(name for name, tensor in floats.items() if not tensor.isfinite().all())
+
+
+def _fitting(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns all tensors except those of a pool of older fakes that do not fit the pool of this configuration."""
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if _head(name) != REPLAY or (name in own and own[name].shape == tensor.shape)
+    }
 
 
 def _head(name: str) -> str:

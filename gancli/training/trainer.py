@@ -27,9 +27,11 @@ from gancli.training import checkpoint, distributed
 from gancli.training.averaging import Averaging, settled
 from gancli.training.journal import Clock, Journal, lay_out, peak_memory, tensorboard
 from gancli.training.length import finished_fraction
+from gancli.training.older import OlderNetworks
 from gancli.training.rundir import RunDirectory
 from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
-from gancli.training.update import Update, make_players, network_names
+from gancli.training.update import WATCH, Update, make_players, network_names
+from gancli.training.watch import ADVICE, Watch, WatchedObjective, diversity
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Watched:
         shown: the batch for ``Architecture.preview``.
         tested: pairs on which a translator is measured and not trained, if there are any.
         plane: in which points are plotted, if the data are points.
+        data: real items with which samples of latents are compared, if that is wanted.
     """
 
     shown: Batch
     tested: Batch | None = None
     plane: Plane | None = None
+    data: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,10 @@ class Trainer:
         self.update = Update(self.players, self.train, device)
         self.averaging = Averaging(architecture, self.train.average)
         self.progress = Progress(pipeline.length, list(pipeline.domains))
-        self.state = RunState(config, architecture, self.update, self.averaging, self.progress, pipeline.classes)
+        self.older = OlderNetworks(architecture, self.train)
+        self.state = RunState(
+            config, architecture, self.update, self.averaging, self.progress, pipeline.classes, self.older
+        )
         # Averaged over the processes after every step, so that all processes keep the same model.
         private = [architecture.get_submodule(name) for name in architecture.private]
         own = {buffer for module in private for buffer in module.buffers()}
@@ -108,6 +115,9 @@ class Trainer:
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
         if self.train.compile:
             self._compile()
+        self.watch = Watch(min(self.train.batches()))
+        if self.train.watch and hasattr(architecture, "objective"):
+            architecture.objective = WatchedObjective(architecture.objective, self.update)  # type: ignore[assignment]
         self._stop_signal = 0
 
     def _compile(self) -> None:
@@ -140,6 +150,9 @@ class Trainer:
             tensorboard(run, progress.step, wanted=train.tensorboard and display is not None) as events,
         ):
             journal = None if display is None else Journal(run, display, events)
+            if journal is not None:
+                for record in run.read_log():
+                    self.watch.take(record.get("watch", {}))
             while self.fraction() < 1 and not self._stopping():
                 shown = self.play_round(batches)
                 if display is not None:
@@ -168,8 +181,10 @@ class Trainer:
         torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
         fraction = self.fraction()
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
-        self.update.begin(progress.step, before, fraction, architecture.resolution)
-        architecture.training_step(self._counted(batches), self.update)
+        self.update.watched = self.train.watch and (progress.step + 1) % self.train.log_every == 0
+        self.update.begin(progress.step, before, fraction, architecture.resolution, before // self.pipeline.length)
+        with self.older.round(progress.step, self.update):
+            architecture.training_step(self._counted(batches), self.update)
         distributed.average(self.shared_buffers)
         shown = progress.images_shown - before
         progress.step += 1
@@ -178,7 +193,9 @@ class Trainer:
         stage = architecture.stage_at(progress.images_shown)
         if stage is not None and architecture.stage is not None and stage.phase != architecture.stage.phase:
             self.update.restart()
+            self.older.snapshots.clear()  # they have not learnt to play at this resolution
         architecture.stage = stage
+        self.older.keep(progress.step)
         return shown
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -207,8 +224,13 @@ class Trainer:
     def _log(self, run: RunDirectory, journal: Journal | None, clock: Clock, logged_at: int) -> None:
         progress, stage = self.progress, self.architecture.stage
         losses = self._finite_losses(run, logged_at)
+        watched = {
+            name.removeprefix(WATCH): value
+            for name, value in self.update.meter.read().items()
+            if name.startswith(WATCH) and math.isfinite(value)
+        }
         self.update.meter.clear()
-        progress.last_losses = losses
+        progress.last_losses = losses or progress.last_losses
         images, seconds, eta = clock.lap(progress.images_shown, self.fraction())
         rates = {f"lr_{name}": lr for name, lr in self.update.learning_rates().items()}
         record = {
@@ -221,12 +243,19 @@ class Trainer:
             "images_per_s": round(images / max(seconds, 1e-9), 1),
             "eta_s": round(eta, 1),
             "memory_mib": round(peak_memory(self.device) / 2**20, 1),
+            **({"watch": watched | progress.watched} if watched or progress.watched else {}),
         }
+        progress.watched = {}
         if journal is not None:
             journal.log(record, [*losses, *rates, "images_per_s"])
+            self._warn(watched)
+
+    def _warn(self, watched: Mapping[str, float]) -> None:
+        for found in self.watch.take(watched):
+            warn(f"step {self.progress.step}: {found}: {ADVICE[found]}")
 
     def _finite_losses(self, run: RunDirectory, since: int) -> dict[str, float]:
-        losses = self.update.meter.read()
+        losses = {name: value for name, value in self.update.meter.read().items() if not name.startswith(WATCH)}
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
             self._stop_broken(run, f"the loss {' and '.join(broken)} became {losses[broken[0]]}", (), since)
@@ -269,6 +298,9 @@ class Trainer:
         journal.samples(step, picture, measured, final=final)
         if final and plane is not None:
             journal.film()
+        if self.watched.data is not None:
+            self.progress.watched = diversity(preview, self.watched.data)
+            self._warn(self.progress.watched)
 
     def _preview(self, shown: Batch) -> list[Mapping[str, Tensor]]:
         # No more images at a time than training takes.

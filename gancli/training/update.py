@@ -16,6 +16,8 @@ from gancli.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TurnConf
 from gancli.training import distributed
 from gancli.training.meter import Meter
 
+WATCH = "watch "
+"""Begins the names of values in the meter that are no losses, but watched for what goes wrong."""
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -106,6 +108,8 @@ class Update:
     Attributes:
         step: training steps finished before the current one.
         images_shown: real images drawn before the current step, over all ranks.
+        older: the player that has older networks in the current step, if any: it rests, and no loss is recorded.
+        watched: whether the norms of the gradients are recorded in the current step.
         meter: the named losses and scores since the last line of the log.
     """
 
@@ -116,11 +120,15 @@ class Update:
         self.meter = Meter(device)
         self.step = 0
         self.images_shown = 0
+        self.epoch = 0
+        self.older: str | None = None
+        self.watched = False
 
-    def begin(self, step: int, images_shown: int, fraction: float, resolution: int) -> None:
-        """Prepares one training step at a ``resolution``; ``fraction`` of the run is finished."""
+    def begin(self, step: int, images_shown: int, fraction: float, resolution: int, epoch: int = 0) -> None:
+        """Prepares one training step at a ``resolution``, in an ``epoch``; ``fraction`` of the run is finished."""
         self.step = step
         self.images_shown = images_shown
+        self.epoch = epoch
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
@@ -138,7 +146,7 @@ class Update:
 
     def __call__(self, player: str, loss_function: LossFunction, batch: Batch, *, record: str | None = None) -> None:
         mover = self.players[player]
-        if self._rests(mover):
+        if player == self.older or self._rests(mover):
             # The loss is still measured: it decides when the player returns, and may stash what others need. All
             # networks are frozen, but gradients with respect to images still work, for penalties.
             self._losses(player, loss_function, batch, record, learn=False)
@@ -147,8 +155,13 @@ class Update:
         with _thawed(mover):
             self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
-        if self.config.clip_gradients is not None:
+        watched = self.watched and record is None and self.older is None
+        if watched or self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
+        if watched:
+            gradients = [p.grad for p in mover.parameters.values() if p.grad is not None]
+            self.meter.add({f"{WATCH}{player} gradient": nn.utils.get_total_norm(gradients)})
+        if self.config.clip_gradients is not None:
             nn.utils.clip_grad_norm_(mover.parameters.values(), self.config.clip_gradients)
         mover.scaler.step(mover.optimizer)
         mover.scaler.update()
@@ -170,17 +183,18 @@ class Update:
                 loss: Loss = loss_function(part)
             if learn:
                 mover.scaler.scale(loss.total / len(parts)).backward()
-            self.meter.add({record or player: loss.total, **loss.parts})
+            if self.older is None:
+                self.meter.add({record or player: loss.total, **loss.parts})
             detached = loss.total.detach()
             total = detached if total is None else total + detached
         bounded = mover.turn.above is not None or mover.turn.below is not None
-        if total is not None and bounded and record is None:
+        if total is not None and bounded and record is None and self.older is None:
             mover.loss = total / len(parts)
             distributed.average([mover.loss])
 
     def _rests(self, player: Player) -> bool:
         turn = player.turn
-        if self.step % turn.every:
+        if ((self.epoch if turn.unit == "epochs" else self.step) - turn.offset) % turn.every:
             return True
         if player.loss is None:
             return False

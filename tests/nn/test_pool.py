@@ -1,10 +1,10 @@
-"""The image pool's chances."""
+"""The chances of both pools."""
 
 from __future__ import annotations
 
 import torch
 
-from gancli.nn.pool import ImagePool
+from gancli.nn.pool import ImagePool, Replay
 
 
 def labelled(*numbers: int) -> torch.Tensor:
@@ -59,4 +59,34 @@ def test_a_pool_goes_on_from_its_state() -> None:
     for pool in (first, second):
         torch.manual_seed(1)
         following.append([read(pool(labelled(number)))[0] for number in range(10, 30)])
+    assert following[0] == following[1]
+
+
+def test_a_replay_exchanges_its_share_and_keeps_what_belongs_together() -> None:
+    torch.manual_seed(0)
+    replay, ages = Replay(50, 0.3, 4 + 1), []
+    for first in range(0, 4000, 10):
+        numbers = torch.arange(first, first + 10, dtype=torch.float32)
+        images, beside = replay(labelled(*range(first, first + 10)).requires_grad_(), numbers[:, None])
+        assert images.shape == (10, 1, 2, 2)
+        assert read(images) == beside[:, 0].tolist()
+        assert len(set(read(images))) == 10
+        assert not images.requires_grad
+        ages += [int(number) - found for number, found in zip(numbers, read(images), strict=True)]
+    assert set(ages[:50]) == {0}
+    older = [age for age in ages[50:] if age]
+    assert min(older) > 0 - 10  # an item may take the place of a later one of the same batch
+    assert 0.27 < len(older) / len(ages[50:]) < 0.33
+    assert 120 < sum(older) / len(older) < 210  # 50 places, of which 3 change with every 10 items
+
+
+def test_a_replay_goes_on_from_its_state_() -> None:
+    first, second = Replay(12, 0.5, 4), Replay(12, 0.5, 4)
+    for number in range(4):
+        first(labelled(*range(5 * number, 5 * number + 5)))
+    second.load_state_dict(first.state_dict())
+    following = []
+    for pool in (first, second):
+        torch.manual_seed(1)
+        following.append(read(pool(labelled(20, 21, 22))[0]))
     assert following[0] == following[1]

@@ -22,7 +22,7 @@ from gancli.schema import AdamConfig, Ramp, RMSpropConfig, SGDConfig
 ROOT = Path(__file__).parents[2]
 PAGE = "".join(
     f"Before {name}.\n\n<!-- generated: {name} -->\nold\n<!-- end -->\n\nAfter {name}.\n"
-    for name in ("commands", "configuration", "architectures", "training-steps", "presets", "metrics")
+    for name in ("commands", "configuration", "architectures", "aids", "training-steps", "presets", "metrics")
 )
 
 

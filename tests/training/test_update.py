@@ -24,8 +24,8 @@ CONFIG = DCGAN.Config(resolution=32, generator_width=4, discriminator_width=4, l
 
 def make(**train: Any) -> tuple[DCGAN, Update]:
     torch.manual_seed(0)
-    model = DCGAN(CONFIG).train()
     config = TrainConfig(steps=100, batch=8, **train)
+    model = DCGAN(CONFIG, config.aids).train()
     return model, Update(make_players(model, config, CPU), config, CPU)
 
 
@@ -216,9 +216,13 @@ class NoHostSync(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("options", [{}, {"precision": "bf16", "accumulate": 2, "clip_gradients": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"precision": "bf16", "accumulate": 2, "clip_gradients": 1.0}, {"aids": {"replay": 0.5, "replay_size": 8}}],
+)
 def test_a_training_step_reads_nothing_from_the_device(options: dict[str, Any]) -> None:
     model, update = make(**options)
+    update.watched = True
     with NoHostSync():
         model.training_step(batches(), update)
         with pytest.raises(AssertionError):
