@@ -170,7 +170,7 @@ def test_every_key_is_there_with_its_default(tree: Path) -> None:
     sections = {key.rpartition(".")[0] for key in table} | {"train.turns"}
     rest = table.keys() - set(keys) - sections
     assert {key for key in rest if ".optimizers." not in key} == {
-        *(f"train.turns.*.{key}" for key in ("every", "above", "below")),
+        *(f"train.turns.*.{key}" for key in ("every", "unit", "offset", "above", "below")),
         *Ramp.model_fields,
     }
     every = {name for section in (AdamConfig, RMSpropConfig, SGDConfig) for name in section.model_fields}
