@@ -1,7 +1,8 @@
 """Does ``train.watch`` warn of runs that fail, and of no others? ``python benchmarks/watch.py --mnist FOLDER``
 
 Trains small presets for about a minute each: healthy ones with two seeds or more, and others that are made to fail.
-The table says what gancli warned of and when. With ``--grids DIR`` the runs stay there, with their logs and samples.
+The table has those that fail first, and says what gancli warned of and when. With ``--grids DIR`` the runs stay there,
+with their logs and samples; runs that are there already are only judged.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from gancli import config as configuration
 from gancli.training.watch import Watch
 
 OFTEN = ["train.log_every=20", "train.sample_every=100", "train.checkpoint_every=100000"]
@@ -59,7 +61,6 @@ class Run:
     preset: str
     change: tuple[str, ...] = ()
     seed: int = 0
-    expected: str = "nothing"
 
     @property
     def name(self) -> str:
@@ -75,29 +76,28 @@ HEALTHY = [
     Run("gan-toy", toy("logistic", "model.penalty=r1")),
     *(Run("gan-toy", toy("relativistic", "model.penalty=r1r2"), seed) for seed in range(2)),
     *(Run("dcgan-shapes", seed=seed) for seed in range(3)),
-    *(Run("cdcgan-shapes", seed=seed) for seed in range(2)),
+    *(Run("cdcgan-shapes", seed=seed) for seed in range(3)),
     *(Run("gan-mnist", seed=seed) for seed in range(2)),
     *(Run("dcgan-mnist", seed=seed) for seed in range(2)),
     *(Run(preset) for preset in ("cdcgan-mnist", "cgan-mnist", "lsgan-mnist", "wgan-mnist", "wgan-gp-mnist")),
     *(Run(preset) for preset in ("r3gan-mnist", "stylegan-shapes")),
 ]
-WON, COLLAPSE, VANISHING, OSCILLATION = "D has won", "mode collapse", "vanishing gradients", "oscillation"
 FAILING = [
-    Run("gan-toy", toy("vanilla", f"{G_LR}=1e-6"), expected=WON),
-    Run("gan-toy", toy("saturating", f"{G_LR}=2e-2"), expected=VANISHING),
-    Run("gan-toy", toy("saturating", "model.critic_steps=10", f"{D_LR}=1e-2"), expected=COLLAPSE),
-    *(Run("gan-toy", toy("wgan", *sgd(0.03)), seed, OSCILLATION) for seed in range(2)),
-    Run("gan-toy", toy("hinge", *sgd(0.1)), expected=OSCILLATION),
-    Run("gan-toy", toy("vanilla", *sgd(0.3)), expected=COLLAPSE),
-    Run("gan-toy", toy("vanilla", f"{D_LR}=3e-2", f"{G_LR}=3e-2"), expected=COLLAPSE),
-    Run("dcgan-shapes", (f"{G_LR}=1e-6",), expected=WON),
-    Run("dcgan-shapes", ("train.turns.D.every=20",), expected=COLLAPSE),
-    Run("gan-mnist", (f"{G_LR}=1e-7",), expected=WON),
-    Run("gan-mnist", ("model.objective=saturating", f"{D_LR}=2e-3", f"{G_LR}=1e-6"), expected=VANISHING),
-    Run("gan-mnist", (f"{G_LR}=2e-2",), expected=COLLAPSE),
-    Run("gan-mnist", (f"{D_LR}=2e-2", f"{G_LR}=2e-2"), expected=OSCILLATION),
-    Run("lsgan-mnist", (f"{D_LR}=1e-2", f"{G_LR}=1e-6"), expected=WON),
-    Run("dcgan-mnist", (f"{G_LR}=1e-6",), expected=WON),
+    Run("gan-toy", toy("vanilla", f"{G_LR}=1e-6")),
+    Run("gan-toy", toy("saturating", f"{G_LR}=2e-2")),
+    Run("gan-toy", toy("saturating", "model.critic_steps=10", f"{D_LR}=1e-2")),
+    *(Run("gan-toy", toy("wgan", *sgd(0.03)), seed) for seed in range(4)),
+    Run("gan-toy", toy("hinge", *sgd(0.1))),
+    Run("gan-toy", toy("vanilla", *sgd(0.3))),
+    Run("gan-toy", toy("vanilla", f"{D_LR}=3e-2", f"{G_LR}=3e-2")),
+    Run("dcgan-shapes", (f"{G_LR}=1e-6",)),
+    Run("dcgan-shapes", ("train.turns.D.every=20",)),
+    Run("gan-mnist", (f"{G_LR}=1e-7",)),
+    Run("gan-mnist", ("model.objective=saturating", f"{D_LR}=2e-3", f"{G_LR}=1e-6")),
+    Run("gan-mnist", (f"{G_LR}=2e-2",)),
+    Run("gan-mnist", (f"{D_LR}=2e-2", f"{G_LR}=2e-2")),
+    Run("lsgan-mnist", (f"{D_LR}=1e-2", f"{G_LR}=1e-6")),
+    Run("dcgan-mnist", (f"{G_LR}=1e-6",)),
 ]
 
 
@@ -142,13 +142,14 @@ def main() -> None:
         ring(directory / "ring.npy")
         runs = [*FAILING, *HEALTHY]
         logs = pool.map(lambda run: train(run, directory, arguments.mnist), runs)
-        print("| run | expected | warned of, at step |\n| --- | --- | --- |")
+        print("| run | warned of, at step |\n| --- | --- |")
         for run, log in zip(runs, logs, strict=True):
-            watch, warned = Watch(32), []
+            settings = configuration.resolve(config_file=directory / run.name / "config.yaml")
+            watch, warned = Watch(min(settings.train.batches())), []
             for record in log:
                 warned += [f"{name} {record['step']}" for name in watch.take(record.get("watch", {}))]
             change = f" with `{' '.join(run.change)}`" if run.change else ""
-            print(f"| `{run.preset}`{change}, seed {run.seed} | {run.expected} | {', '.join(warned)} |", flush=True)
+            print(f"| `{run.preset}`{change}, seed {run.seed} | {', '.join(warned) or 'nothing'} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Watch:
             "D has won": len(recent) == 5 and all(line.get("D loss", 1) < 0.01 for line in recent),
             "vanishing gradients": len(recent) == 5
             and all(line.get("G gradient", math.inf) < 1e-3 * self.largest for line in recent),
-            "oscillation": swings((line.get("D right", 0.5) for line in self.lines), self.lead) >= 4,
+            "oscillation": swings((line.get("D right", 0.5) for line in self.lines), self.lead) >= 5,
         }
         return [name for name, present in judged.items() if present]
 

@@ -46,8 +46,8 @@ def test_oscillation_is_a_lead_that_changes_sides() -> None:
     def rights(*shares: float) -> list[dict[str, float]]:
         return [{**GOOD, "D right": share} for share in shares]
 
-    assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1)) == []
-    assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1, 0.6, 0.9)) == ["oscillation"]
+    assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1, 0.9)) == []
+    assert taken(*rights(0.9, 0.1, 0.5, 0.9, 0.1, 0.6, 0.9, 0.2)) == ["oscillation"]
     assert taken(*rights(*[0.95, 0.4] * 20, *[0.05] * 20)) == []
     assert swings([0.8, 0.2, 0.21, 0.79, 0.2, 1.0], 0.3) == 2
     # Ten pairs are as often on one side if D only guesses.
