@@ -245,7 +245,7 @@ def test_what_gancli_trained(
     torch.testing.assert_close(back.synthesize(model.truncate(w), "none"), image, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("width", "most"), [(256, 64), (64, 32), (16, 4)])
+@pytest.mark.parametrize(("width", "most"), [(256, 64), pytest.param(64, 32, marks=pytest.mark.slow), (16, 4)])
 def test_small_widths_are_told_from_what_is_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, most: int, gancli_home: Path
 ) -> None:

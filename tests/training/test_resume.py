@@ -48,7 +48,9 @@ VARIANTS: dict[str, list[str]] = {
             "--set",
             "train.turns={D: {above: 0.2}, G: {every: 2}}",
         ),
-        *("--set", "train.aids={label_smoothing: 0.1, label_flip: 0.05, instance_noise: 0.1}"),
+        *("--set", "train.aids={label_smoothing: 0.1, label_flip: 0.05, instance_noise: 0.1, replay: 0.5}"),
+        *("--set", "train.aids.replay_size=8"),
+        *("--set", "train.aids.old_networks=0.5", "--set", "train.aids.old_networks_every=2"),
         *("--set", "data={flip: true, crop: random, load_size: 36}"),
     ],
     "replay": [
@@ -133,7 +135,7 @@ def same(one: Path, other: Path) -> None:
     assert last.read_bytes() == (other / "samples" / last.name).read_bytes()
 
 
-SLOW = ("fp32", "bf16", "fp16", "2 workers")
+SLOW = ("fp32", "bf16", "fp16", "2 workers", "replay")
 
 
 @pytest.mark.parametrize("variant", [pytest.param(v, marks=pytest.mark.slow) if v in SLOW else v for v in VARIANTS])
