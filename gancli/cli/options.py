@@ -109,9 +109,8 @@ def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) ->
     commands = []
     if isinstance(loaded, LatentModel):
         points = any(domain.kind == "points" for domain in info.inputs.domains.values())
-        commands = [
-            f"gancli {command} {model}" for command in ("sample", "interpolate", "truncate")[: 1 if points else 3]
-        ]
+        able = ("sample",) if points else ("sample", "interpolate", "truncate")
+        commands = [f"gancli {command} {model}" for command in able]
     if isinstance(loaded, StyleModel):
         commands.append(f"gancli style-mix {model} --rows 0-2 --cols 3-6")
     if isinstance(loaded, Translator):
