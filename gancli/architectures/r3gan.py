@@ -195,7 +195,10 @@ class R3GAN(LatentModel):
         def _fits_together(self) -> R3GAN.Config:
             fitting = 4 * 2 ** (len(self.widths) - 1)
             if self.resolution != fitting:
-                raise ValueError(f"{len(self.widths)} widths are for a resolution of {fitting}, not {self.resolution}")
+                raise ValueError(
+                    f"{len(self.widths)} widths are for a resolution of {fitting}, not {self.resolution}: "
+                    "model.widths has a number for 4 px and for each doubling"
+                )
             if any(width * self.expansion % self.group for width in self.widths):
                 raise ValueError(f"group {self.group} must divide each width times {self.expansion}")
             return self
