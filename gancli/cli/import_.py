@@ -11,7 +11,7 @@ from gancli.cli import options
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.home import home
-from gancli.importers import find_files, import_checkpoint, importer_names, title
+from gancli.importers import find_files, import_checkpoint, importers, title
 from gancli.modelfile import SUFFIX
 
 
@@ -83,9 +83,7 @@ def import_(
     """
     from gancli.training.rundir import check_name
 
-    known = importer_names()
-    if architecture not in known:
-        raise GancliError(f"there is no importer for {architecture!r}", f"there is one for each of: {', '.join(known)}")
+    importers(architecture)  # raises if there is none
     if name is not None and output is not None:
         raise GancliError("--name and -o both say where the model goes", "give one of them")
     paths = [path for file in files for path in find_files(architecture, file)]

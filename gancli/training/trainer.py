@@ -223,12 +223,7 @@ class Trainer:
 
     def _log(self, run: RunDirectory, journal: Journal | None, clock: Clock, logged_at: int) -> None:
         progress, stage = self.progress, self.architecture.stage
-        losses = self._finite_losses(run, logged_at)
-        watched = {
-            name.removeprefix(WATCH): value
-            for name, value in self.update.meter.read().items()
-            if name.startswith(WATCH) and math.isfinite(value)
-        }
+        losses, watched = self._read_meter(run, logged_at)
         self.update.meter.clear()
         progress.last_losses = losses or progress.last_losses
         images, seconds, eta = clock.lap(progress.images_shown, self.fraction())
@@ -254,12 +249,15 @@ class Trainer:
         for found in self.watch.take(watched):
             warn(f"step {self.progress.step}: {found}: {ADVICE[found]}")
 
-    def _finite_losses(self, run: RunDirectory, since: int) -> dict[str, float]:
-        losses = {name: value for name, value in self.update.meter.read().items() if not name.startswith(WATCH)}
+    def _read_meter(self, run: RunDirectory, since: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns the losses, which must be finite, and the finite ones of the watched values."""
+        means = self.update.meter.read()
+        losses = {name: value for name, value in means.items() if not name.startswith(WATCH)}
+        watched = {name.removeprefix(WATCH): value for name, value in means.items() if name not in losses}
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
             self._stop_broken(run, f"the loss {' and '.join(broken)} became {losses[broken[0]]}", (), since)
-        return losses
+        return losses, {name: value for name, value in watched.items() if math.isfinite(value)}
 
     def _stop_broken(self, run: RunDirectory, what: str, players: Sequence[str], since: int) -> NoReturn:
         kept = "there is no checkpoint yet"
@@ -338,7 +336,7 @@ class Trainer:
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
     def _save(self, run: RunDirectory, logged_at: int) -> None:
-        self._finite_losses(run, logged_at)
+        self._read_meter(run, logged_at)
         broken = first_broken(self.architecture.state_dict())
         if broken is not None:
             players = [name for name, player in self.players.items() if broken in player.parameters]
