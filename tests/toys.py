@@ -6,6 +6,7 @@ They are as small as check_architecture allows; each stands for the papers that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -21,74 +22,29 @@ from gancli.architectures.base import (
     Update,
     Way,
 )
+from gancli.architectures.gan_toy import GANToy
 from gancli.domains import Domain, Inputs
-from gancli.nn.losses import make_objective
+from gancli.nn.losses import ObjectiveName, make_objective
 from gancli.nn.norm import spectral_norm
 from gancli.schema import (
     AidsConfig,
     ImageModelConfig,
-    ModelConfig,
-    OptimizerConfig,
     Optimizers,
     RMSpropConfig,
     SGDConfig,
 )
 
 
-class Toy2D(LatentModel):
-    """The 2-D toy of the courses as a WGAN: points, RMSprop, several critic steps, clipping (algorithm 1)."""
+class Toy2D(GANToy):
+    """The 2-D toy of the courses as a WGAN: points, RMSprop and SGD, several critic steps, clipping."""
 
-    title = "none"
-    players = {"D": ("critic",), "G": ("generator",)}
-    averaged = ("generator",)
-
-    class Config(ModelConfig):
-        class Rules(Optimizers):
-            D: OptimizerConfig = RMSpropConfig()
-            G: OptimizerConfig = SGDConfig(momentum=0.5)
-
+    class Config(GANToy.Config):
+        latent_dim: int = 3
+        width: int = 8
+        objective: ObjectiveName = "wgan"
+        penalty: Literal["clip"] = "clip"
         critic_steps: int = Field(5, ge=1)
-        optimizers: Rules = Rules()
-
-    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
-        super().__init__(config, aids)
-        self.objective = make_objective("wgan", self.aids)
-        self.generator = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
-        self.critic = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
-
-    @classmethod
-    def inputs(cls, config: Config) -> Inputs:
-        return Inputs({"points": Domain((2,), "points")})
-
-    @property
-    def draws(self) -> int:
-        return self.config.critic_steps
-
-    def training_step(self, data: Iterator[Batch], update: Update) -> None:
-        for _ in range(self.config.critic_steps):
-            batch = next(data)
-            update("D", self.d_loss, batch)
-            self.clip_critic()
-        update("G", self.g_loss, batch)
-
-    def d_loss(self, batch: Batch) -> Loss:
-        real = batch.images["points"]
-        fake = self.generator(torch.randn(len(real), 3, device=real.device))
-        return Loss(self.objective.d(self.critic(real), self.critic(fake)))
-
-    def g_loss(self, batch: Batch) -> Loss:
-        return Loss(self.objective.g(self.critic(self.generator(torch.randn(len(batch), 3)))))
-
-    @torch.no_grad()
-    def clip_critic(self) -> None:
-        for weight in self.critic.parameters():
-            weight.clamp_(-0.01, 0.01)
-
-    def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, 3, generator=generator)
-
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.generator(z)
+        optimizers: Optimizers = Optimizers(D=RMSpropConfig(), G=SGDConfig(momentum=0.5))
 
 
 class Spectral(LatentModel):

@@ -7,6 +7,8 @@ Unlike DCGAN's, all convolutions have biases and batch norms begin with weights 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from math import log2
 from typing import Literal
@@ -15,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancli.architectures.cgan import CGAN, ConditionalConfig
+from gancli.architectures.cgan import CGAN, ConditionalConfig, normal_init
 from gancli.schema import PowerOfTwo
 
 
@@ -26,7 +28,13 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, classes: int, width: int, channels: int, resolution: int, activation: type[nn.Module]
+        self,
+        latent_dim: int,
+        classes: int,
+        width: int,
+        channels: int,
+        resolution: int,
+        activation: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
         widths = [width * 2**i for i in reversed(range(int(log2(resolution)) - 2))]  # 32 px: 512, 256, 128
@@ -41,7 +49,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(
             *layers, nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1), nn.Tanh()
         )
-        convolution_init(self)
+        normal_init(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return self.layers(torch.cat([self.z(z[:, :, None, None]), self.y(y[:, :, None, None])], dim=1))
@@ -68,26 +76,11 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
-        convolution_init(self)
+        normal_init(self)
 
     def forward(self, image: Tensor, y: Tensor) -> Tensor:
         planes = y[:, :, None, None].expand(-1, -1, *image.shape[2:])
         return self.layers(torch.cat([self.image(image), self.y(planes)], dim=1)).flatten()
-
-
-def convolution_init(network: nn.Module) -> None:
-    """Draws convolution weights from N(0, 0.02); biases become 0, norms stay at 1 and 0."""
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # all have one
-
-
-class LeakyReLU(nn.LeakyReLU):
-    """max(x, 0.2 x)."""
-
-    def __init__(self) -> None:
-        super().__init__(0.2)
 
 
 class CDCGAN(CGAN):
@@ -106,7 +99,7 @@ class CDCGAN(CGAN):
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         config = self.config
-        activation = LeakyReLU if config.activation == "leaky" else nn.ReLU
+        activation = partial(nn.LeakyReLU, 0.2) if config.activation == "leaky" else nn.ReLU
         generator = Generator(
             config.latent_dim, self.classes, config.generator_width, config.channels, config.resolution, activation
         )

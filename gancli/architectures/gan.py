@@ -66,14 +66,17 @@ class PublishedGenerator(nn.Module):
 
     def __init__(self, latent_dim: int, widths: Widths, shape: tuple[int, ...]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in pairwise((latent_dim, *widths)):
-            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape))
+        last = nn.Sequential(nn.Linear(widths[-1], prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape))
+        self.layers = nn.Sequential(*rectified(latent_dim, *widths), *last)
         uniform_init(self, 0.05)
 
     def forward(self, z: Tensor) -> Tensor:
         return 2 * self.layers(z) - 1  # the paper's images are in [0, 1]
+
+
+def rectified(*sizes: int) -> list[nn.Module]:
+    """Returns a linear layer from each of some sizes to the next, each with a rectifier after it."""
+    return [layer for sides in pairwise(sizes) for layer in (nn.Linear(*sides), nn.ReLU(inplace=True))]
 
 
 class Maxout(nn.Module):

@@ -9,25 +9,17 @@ place, so that they can be compared where the answer is known: on a ring or a gr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
+from gancli.architectures.gan import rectified
+from gancli.architectures.wgan import clip_weights
 from gancli.domains import Domain, Inputs
 from gancli.nn.losses import ObjectiveName, gradient_penalty, make_objective, squared_gradient_norms
 from gancli.schema import AidsConfig, ModelConfig
-
-
-def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """Returns ``depth`` hidden layers of ``width`` rectified units between ``inputs`` and ``outputs`` numbers."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise((inputs, *[width] * depth)):
-        layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
 class GANToy(LatentModel):
@@ -46,7 +38,7 @@ class GANToy(LatentModel):
         objective: ObjectiveName = Field("saturating", description="adversarial loss")
         penalty: Literal["none", "clip", "gradient", "r1", "r1r2"] = Field(
             "none",
-            description="none, WGAN's clipped weights, WGAN-GP's penalty, or that on the slope at reals (and fakes)",
+            description="clip: WGAN's clipped weights; gradient: WGAN-GP's; r1, r1r2: slope at reals, and at fakes",
         )
         penalty_weight: float = Field(0.1, gt=0, description="lambda of gradient, half of gamma of r1 and r1r2")
         clip: float = Field(0.01, gt=0, description="clip: the largest weight of D")
@@ -55,8 +47,9 @@ class GANToy(LatentModel):
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.objective = make_objective(config.objective, self.aids)
-        self.generator = mlp(config.latent_dim, config.width, config.depth, 2)
-        self.discriminator = mlp(2, config.width, config.depth, 1)
+        hidden = (config.width,) * config.depth
+        self.generator = nn.Sequential(*rectified(config.latent_dim, *hidden), nn.Linear(config.width, 2))
+        self.discriminator = nn.Sequential(*rectified(2, *hidden), nn.Linear(config.width, 1))
 
     @classmethod
     def inputs(cls, config: Config) -> Inputs:
@@ -71,13 +64,8 @@ class GANToy(LatentModel):
             batch = next(data)
             update("D", self.d_loss, batch)
             if self.config.penalty == "clip":
-                self.clip_discriminator()
+                clip_weights(self.discriminator, self.config.clip)
         update("G", self.g_loss, batch)
-
-    @torch.no_grad()
-    def clip_discriminator(self) -> None:
-        for weight in self.discriminator.parameters():
-            weight.clamp_(-self.config.clip, self.config.clip)
 
     def d_loss(self, batch: Batch) -> Loss:
         real = batch.images["points"].detach().requires_grad_()

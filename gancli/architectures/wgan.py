@@ -13,6 +13,7 @@ the critic gets 100 steps while it is new, and again every 500 steps. Where this
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from gancli.architectures import dcgan
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
+from gancli.architectures.gan import rectified
 from gancli.nn.init import normal_init
 from gancli.nn.losses import make_objective
 from gancli.schema import AidsConfig, Flag, ImageModelConfig, Optimizers, PowerOfTwo, RMSpropConfig
@@ -63,7 +65,8 @@ class MLPGenerator(nn.Module):
 
     def __init__(self, latent_dim: int, width: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_mlp(latent_dim, width, shape[0] * shape[1] * shape[2]), nn.Unflatten(1, shape))
+        hidden = rectified(latent_dim, width, width, width)
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, prod(shape)), nn.Unflatten(1, shape))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -74,15 +77,18 @@ class MLPCritic(nn.Module):
 
     def __init__(self, width: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), *_mlp(shape[0] * shape[1] * shape[2], width, 1))
+        hidden = rectified(prod(shape), width, width, width)
+        self.layers = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image).flatten()
 
 
-def _mlp(inputs: int, width: int, outputs: int) -> list[nn.Module]:
-    hidden = [layer for size in (inputs, width, width) for layer in (nn.Linear(size, width), nn.ReLU(inplace=True))]
-    return [*hidden, nn.Linear(width, outputs)]
+@torch.no_grad()
+def clip_weights(network: nn.Module, largest: float) -> None:
+    """Clips all weights of a network to [-largest, largest], those of norms included (algorithm 1, line 7)."""
+    for weight in network.parameters():
+        weight.clamp_(-largest, largest)
 
 
 class WGAN(LatentModel):
@@ -109,23 +115,30 @@ class WGAN(LatentModel):
             Optimizers(D=RMSpropConfig(), G=RMSpropConfig()), description="optimizer of each player"
         )
 
-    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
+    def __init__(self, config: ImageModelConfig, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)
         self.objective = make_objective("wgan", self.aids)
+        self.generator, self.critic = self.build()
+
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        """Returns G and the critic, and says whether G's images can leave [-1, 1]."""
+        config = self.config
         self.bounded = config.generator == "dcgan"
         size = (config.channels, config.resolution)
         shape = (*size, config.resolution)
         if config.generator == "dcgan":
-            self.generator: nn.Module = Generator(
+            generator: nn.Module = Generator(
                 config.latent_dim, config.generator_width, *size, config.extra_layers, config.generator_norm
             )
         else:
-            self.generator = MLPGenerator(config.latent_dim, config.generator_width, shape)
+            generator = MLPGenerator(config.latent_dim, config.generator_width, shape)
         if config.critic == "dcgan":
-            self.critic: nn.Module = Critic(config.critic_width, *size, config.extra_layers)
+            critic: nn.Module = Critic(config.critic_width, *size, config.extra_layers)
         else:
-            self.critic = MLPCritic(config.critic_width, shape)
-        normal_init(self)
+            critic = MLPCritic(config.critic_width, shape)
+        normal_init(generator)
+        normal_init(critic)
+        return generator, critic
 
     @property
     def draws(self) -> int:
@@ -135,22 +148,20 @@ class WGAN(LatentModel):
         warm = update.step < WARM_STEPS or update.step % REFRESH_EVERY == 0
         for _ in range(self.config.warm_critic_steps if warm else self.config.critic_steps):
             batch = next(data)
-            self.clip_critic()
+            clip_weights(self.critic, self.config.clip)
             update("D", self.d_loss, batch)
         update("G", self.g_loss, batch)
 
-    @torch.no_grad()
-    def clip_critic(self) -> None:
-        for weight in self.critic.parameters():  # those of batch norms, too
-            weight.clamp_(-self.config.clip, self.config.clip)
+    def draw_fakes(self, batch: Batch) -> Tensor:
+        return self.generator(self.latents(len(batch), device=batch.image.device))
 
     def d_loss(self, batch: Batch) -> Loss:
-        (fake,) = self.replayed(self.generator(self.latents(len(batch), device=batch.image.device)))
+        (fake,) = self.replayed(self.draw_fakes(batch))
         negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake))
         return Loss(negative_distance, {"W": -negative_distance})
 
     def g_loss(self, batch: Batch) -> Loss:
-        return Loss(self.objective.g(self.critic(self.generator(self.latents(len(batch), device=batch.image.device)))))
+        return Loss(self.objective.g(self.critic(self.draw_fakes(batch))))
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(z)

@@ -22,11 +22,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from gancli.architectures.base import Batch, LatentModel, Loss, Update
+from gancli.architectures.base import Batch, Loss, Update
 from gancli.architectures.gan import Widths
-from gancli.nn.losses import gradient_penalty, make_objective
+from gancli.architectures.wgan import WGAN
+from gancli.nn.losses import gradient_penalty
 from gancli.nn.same import SameConv2d, SameConvTranspose2d
-from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, Optimizers
+from gancli.schema import AdamConfig, Flag, ImageModelConfig, Optimizers
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -223,13 +224,10 @@ def uniform_init(network: nn.Module, glorot: nn.Module | None = None) -> None:
             nn.init.zeros_(module.bias)
 
 
-class WGANGP(LatentModel):
+class WGANGP(WGAN):
     """The game of algorithm 1; the critic minimises E[f(G(z))] - E[f(x)] + lambda E[(|df(x')/dx'| - 1)^2] (eq. 3)."""
 
     title = "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028"
-    players = {"D": ("critic",), "G": ("generator",)}
-    averaged = ("generator",)
-    replays = True
     second_order = ("critic",)
 
     class Config(ImageModelConfig):
@@ -264,26 +262,22 @@ class WGANGP(LatentModel):
                     raise ValueError(f"{name}: {self.resolution} px cannot be halved {halvings} times")
             return self
 
-    def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
-        super().__init__(config, aids)
-        self.objective = make_objective("wgan", self.aids)
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        config = self.config
         size, glorot = (config.channels, config.resolution), None
         if config.networks == "dcgan":
-            self.generator: Any = Generator(config.latent_dim, config.generator_widths, *size, config.generator_norm)
-            self.critic: Any = Critic(config.critic_widths, *size)
+            generator: Any = Generator(config.latent_dim, config.generator_widths, *size, config.generator_norm)
+            critic: Any = Critic(config.critic_widths, *size)
         else:
             # The first convolution of a block lacks a bias in gan_64x64.py, where a norm follows in both networks.
-            self.generator = ResNetGenerator(
+            generator = ResNetGenerator(
                 config.latent_dim, config.generator_widths, *size, not config.critic_norm, config.upsampling
             )
-            critic = LayerNormCritic if config.critic_norm else PooledCritic
-            self.critic = critic(config.critic_widths, *size)
-            glorot = self.critic.layers[0] if config.critic_norm else self.generator.layers[-2]
-        uniform_init(self, glorot)
-
-    @property
-    def draws(self) -> int:
-        return self.config.critic_steps
+            kind = LayerNormCritic if config.critic_norm else PooledCritic
+            critic = kind(config.critic_widths, *size)
+            glorot = critic.layers[0] if config.critic_norm else generator.layers[-2]
+        uniform_init(nn.ModuleList([generator, critic]), glorot)
+        return generator, critic
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         for _ in range(self.config.critic_steps):
@@ -292,14 +286,8 @@ class WGANGP(LatentModel):
         update("G", self.g_loss, batch)
 
     def d_loss(self, batch: Batch) -> Loss:
-        (fake,) = self.replayed(self.generator(self.latents(len(batch), device=batch.image.device)))
+        (fake,) = self.replayed(self.draw_fakes(batch))
         negative_distance = self.objective.d(self.critic(batch.image), self.critic(fake))
         penalty = gradient_penalty(self.critic, batch.image, fake)
         total = negative_distance + self.config.gradient_penalty * penalty
         return Loss(total, {"W": -negative_distance, "penalty": penalty})
-
-    def g_loss(self, batch: Batch) -> Loss:
-        return Loss(self.objective.g(self.critic(self.generator(self.latents(len(batch), device=batch.image.device)))))
-
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.generator(z)
