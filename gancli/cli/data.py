@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancli.cli.options import Json
-from gancli.errors import GancliError, some
+from gancli.errors import GancliError, check_between, some
 
 if TYPE_CHECKING:
     from gancli.data.source import Source
@@ -88,7 +88,6 @@ def _show(source: Source, output: str, n: int | None, resolution: int | None) ->
     from gancli.cli.output import write_images, write_points
     from gancli.cli.targets import choose_target
     from gancli.data.source import PointCloud
-    from gancli.errors import check_between
 
     check_between("-n", n, 1)
     if resolution is not None and not 4 <= resolution <= 2048:

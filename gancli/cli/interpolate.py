@@ -136,9 +136,8 @@ def interpolate(
                 write_in_directory(target, f"frame{index:05d}", encode(frame, target.format))
         else:
             with output_file(target) as out:
-                write_film(
-                    out, shown, target.format, fps or FPS, streamed=target.kind == "stream" or not out.seekable()
-                )
+                streamed = target.kind == "stream" or not out.seekable()
+                write_film(out, shown, target.format, fps or FPS, streamed=streamed)
 
 
 def _frames(images: Iterable[Tensor], cells: int, columns: int, bar: console.Progress) -> Iterator[NDArray[np.uint8]]:
