@@ -1,4 +1,4 @@
-"""Tiny games for what the contract carries and no paper here needs yet: masks, attributes, styles, averages of spectral norms.
+"""Tiny games for what the contract carries and no paper here needs yet: masks, attributes, styles, settled averages.
 
 They are as small as check_architecture allows; each stands for the papers that its docstring names.
 """
