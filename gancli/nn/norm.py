@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -85,3 +86,34 @@ def spectral_norms(network: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:
         for norm in parametrized
         if isinstance(norm, SpectralNorm)
     ]
+
+
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    """Returns the batch norms of a network that keep running statistics."""
+    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
+    return [norm for norm in norms if norm.track_running_stats]
+
+
+@contextmanager
+def measuring(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Within the context, batch norms forget their statistics and average those of all batches that pass.
+
+    Everything else in the networks is as in evaluation; nothing is dropped out.
+    """
+    networks = list(networks)
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    norms = [norm for network in networks for norm in batch_norms(network)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for network in networks:
+            network.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # a plain average
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes:
+            module.training = training

@@ -19,7 +19,8 @@ class Averaging:
     """Keeps an average of each network that the architecture names in ``averaged``; buffers are averaged too.
 
     The vectors of a power iteration are an exception, because an average of unit vectors is not a unit vector. They are
-    copied from the network, and ``Architecture.settle`` computes those of the averaged weight from them.
+    copied from the network. ``Architecture.settle`` computes the vectors of the averaged weights, and the statistics of
+    their batch norms.
 
     Args:
         architecture: its networks are averaged.
@@ -89,21 +90,18 @@ class Averaging:
 def settled(architecture: Architecture, averaging: Averaging) -> Iterator[dict[str, Tensor]]:
     """Within the context, the networks that sampling uses are averaged and settled, as in a model file.
 
-    Yields the tensors that settling has changed, by name in ``state_dict()``, with the values from before. They get
+    Yields the buffers that settling has changed, by name in ``state_dict()``, with the values from before. They get
     these values back afterwards.
     """
     with averaging.applied():
-        networks = {name: architecture.get_submodule(name) for name in architecture.averaged}
-        if type(architecture).settle is Architecture.settle and not any(map(spectral_norms, networks.values())):
-            yield {}
-            return
         state = {
             f"{name}.{key}": tensor
-            for name, network in networks.items()
-            for key, tensor in network.state_dict().items()
+            for name, average in averaging.models.items()
+            for key, tensor in average.module.named_buffers()
         }
         before = {name: tensor.clone() for name, tensor in state.items()}
-        architecture.settle()
+        if averaging.models:
+            architecture.settle()
         changed = {name: before[name] for name, tensor in state.items() if not torch.equal(tensor, before[name])}
         try:
             yield changed

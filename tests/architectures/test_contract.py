@@ -11,7 +11,9 @@ from toys import Attributes, Layouts, Spectral, Toy2D
 
 from gancli import config as configuration
 from gancli.architectures.base import Architecture, Batch
+from gancli.architectures.cdcgan import CDCGAN
 from gancli.architectures.pix2pix import Pix2Pix
+from gancli.nn.norm import batch_norms
 from gancli.registry import load_architecture
 from gancli.schema import AveragingConfig, ModelConfig, RunConfig, TrainConfig
 from gancli.testing import check_architecture, random_batches
@@ -130,6 +132,42 @@ def test_the_spectral_norm_of_an_averaged_network_is_one_where_it_is_used() -> N
     with averaging.applied():
         for name, vector in unsettled.items():
             assert vector.norm() == pytest.approx(1, abs=1e-5), name
+
+
+def test_batch_norms_of_an_averaged_network_have_the_statistics_of_its_own_images() -> None:
+    torch.manual_seed(0)
+    model = CDCGAN(CDCGAN.Config(classes=3, resolution=16, generator_width=8, discriminator_width=8)).train()
+    averaging = Averaging(model, AveragingConfig(decay=0.99))
+    optimizer = torch.optim.Adam(model.generator.parameters(), lr=0.01)
+    for step in range(1, 61):
+        fake, _ = model.draw_fakes(Batch({"image": torch.zeros(16, 1, 16, 16)}))
+        optimizer.zero_grad()
+        (fake - 0.5).square().mean().backward()
+        optimizer.step()
+        averaging.update(step, 16)
+
+    def worst() -> float:
+        """The largest logarithm of a channel's true variance over the one that its batch norm divides by."""
+        ratios: list[Tensor] = []
+        hooks = [
+            norm.register_forward_hook(lambda norm, x, _: ratios.append((x[0].var((0, 2, 3)) / norm.running_var).log()))
+            for norm in batch_norms(model.generator)
+        ]
+        model.eval()
+        with torch.no_grad():
+            model.decode(model.latents(900), torch.arange(900) % 3)
+        for hook in hooks:
+            hook.remove()
+        return torch.cat(ratios).abs().max().item()
+
+    random = torch.get_rng_state()
+    with settled(model, averaging) as unsettled:
+        assert torch.equal(torch.get_rng_state(), random)
+        right = worst()
+    assert {name.rpartition(".")[2] for name in unsettled} == {"running_mean", "running_var", "num_batches_tracked"}
+    with averaging.applied():
+        wrong = worst()
+    assert right < 0.1 < 2 < wrong
 
 
 def test_settling_for_a_model_file_changes_nothing_for_the_run() -> None:
