@@ -68,8 +68,9 @@ class GANToy(LatentModel):
         update("G", self.g_loss, batch)
 
     def d_loss(self, batch: Batch) -> Loss:
-        real = batch.images["points"].detach().requires_grad_()
-        fake = self.replayed(self.generator(self.latents(len(batch), device=real.device)))[0].requires_grad_()
+        sloped = self.config.penalty in ("r1", "r1r2")
+        real = batch.images["points"].detach().requires_grad_(sloped)
+        fake = self.replayed(self.generator(self.latents(len(batch), device=real.device)))[0].requires_grad_(sloped)
         real_scores, fake_scores = self.discriminator(real), self.discriminator(fake)
         total = self.objective.d(real_scores, fake_scores)
         parts = {"D(x)": real_scores.mean(), "D(G(z))": fake_scores.mean()}
@@ -88,7 +89,8 @@ class GANToy(LatentModel):
     def g_loss(self, batch: Batch) -> Loss:
         real = batch.images["points"]
         fake_scores = self.discriminator(self.generator(self.latents(len(batch), device=real.device)))
-        return Loss(self.objective.g(fake_scores, self.discriminator(real)))
+        real_scores = self.discriminator(real) if self.config.objective == "relativistic" else None
+        return Loss(self.objective.g(fake_scores, real_scores))
 
     def surface(self, points: Tensor) -> tuple[Tensor, tuple[float, float] | None]:
         scores = self.discriminator(points).flatten()

@@ -18,6 +18,9 @@ from gancli.nn.losses import LeastSquares
 from gancli.nn.same import SameConv2d, SameConvTranspose2d
 from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, Optimizers
 
+MOMENTUM = 1 - 0.9**2
+"""The authors' G makes the same fakes for each player, and its averages take a tenth of the statistics each time."""
+
 
 class Generator(nn.Module):
     """z [N, Z] -> image [N, C, R, R] in [-1, 1]; 3x3 transposed convolutions, two at each of the first two sizes."""
@@ -29,12 +32,13 @@ class Generator(nn.Module):
             nn.Linear(latent_dim, 4 * width * side * side),  # the authors' order: rows, columns, channels
             nn.Unflatten(1, (side, side, 4 * width)),
             ChannelsFirst(),
-            nn.BatchNorm2d(4 * width),
+            nn.BatchNorm2d(4 * width, momentum=MOMENTUM),
             nn.ReLU(inplace=True),
         ]
         widths = [4 * width, 4 * width, 4 * width, 4 * width, 4 * width, 2 * width, width]
         for (before, after), stride in zip(pairwise(widths), (2, 1, 2, 1, 2, 2), strict=True):
-            layers += [SameConvTranspose2d(before, after, 3, stride), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            norm = nn.BatchNorm2d(after, momentum=MOMENTUM)
+            layers += [SameConvTranspose2d(before, after, 3, stride), norm, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, SameConvTranspose2d(width, channels, 3), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -113,13 +117,16 @@ class LSGAN(LatentModel):
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         batch = next(data)
+        update.forward("G", self.draw_fakes, batch)  # once: both players judge the same fakes
         update("D", self.d_loss, batch)
         update("G", self.g_loss, batch)
 
+    def draw_fakes(self, batch: Batch) -> None:
+        batch.stash["fake"] = self.generator(self.latents(len(batch), device=batch.image.device))
+
     def d_loss(self, batch: Batch) -> Loss:
-        z = batch.stash["z"] = self.latents(len(batch), device=batch.image.device)  # G's too
         real_scores = self.discriminator(batch.image)
-        (fake,) = self.replayed(self.generator(z))
+        (fake,) = self.replayed(batch.stash["fake"])
         fake_scores = self.discriminator(fake)
         return Loss(
             self.objective.d(real_scores, fake_scores) / 2,
@@ -127,7 +134,7 @@ class LSGAN(LatentModel):
         )
 
     def g_loss(self, batch: Batch) -> Loss:
-        return Loss(self.objective.g(self.discriminator(self.generator(batch.stash["z"]))) / 2)
+        return Loss(self.objective.g(self.discriminator(batch.stash["fake"])) / 2)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(z)

@@ -42,19 +42,23 @@ class Batches:
         self, dataset: Dataset[Raw], pieces: Iterable[Piece], finish: Callable[[Raw], Batch], workers: int, pinned: bool
     ) -> None:
         self._finish = finish
-        loader = DataLoader(
-            dataset,
-            batch_size=None,  # the data set returns whole batches
-            sampler=pieces,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,  # batches that each worker prepares ahead
-            pin_memory=pinned,
-            worker_init_fn=_begin_worker,
-            # Its own, so that the run's random numbers do not depend on when loading began.
-            generator=torch.Generator(),
-        )
-        with _quiet_start():
-            self._raw: Iterator[Raw] | None = iter(loader)
+        self._raw: Iterator[Raw] | None
+        if workers or pinned:
+            loader = DataLoader(
+                dataset,
+                batch_size=None,  # the data set returns whole batches
+                sampler=pieces,
+                num_workers=workers,
+                prefetch_factor=4 if workers else None,  # batches that each worker prepares ahead
+                pin_memory=pinned,
+                worker_init_fn=_begin_worker,
+                # Its own, so that the run's random numbers do not depend on when loading began.
+                generator=torch.Generator(),
+            )
+            with _quiet_start():
+                self._raw = iter(loader)
+        else:  # without a DataLoader, which takes longer than a batch of points
+            self._raw = map(dataset.__getitem__, pieces)
         # Before multiprocessing's own exit handler, which waits for workers that ignore its SIGTERM.
         this = weakref.ref(self)
         self._at_exit = lambda: None if (alive := this()) is None else alive.close()

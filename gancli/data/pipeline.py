@@ -183,8 +183,10 @@ class Pipeline(Dataset[Raw]):
         where = np.arange(piece.positions.start, piece.positions.stop)
         domains = self._gatherers.items()
         items = {name: domain.gather(where, self._orders[name], piece.reduction) for name, domain in domains}
+        if self._labels is None:
+            return Raw(items, None)
         shown = next(iter(self._orders.values())).indices(where)
-        return Raw(items, None if self._labels is None else self._labels[torch.from_numpy(shown)])
+        return Raw(items, self._labels[torch.from_numpy(shown)])
 
     def batches(self, start: int, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Batches:
         """Returns the endless batches from position ``start`` on, which counts images over all ranks, on ``device``."""

@@ -60,6 +60,8 @@ class Order:
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the image shown at each position: ``permutation(p // length)[p % length]``."""
         epochs, places = np.divmod(positions, len(self))
+        if len(positions) and (epochs == epochs[0]).all():  # nearly always
+            return self._permutation(int(epochs[0]))[places]
         result = np.empty_like(positions)
         for epoch in np.unique(epochs):
             here = epochs == epoch

@@ -17,7 +17,6 @@ class Meter:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    @torch.no_grad()
     def add(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             value = value.detach().float()

@@ -40,8 +40,10 @@ class OlderNetworks:
 
     def round(self, step: int, update: Update) -> AbstractContextManager[None]:
         """Returns the context of the round after ``step`` steps; within it, one player may have older networks."""
+        if not self.snapshots:
+            return nullcontext()
         draw = random.Random(derive(self.seed, "older networks", step))  # the same in all processes
-        if not self.snapshots or draw.random() >= self.aids.old_networks:
+        if draw.random() >= self.aids.old_networks:
             return nullcontext()
         return self._exchanged(draw.choice(sorted(self.live)), draw.choice(self.snapshots), update)
 

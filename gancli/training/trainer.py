@@ -111,7 +111,7 @@ class Trainer:
         own = {buffer for module in private for buffer in module.buffers()}
         self.shared_buffers = [buffer for buffer in architecture.buffers() if buffer not in own]
         self.instance_noise = 0.0
-        for name in architecture.players.get("D", ()):
+        for name in architecture.players.get("D", ()) if self.train.aids.instance_noise else ():
             architecture.get_submodule(name).register_forward_pre_hook(self._add_instance_noise)
         if self.train.compile:
             self._compile()
@@ -178,7 +178,9 @@ class Trainer:
         """Plays one training step, and returns how many real images it has shown over all ranks."""
         architecture, progress, aids = self.architecture, self.progress, self.train.aids
         before = progress.images_shown
-        torch.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
+        # torch.manual_seed formats the whole stack for devices that are not in use, every time.
+        seeded = torch.default_generator if self.device.type == "cpu" else torch
+        seeded.manual_seed(derive(self.train.seed, "step", distributed.rank(), progress.step))
         fraction = self.fraction()
         self.instance_noise = aids.instance_noise * max(0.0, 1 - fraction / aids.instance_noise_until)
         self.update.watched = self.train.watch and (progress.step + 1) % self.train.log_every == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Player:
         optimizer: over exactly these parameters, in this order.
         scaler: keeps fp16 gradients in range; one per player, so that an overflow of one does not affect the other.
         rule: settings of the optimizer; they may depend on the resolution and on the images shown.
+        ramps: those of them that depend on the images shown.
         turn: when the player rests.
         loss: the last measured total, kept on its device for ``turn``.
     """
@@ -39,6 +40,7 @@ class Player:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     rule: OptimizerConfig
+    ramps: dict[str, Any]
     turn: TurnConfig
     loss: Tensor | None = None
 
@@ -77,6 +79,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             optimizer=RULES[rule.kind](parameters.values(), **options),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
             rule=rule,
+            ramps={name: value for name, value in rule if at_images(value, 0) != value},
             turn=config.turns.get(name, TurnConfig()),
         )
     return players
@@ -132,7 +135,7 @@ class Update:
         factor = lr_factor(self.config.schedule, step=step, fraction=fraction)
         for player in self.players.values():
             for group in player.optimizer.param_groups:
-                group.update({name: at_images(value, images_shown) for name, value in player.rule if name in group})
+                group.update({name: at_images(value, images_shown) for name, value in player.ramps.items()})
                 group["lr"] = at_resolution(player.rule.lr, resolution) * factor
 
     def restart(self) -> None:
@@ -151,7 +154,8 @@ class Update:
             # networks are frozen, but gradients with respect to images still work, for penalties.
             self._losses(player, loss_function, batch, record, learn=False)
             return
-        mover.optimizer.zero_grad(set_to_none=True)
+        for parameter in mover.parameters.values():
+            parameter.grad = None
         with _thawed(mover):
             self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
@@ -182,7 +186,8 @@ class Update:
             with self._autocast():
                 loss: Loss = loss_function(part)
             if learn:
-                mover.scaler.scale(loss.total / len(parts)).backward()
+                mean = loss.total if len(parts) == 1 else loss.total / len(parts)
+                mover.scaler.scale(mean).backward()
             if self.older is None:
                 self.meter.add({record or player: loss.total, **loss.parts})
             detached = loss.total.detach()
@@ -237,18 +242,18 @@ class Update:
             like = parameter if value.shape == parameter.shape else torch.empty((), device=self.device)
             player.optimizer.state[parameter][key] = torch.empty_like(like, requires_grad=False).copy_(value)
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self) -> AbstractContextManager[Any]:
         precision = self.config.precision
-        return torch.autocast(self.device.type, AUTOCAST[precision], enabled=precision != "fp32")
+        return nullcontext() if precision == "fp32" else torch.autocast(self.device.type, AUTOCAST[precision])
 
 
 @contextmanager
 def _thawed(player: Player) -> Iterator[None]:
     """Within the context, the networks of a player learn."""
-    for network in player.networks:
-        network.requires_grad_(True)
+    for parameter in player.parameters.values():
+        parameter.requires_grad_(True)
     try:
         yield
     finally:
-        for network in player.networks:
-            network.requires_grad_(False)
+        for parameter in player.parameters.values():
+            parameter.requires_grad_(False)
