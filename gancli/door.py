@@ -15,7 +15,7 @@ from gancli.data.source import BadImage
 from gancli.devices import choose_device
 from gancli.errors import GancliError, check_between, check_known
 from gancli.generation import latents
-from gancli.generation.between import BLENDS, NATURAL, Paths
+from gancli.generation.between import BLENDS, Paths, natural
 from gancli.generation.latents import NoiseKind, Points, Renderer
 from gancli.generation.layers import parse_layers
 from gancli.generation.pictures import Picture, Translated, output_pixels, picture_of
@@ -100,7 +100,7 @@ class Model:
             seeds: at least two, or one with several classes.
             frames: from each seed to the next; without ``loop``, one more shows the last seed.
             space: go between latents z or styles w. None: w for models with styles.
-            path: ``slerp``, on the sphere, or ``lerp``, straight. None: ``slerp`` in z, ``lerp`` in w.
+            path: ``slerp``, on the sphere, or ``lerp``, straight. None: ``slerp`` for normal latents, else ``lerp``.
             smooth: go in a curve, without sharp turns.
             loop: return to the first seed at the end.
             classes, trunc, cutoff, noise, batch, as_arrays: see ``sample``.
@@ -113,7 +113,7 @@ class Model:
             raise GancliError("a path needs at least two seeds, but there is only one", "seeds=[0, 1, 2]")
         if renderer.styled is not None and space != "z":
             points = renderer.styles(points)
-        blend = BLENDS[path or NATURAL[points.space]]
+        blend = BLENDS[path] if path else natural(renderer.model, points.space)
         return _pictures(renderer, Paths(points, 1, frames, blend, loop=loop, smooth=smooth), as_arrays)
 
     def style_mix(

@@ -271,6 +271,12 @@ class ScheduleConfig(Section):
     )
     gamma: float = Field(0.5, gt=0, le=1, description="step, milestones: factor of each decay")
 
+    @model_validator(mode="after")
+    def _has_milestones(self) -> ScheduleConfig:
+        if self.kind == "milestones" and not self.milestones:
+            raise ValueError("milestones: there are none, for instance [0.5, 0.75]")
+        return self
+
 
 class TurnConfig(Section):
     """When a player moves; in the other rounds its loss is measured, but nothing is learnt."""
@@ -307,7 +313,7 @@ class AidsConfig(Section):
     label_flip: float = Field(0.0, ge=0, lt=0.5, description="probability that a discriminator target is swapped")
     instance_noise: float = Field(0.0, ge=0, description="std of Gaussian noise on the discriminator's input at step 0")
     instance_noise_until: float = Field(0.5, gt=0, le=1, description="fraction of the run at which the noise is gone")
-    replay: Rate = Field(0.0, description="share of the fakes judged by D that are replaced by older ones")
+    replay: Rate = Field(0.0, description="share of the fakes judged by D that older ones replace")
     replay_size: int = Field(1000, ge=1, description="number of older fakes that are kept in each process")
     old_networks: Rate = Field(0.0, description="share of rounds in which a player faces older networks of the other")
     old_networks_every: int = Field(1000, ge=1, description="steps between two snapshots of the networks")

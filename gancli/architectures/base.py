@@ -133,9 +133,12 @@ class Architecture(nn.Module, ABC):
         return {player: Optim(networks, getattr(rules, player)) for player, networks in self.players.items()}
 
     @property
-    def draws(self) -> int:
+    def draws(self) -> float:
         """Batches that one training step draws, on average: lengths and progress are estimated from it."""
         return 1
+
+    warm_up: tuple[int, int] = (0, 1)
+    """How many steps a run begins with in which more batches are drawn, and how many batches in each of them."""
 
     @abstractmethod
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
@@ -219,19 +222,16 @@ class LatentModel(Architecture):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Also measures batch norms again on 1,024 images, since averages of statistics do not fit averaged weights.
-
-        With them, a conditional DCGAN drew the right digit in 20 % of cases; with "standing statistics" (Brock et al.
-        2018) in 99 %.
-        """
+        """Also measures the statistics of batch norms again: averaged ones do not fit averaged weights."""
         super().settle()
         networks = [self.get_submodule(name) for name in self.averaged]
         if not any(map(batch_norms, networks)):
             return
         generator, device = torch.Generator().manual_seed(0), next(self.parameters()).device
         with measuring(networks):
-            for _ in range(16):
-                self.decode(self.latents(64, generator).to(device), self.labels_in_turn(range(64), device))
+            for first in range(0, 1024, 64):
+                labels = self.labels_in_turn(range(first, first + 64), device)
+                self.decode(self.latents(64, generator).to(device), labels)
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gancli.architectures.cgan import CGAN, ConditionalConfig, normal_init
+from gancli.architectures.cgan import CGAN, ConditionalConfig, normal_weights
 from gancli.schema import PowerOfTwo
 
 
@@ -49,7 +49,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(
             *layers, nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1), nn.Tanh()
         )
-        normal_init(self)
+        normal_weights(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return self.layers(torch.cat([self.z(z[:, :, None, None]), self.y(y[:, :, None, None])], dim=1))
@@ -76,7 +76,7 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
-        normal_init(self)
+        normal_weights(self)
 
     def forward(self, image: Tensor, y: Tensor) -> Tensor:
         planes = y[:, :, None, None].expand(-1, -1, *image.shape[2:])

@@ -41,7 +41,7 @@ class Generator(nn.Module):
         for before, after in ((2 * width, 2 * width), (2 * width, 4 * width)):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(4 * width, prod(shape)), nn.Tanh(), nn.Unflatten(1, shape))
-        normal_init(self)
+        normal_weights(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return self.layers(torch.cat([self.z(z), self.y(y)], dim=1))
@@ -58,13 +58,13 @@ class Discriminator(nn.Module):
         for before, after in ((2 * width, width // 2), (width // 2, width // 4)):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(width // 4, 1))
-        normal_init(self)
+        normal_weights(self)
 
     def forward(self, image: Tensor, y: Tensor) -> Tensor:
         return self.layers(torch.cat([self.image(image), self.y(y)], dim=1)).flatten()
 
 
-def normal_init(network: nn.Module) -> None:
+def normal_weights(network: nn.Module) -> None:
     """Draws the weights of linear layers and convolutions from N(0, 0.02); biases become 0, norms stay at 1 and 0."""
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

@@ -141,8 +141,13 @@ class WGAN(LatentModel):
         return generator, critic
 
     @property
-    def draws(self) -> int:
-        return self.config.critic_steps
+    def draws(self) -> float:
+        usual, warm = self.config.critic_steps, self.config.warm_critic_steps
+        return float(usual + (warm - usual) / REFRESH_EVERY)
+
+    @property
+    def warm_up(self) -> tuple[int, int]:  # type: ignore[override]
+        return WARM_STEPS, self.config.warm_critic_steps
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:
         warm = update.step < WARM_STEPS or update.step % REFRESH_EVERY == 0

@@ -108,7 +108,7 @@ class ResidualBlock(nn.Module):
         upsampling: Upsampling = "nearest",
     ) -> None:
         super().__init__()
-        middle = after if resample == "up" else before
+        middle = before if resample == "down" else after
         up: list[nn.Module] = [nn.Upsample(scale_factor=2, mode=upsampling)] if resample == "up" else []
         down: list[nn.Module] = [nn.AvgPool2d(2)] if resample == "down" else []
         self.layers = nn.Sequential(
@@ -204,7 +204,7 @@ class LayerNormCritic(nn.Module):
         return self.layers(image).flatten()
 
 
-def uniform_init(network: nn.Module, glorot: nn.Module | None = None) -> None:
+def fan_init(network: nn.Module, glorot: nn.Module | None = None) -> None:
     """Draws weights as the authors' code does: uniform, of variance 4 / (fan in + fan out) for convolutions.
 
     Linear layers, 1x1 convolutions and the one named ``glorot`` have half of that variance; a stride of s divides the
@@ -254,11 +254,12 @@ class WGANGP(WGAN):
         @model_validator(mode="after")
         def _sizes_divide(self) -> WGANGP.Config:
             for name, widths in (("generator_widths", self.generator_widths), ("critic_widths", self.critic_widths)):
+                if self.networks == "resnet" and name == "critic_widths" and not self.critic_norm:
+                    continue  # takes the mean over the pixels that are left
                 halvings = len(widths) - (self.networks == "resnet")
                 if self.resolution < 2 ** (halvings + 1):
                     raise ValueError(f"{name}: {len(widths)} numbers halve {self.resolution} px to less than 2")
-                pooled = name == "critic_widths" and not self.critic_norm
-                if self.networks == "resnet" and not pooled and self.resolution % 2**halvings:
+                if self.networks == "resnet" and self.resolution % 2**halvings:
                     raise ValueError(f"{name}: {self.resolution} px cannot be halved {halvings} times")
             return self
 
@@ -276,7 +277,7 @@ class WGANGP(WGAN):
             kind = LayerNormCritic if config.critic_norm else PooledCritic
             critic = kind(config.critic_widths, *size)
             glorot = critic.layers[0] if config.critic_norm else generator.layers[-2]
-        uniform_init(nn.ModuleList([generator, critic]), glorot)
+        fan_init(nn.ModuleList([generator, critic]), glorot)
         return generator, critic
 
     def training_step(self, data: Iterator[Batch], update: Update) -> None:

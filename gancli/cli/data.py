@@ -98,6 +98,8 @@ def _show(source: Source, output: str, n: int | None, resolution: int | None) ->
     if isinstance(cloud, PointCloud) and len(source.domains) == 1:
         import torch
 
+        if resolution is not None:
+            raise GancliError("--resolution has no effect on points", "leave it out")
         write_points(target, torch.from_numpy(cloud.values[: n or POINTS]), None, "data")
         return
 

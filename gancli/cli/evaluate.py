@@ -195,7 +195,8 @@ def _are_images(argument: str) -> bool:
     try:
         if path.is_dir():
             return not (path / IN_RUN).is_file() and not (path / "config.yaml").is_file()
-        return path.is_file() and ARCHIVE_ENDING.search(path.name) is not None
+        endings = ARCHIVE_ENDING.search(path.name) is not None or path.suffix.lower() == ".npy"
+        return path.is_file() and endings
     except OSError:
         return False
 

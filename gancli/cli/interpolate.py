@@ -46,7 +46,9 @@ def interpolate(
     ] = None,
     path: Annotated[
         str | None,
-        Option(metavar="slerp|lerp", help="On the sphere, or straight.  [default: slerp in z, lerp in w]"),
+        Option(
+            metavar="slerp|lerp", help="On the sphere, or straight.  [default: slerp for normal latents, else lerp]"
+        ),
     ] = None,
     smooth: Annotated[bool, Option("--smooth", help="Go through the seeds in a curve, without sharp turns.")] = False,
     loop: Annotated[bool, Option("--loop", help="Return to the first seed at the end.")] = False,
@@ -107,7 +109,7 @@ def interpolate(
     if cells > 1 and target.format == "npy":
         raise GancliError(f"--grid {grid}: a .npy file holds a single path", "-o x.mp4")
 
-    from gancli.generation.between import BLENDS, NATURAL, Paths
+    from gancli.generation.between import BLENDS, Paths, natural
     from gancli.generation.video import write_film
     from gancli.generation.writers import encode
 
@@ -121,7 +123,7 @@ def interpolate(
         raise GancliError(f"{need}, but {given}", f"--seeds 0-{3 * cells - 1}")
     if opened.renderer.styled is not None and space != "z":
         points = opened.renderer.styles(points)
-    blend = BLENDS[path or NATURAL[points.space]]
+    blend = BLENDS[path] if path else natural(opened.renderer.model, points.space)
     frames = frames or (FRAMES_IN_STRIP if in_strip else FRAMES)
     paths = Paths(points, cells, frames, blend, loop=loop, smooth=smooth, one_by_one=in_strip)
     images = opened.renderer.images(paths)

@@ -83,6 +83,8 @@ def sample(
     images = [points.values] if numbers else renderer.images(points)
     if not numbers and renderer.kind == "points":
         location = str(opened.info.config["data"]["source"])
+        if columns is not None:
+            raise GancliError("--columns has no effect on points", "leave it out")
         plane = plane_of(open_source(location)) if location in WORDS else None
         write_points(target, torch.cat(list(images)), plane, "sample")
         return

@@ -65,7 +65,7 @@ MIXTURES = {
 
 
 def _swissroll(index: NDArray[np.int64]) -> Floats:
-    t = 1.5 * np.pi * (1 + 2 * uniform(SEED, index, "t"))  # as scikit-learn's make_swiss_roll, without its third axis
+    t = 1.5 * np.pi * (1 + 2 * uniform(SEED, index, "t"))  # as scikit-learn's make_swiss_roll, without its second axis
     return (np.stack([t * np.cos(t), t * np.sin(t)], axis=1) + 0.25 * _normal(index)) / 7.5
 
 

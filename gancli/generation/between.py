@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gancli.architectures.base import LatentModel
 from gancli.generation.latents import Points, Space
 
 Blend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -41,8 +42,14 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 BLENDS: dict[str, Blend] = {"slerp": slerp, "lerp": lerp}
-NATURAL: dict[Space, str] = {"z": "slerp", "w": "lerp"}
-"""The blend to use in a space unless told otherwise."""
+
+
+def natural(model: LatentModel, space: Space) -> Blend:
+    """Returns the blend to use unless told otherwise: along the sphere for normal latents, straight for all others.
+
+    A sphere through uniform latents leaves the cube that they fill.
+    """
+    return slerp if space == "z" and model.latent_range is None else lerp
 
 
 class Paths:

@@ -53,7 +53,7 @@ class Plane:
     def around(cls, points: Floats) -> Plane:
         """Returns the plane of the first two coordinates of points [N, D], with a margin of a tenth."""
         planar = in_plane(points)
-        planar = planar[np.isfinite(planar).all(axis=1)]
+        planar = planar[np.isfinite(planar).all(axis=1)].astype(np.float64)
         low, high = (planar.min(axis=0), planar.max(axis=0)) if len(planar) else np.zeros((2, 2))
         side = 1.2 * float((high - low).max()) or 1.0
         left, bottom = ((low + high - side) / 2).tolist()
@@ -77,7 +77,7 @@ class Plane:
         p = self.mixture.density(places, blur=width)
         x, y = places[:CELLS, :1] - samples[:, 0], places[::CELLS, 1:] - samples[:, 1]
         across, down = (np.exp(-((distance / width) ** 2) / 2) for distance in (x, y))
-        q = (down @ across.T).ravel() / (len(samples) * 2 * np.pi * width**2)
+        q = (down @ across.T).ravel() / (max(len(samples), 1) * 2 * np.pi * width**2)
         least = 0.01 / self.side**2
         found: Floats = (p + least / 2) / (p + q + least)
         return found

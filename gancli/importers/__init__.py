@@ -87,6 +87,10 @@ def exporter(model: nn.Module, architecture: str) -> Importer:
     Raises:
         GancliError: no implementation has them.
     """
+    if architecture not in importer_names():
+        raise GancliError(
+            f"no official code has a {architecture}", f"these can be exported: {', '.join(importer_names())}"
+        )
     known = importers(architecture)
     for each in known:
         if any(each.counterparts(network) for network in model.children()):
@@ -135,6 +139,10 @@ def _reader(architecture: str, found: Sequence[StateDict]) -> Importer:
     """
     from gancli.importers.reading import beginning, refusal
 
+    if architecture not in importer_names():
+        raise GancliError(
+            f"no official code has a {architecture}", f"these can be exported: {', '.join(importer_names())}"
+        )
     known = importers(architecture)
     for each in known:
         if len(known) == 1 or any(re.fullmatch(each.checkpoints.key, key) for state in found for key in state.tensors):

@@ -4,7 +4,7 @@ Its networks are chains of layers, with three sets of names over the years. Ours
 
 - until February 2017 ``main.0.weight``, here ``layers.0.weight``;
 - until December 2018 ``main.initial.100-512.convt.weight``, in a critic ``main.initial.conv.3-64.weight``;
-- since then ``main.initial:100-512:convt.weight``, for which the others are exchanged.
+- since then ``main.initial:100-512:convt.weight``; names of the other two kinds are translated into these.
 
 The perceptrons of mlp.py always had numbers.
 """

@@ -87,7 +87,9 @@ class Evaluation:
                 possible = [other for other in BUILT_IN if comparison.kind in load_metric(other).kinds]
                 raise GancliError(f"{name} cannot judge {comparison.kind}", f"--metrics {','.join(possible)}")
             if kind.needs_real and real is None and request.stats is None:
-                raise GancliError(f"{name} compares with real images", "--data SOURCE, or --stats FILE")
+                hint = "--data SOURCE" if kind.needs_real_images else "--data SOURCE, or --stats FILE"
+                what = "points" if comparison.kind == "points" else "images"
+                raise GancliError(f"{name} compares with real {what}", hint)
             if kind.needs_real_images and real is None:
                 raise GancliError(f"{name} looks at the real images, so --stats is not enough", "--data SOURCE")
             if kind.needs_classifier and not request.classifier:

@@ -49,7 +49,7 @@ class ImagePool(nn.Module):
 
 
 class Replay(nn.Module):
-    """Replaces a share of generated data by older ones; unlike ``ImagePool``, it takes a whole batch at once.
+    """Replaces a share of generated data with older data; unlike ``ImagePool``, it takes a whole batch at once.
 
     The data are buffers, so checkpoints hold them. Nothing is read on the host.
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class SameConv2d(nn.Conv2d):
-    """[N, C, H, W] -> [N, C', ceil(H / s), ceil(W / s)]; of an odd padding, the larger part is right and below."""
+    """[N, C, H, W] -> [N, C', ceil(H / s), ceil(W / s)]; if the padding is odd, right and below get one more."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride)

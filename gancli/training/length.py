@@ -52,7 +52,12 @@ def portions(architecture: Architecture, config: TrainConfig) -> list[Portion]:
 
 
 def estimated_length(
-    config: TrainConfig, epoch: int, portions: Sequence[Portion], draws: int = 1, step: int = 0, images_shown: int = 0
+    config: TrainConfig,
+    epoch: int,
+    portions: Sequence[Portion],
+    architecture: Architecture,
+    step: int = 0,
+    images_shown: int = 0,
 ) -> tuple[int, int]:
     """Returns the length of a run in steps and in real images.
 
@@ -60,15 +65,18 @@ def estimated_length(
         config: of the run.
         epoch: number of images in the data.
         portions: what the run draws.
-        draws: batches that a step draws (``Architecture.draws``).
+        architecture: says how many batches a step draws.
         step: steps that are already finished, perhaps with other batches.
         images_shown: real images that they drew.
     """
     steps, exact = _ends(config, epoch)
     images = math.ceil(exact)
+    warm, warm_draws = architecture.warm_up
     for here, after in zip(portions, [*portions[1:], None], strict=True):
         end = images if after is None else min(after.start, images)
-        more = min(math.ceil(max(0, end - images_shown) / (draws * here.batch)), steps - step)
-        step += more
-        images_shown += more * draws * here.batch
+        for until, draws in ((warm, warm_draws), (steps, architecture.draws)):
+            needed = math.ceil(max(0, end - images_shown) / (draws * here.batch))
+            more = max(0, min(needed, min(until, steps) - step))
+            step += more
+            images_shown += math.ceil(more * draws * here.batch)
     return step, min(images_shown, images)

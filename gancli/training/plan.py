@@ -49,7 +49,7 @@ class Plan:
 def make_plan(architecture: Architecture, config: RunConfig, epoch: int, world: int = 1) -> Plan:
     """Plans a run over data of ``epoch`` images."""
     drawn = portions(architecture, config.train)
-    steps, images = estimated_length(config.train, epoch, drawn, architecture.draws)
+    steps, images = estimated_length(config.train, epoch, drawn, architecture)
     # Growing networks need the most memory when a step shows the most pixels, which depends on the batch sizes.
     reached = [portion for portion in drawn if portion.start < images]
     largest = max(reached, key=lambda portion: portion.batch / portion.reduction**2)

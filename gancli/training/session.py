@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch, LatentModel
@@ -140,7 +141,7 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
             return Watched(shown)
         (items,) = source.domains.values()
         count = min(n, ITEMS, len(items))
-        chosen = random.Random(0).sample(range(len(items)), count)  # the first ones may all be of one class
+        chosen = random.Random(0).sample(range(len(items)), len(items))  # the first ones may all be of one class
         (real,) = fixed_batch(source, inputs, data, count, chosen).images.values()
         return Watched(shown, data=real)
     if source.has_test:
@@ -175,6 +176,9 @@ def check_train(architecture: Architecture, train: TrainConfig) -> None:
             "train.aids.old_networks needs two players, but this architecture has one",
             "--set train.aids.old_networks=0",
         )
+    at_a_time = min(train.batches()) // (train.accumulate * distributed.world_size())
+    if at_a_time < 2 and any(isinstance(module, nn.BatchNorm1d) for module in architecture.modules()):
+        raise GancliError("batch norm between linear layers needs at least 2 images at a time", "--batch 64")
     if train.tensorboard and find_spec("tensorboard") is None:
         raise GancliError("--tensorboard needs the package tensorboard", 'pip install "gancli[tensorboard]"')
 
@@ -200,7 +204,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         progress = trainer.progress
         if train.steps is not None and train.steps < progress.step:
             raise GancliError(f"{run.path} already has {progress.step:,} steps, so it cannot end after {train.steps:,}")
-        most = max(train.batches()) * architecture.draws
+        most = max(train.batches()) * max(architecture.draws, architecture.warm_up[1])
         if train.kimg is not None and train.kimg * 1000 + most <= progress.images_shown:
             kimg = progress.images_shown / 1000
             raise GancliError(f"{run.path} has already shown {kimg:g} kimg, so it cannot end after {train.kimg:g}")
@@ -212,7 +216,7 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
                 note(f"{run.path} is finished; make it longer: gancli resume {quoted} {longer}")
             return Outcome(progress.step, None)
         drawn, done = portions(architecture, train), (progress.step, progress.images_shown)
-        total, _ = estimated_length(train, pipeline.length, drawn, architecture.draws, *done)
+        total, _ = estimated_length(train, pipeline.length, drawn, architecture, *done)
         shown = TrainingDisplay(run.path.name, total, progress.step) if leader else nullcontext()
         with shown as display:
             outcome = trainer.fit(run, display)

@@ -116,8 +116,9 @@ class Trainer:
         if self.train.compile:
             self._compile()
         self.watch = Watch(min(self.train.batches()))
-        if self.train.watch and hasattr(architecture, "objective"):
-            architecture.objective = WatchedObjective(architecture.objective, self.update)  # type: ignore[assignment]
+        objective = getattr(architecture, "objective", None)
+        if self.train.watch and not isinstance(objective, nn.Module) and hasattr(objective, "d"):
+            architecture.objective = WatchedObjective(objective, self.update)  # type: ignore[assignment]
         self._stop_signal = 0
 
     def _compile(self) -> None:
@@ -153,6 +154,7 @@ class Trainer:
             if journal is not None:
                 for record in run.read_log():
                     self.watch.take(record.get("watch", {}))
+                self.watch.take(progress.watched)
             while self.fraction() < 1 and not self._stopping():
                 shown = self.play_round(batches)
                 if display is not None:

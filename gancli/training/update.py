@@ -112,7 +112,8 @@ class Update:
         step: training steps finished before the current one.
         images_shown: real images drawn before the current step, over all ranks.
         older: the player that has older networks in the current step, if any: it rests, and no loss is recorded.
-        watched: whether the norms of the gradients are recorded in the current step.
+        watched: whether the norms of the gradients are recorded in the current step. A player with turns may rest in
+            all of these steps, so its first move after a line of the log is recorded as well.
         meter: the named losses and scores since the last line of the log.
     """
 
@@ -159,12 +160,14 @@ class Update:
         with _thawed(mover):
             self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
-        watched = self.watched and record is None and self.older is None
+        name = f"{WATCH}{player} gradient"
+        due = self.watched or (self.config.watch and mover.turn != TurnConfig() and name not in self.meter.counts)
+        watched = due and record is None and self.older is None
         if watched or self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
         if watched:
             gradients = [p.grad for p in mover.parameters.values() if p.grad is not None]
-            self.meter.add({f"{WATCH}{player} gradient": nn.utils.get_total_norm(gradients)})
+            self.meter.add({name: nn.utils.get_total_norm(gradients)})
         if self.config.clip_gradients is not None:
             nn.utils.clip_grad_norm_(mover.parameters.values(), self.config.clip_gradients)
         mover.scaler.step(mover.optimizer)

@@ -54,8 +54,9 @@ class WatchedObjective:
             plain = replace(self.objective, aids=NO_AIDS) if hasattr(plain, "aids") else plain
             with torch.no_grad():
                 loss = plain.d(real, fake) / plain.d(torch.zeros_like(real), torch.zeros_like(fake))
-                right = (real.flatten() > fake.flatten()).float().mean()
-            self.update.meter.add({f"{WATCH}D loss": loss, f"{WATCH}D right": right})
+            self.update.meter.add({f"{WATCH}D loss": loss})
+            if real.shape == fake.shape:
+                self.update.meter.add({f"{WATCH}D right": (real > fake).float().mean()})
         return self.objective.d(real, fake)  # type: ignore[no-any-return]
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
@@ -119,14 +120,16 @@ def swings(shares: Iterable[float], lead: float) -> int:
 def diversity(preview: Sequence[Mapping[str, Tensor]], data: Tensor) -> dict[str, float]:
     """Returns how many different items the samples and as many real items look like: ``samples`` and ``data``.
 
-    It is the Vendi score (Friedman & Dieng 2022) of a Gaussian kernel between images of 8 by 8 pixels, or points. Half
-    the squared width of the kernel is a sixteenth of the median squared distance of the real items.
+    It is the Vendi score (Friedman & Dieng 2022) of the kernel exp(-4 d^2 / m) between images of 8 by 8 pixels, or
+    points; m is the median of d^2 between the real items. Empty if a value is not finite.
     """
     samples = _features(torch.cat([column for group in preview for column in group.values()]))
     real = _features(data)
     n = min(len(samples), len(real))
-    width = torch.pdist(real[:n]).square().median() / 16
-    return {name: _different(each[:n], width) for name, each in (("samples", samples), ("data", real))}
+    if n < 2 or not (samples.isfinite().all() and real.isfinite().all()):
+        return {}
+    median = torch.pdist(real[:n]).square().median().clamp(min=1e-30)  # 0 if most of the real items are the same
+    return {name: _different(each[:n], median) for name, each in (("samples", samples), ("data", real))}
 
 
 def _features(items: Tensor) -> Tensor:
@@ -136,6 +139,6 @@ def _features(items: Tensor) -> Tensor:
     return items.flatten(1)
 
 
-def _different(items: Tensor, width: Tensor) -> float:
-    shares = torch.linalg.eigvalsh(torch.exp(-torch.cdist(items, items).square() / (4 * width)) / len(items))
+def _different(items: Tensor, median: Tensor) -> float:
+    shares = torch.linalg.eigvalsh(torch.exp(-4 * torch.cdist(items, items).square() / median) / len(items))
     return round(float(torch.special.entr(shares.clamp(min=0)).sum().exp()), 2)

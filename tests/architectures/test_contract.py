@@ -65,9 +65,22 @@ def test_lengths_count_every_batch_that_a_step_draws() -> None:
     model = Toy2D(Toy2D.Config(critic_steps=5))
     epochs = TrainConfig(epochs=3, batch=10)
     drawn = portions(model, epochs)
-    assert estimated_length(epochs, 100, drawn, model.draws)[0] == 6  # 300 images, 50 a step
-    assert estimated_length(TrainConfig(kimg=1, batch=10), 100, drawn, 5, step=2, images_shown=100)[0] == 20
-    assert estimated_length(TrainConfig(steps=7, batch=10), 100, drawn, model.draws)[1] == 350
+    assert estimated_length(epochs, 100, drawn, model)[0] == 6  # 300 images, 50 a step
+    assert estimated_length(TrainConfig(kimg=1, batch=10), 100, drawn, model, step=2, images_shown=100)[0] == 20
+    assert estimated_length(TrainConfig(steps=7, batch=10), 100, drawn, model)[1] == 350
+
+
+@pytest.mark.parametrize("kimg", [0.1, 10, 10.02, 30, 100])
+def test_lengths_count_the_warm_up(kimg: float) -> None:
+    """100 batches of 4 images in each of 25 steps and in every 500th, else 5."""
+    model = load_architecture("wgan")(configuration.resolve("wgan-mnist").model)
+    train = TrainConfig(kimg=kimg, batch=4)
+    estimated = estimated_length(train, 100, portions(model, train), model)[0]
+    shown = counted = 0
+    while shown < kimg * 1000:
+        shown += 4 * (100 if counted < 25 or counted % 500 == 0 else 5)
+        counted += 1
+    assert estimated == pytest.approx(counted, rel=0.02)
 
 
 def test_each_player_has_the_optimizer_of_its_rule() -> None:

@@ -49,14 +49,15 @@ def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor:
 
 
 def test_length_in_steps_epochs_and_kimg() -> None:
-    assert estimated_length(TrainConfig(steps=7), 1000, [Portion(0, 64)])[0] == 7
-    assert estimated_length(TrainConfig(epochs=2), 1000, [Portion(0, 64)])[0] == 32  # 2000 / 64, rounded up
-    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 100)])[0] == 10
+    model = DCGAN(DCGAN.Config(resolution=32, generator_width=1, discriminator_width=1))
+    assert estimated_length(TrainConfig(steps=7), 1000, [Portion(0, 64)], model)[0] == 7
+    assert estimated_length(TrainConfig(epochs=2), 1000, [Portion(0, 64)], model)[0] == 32  # 2000 / 64, rounded up
+    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 100)], model)[0] == 10
     # Resumed with half of the batch after two steps of 300.
-    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 150)], step=2, images_shown=600)[0] == 2 + 3
+    assert estimated_length(TrainConfig(kimg=1), 5, [Portion(0, 150)], model, step=2, images_shown=600)[0] == 2 + 3
     grown = [Portion(0, 100, 2), Portion(700, 50)]
-    assert estimated_length(TrainConfig(kimg=1), 5, grown, step=2, images_shown=600)[0] == 2 + 1 + 6
-    assert estimated_length(TrainConfig(kimg=1), 5, grown, step=2, images_shown=900)[0] == 2 + 2
+    assert estimated_length(TrainConfig(kimg=1), 5, grown, model, step=2, images_shown=600)[0] == 2 + 1 + 6
+    assert estimated_length(TrainConfig(kimg=1), 5, grown, model, step=2, images_shown=900)[0] == 2 + 2
 
 
 GROWING = ProGAN.Config(resolution=16, width=16, growth={"stable_kimg": 0.1, "fade_kimg": 0.05})
@@ -72,8 +73,8 @@ def test_the_length_of_a_growing_run_is_what_playing_it_gives(first: int, second
     shown = 0
     for _ in range(steps):
         shown += batches[model.stage_at(shown).resolution]
-    assert estimated_length(train, 1000, drawn)[1] == shown
-    assert estimated_length(TrainConfig(kimg=shown / 1000, batch=batches), 1000, drawn)[0] == steps
+    assert estimated_length(train, 1000, drawn, model)[1] == shown
+    assert estimated_length(TrainConfig(kimg=shown / 1000, batch=batches), 1000, drawn, model)[0] == steps
 
 
 def test_networks_that_do_not_grow_draw_one_portion() -> None:

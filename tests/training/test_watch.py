@@ -74,6 +74,25 @@ def test_diversity_counts_different_items() -> None:
     assert diversity([{"a": images[:1].expand(64, -1, -1, -1)}], images)["samples"] == 1
 
 
+def test_diversity_of_items_that_are_the_same_or_not_numbers() -> None:
+    points = torch.zeros(20, 2)
+    points[0] = 1.0  # most pairs are equal, so the median distance is 0
+    assert diversity([{"sample": points}], points) == {"samples": 1.22, "data": 1.22}
+    assert diversity([{"sample": points * torch.nan}], points) == {}
+    assert diversity([{"sample": points[:1]}], points) == {}
+
+
+def test_a_run_on_equal_images_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("same.npz", images=np.full((12, 16, 16), 100, np.uint8))
+    sets = ["--set", "model.generator_width=4", "--set", "model.discriminator_width=4", "--set", "model.channels=1"]
+    sets += ["--set", "train.log_every=1", "--set", "train.sample_every=1"]
+    typed = ["train", "dcgan", "--data", "same.npz", "--resolution", "32", "--steps", "2", "--batch", "4", *sets]
+    assert run([*typed, "--name", "same"]) == 0
+    record = json.loads(Path("runs/same/log.jsonl").read_text().splitlines()[-1])
+    assert record["watch"]["data"] == 1
+
+
 @pytest.mark.parametrize("aids", [{}, {"label_smoothing": 0.3}])
 def test_a_step_records_what_d_says_in_the_last_round_of_a_line(aids: dict[str, float]) -> None:
     made = trainer("gan", aids=aids, log_every=3)
