@@ -123,9 +123,10 @@ def _open_part(name: str, kind: Any, part: str) -> Any:
     except (RuntimeError, OSError, ValueError) as error:
         folder, files = _files(kind, part)
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        here = f"write ./{name} for the one here, or " if Path(name).exists() else ""
         raise GancliError(
             f"{name} is not in {root} and cannot be downloaded: {reason}",
-            f"download {', '.join(files)} elsewhere and put {'it' if len(files) == 1 else 'them'} into {folder}",
+            f"{here}download {', '.join(files)} elsewhere and put {'it' if len(files) == 1 else 'them'} into {folder}",
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

@@ -41,8 +41,19 @@ def test_without_a_network_the_error_says_what_goes_where(name, file, folder, ga
         open_source(name)
     assert file in caught.value.hint
     assert caught.value.hint.endswith(str(gancli_home / "data" / folder))
+    assert "./" not in caught.value.hint
     assert capsys.readouterr().out == ""
     assert socket.getdefaulttimeout() is None
+
+
+def test_without_a_network_the_hint_names_a_folder_of_the_same_name(gancli_home, monkeypatch, tmp_path):
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(GancliError) as caught:
+        open_source("mnist")
+    assert caught.value.hint.startswith("write ./mnist for the one here, or download train-images-idx3-ubyte.gz")
 
 
 def test_mnist_by_name_from_files_put_there(gancli_home, real_data, monkeypatch, tmp_path):
