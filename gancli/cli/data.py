@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancli.cli.options import Json
+from gancli.cli.options import Json, Range, parse_range
 from gancli.errors import GancliError, check_between, some
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def data(
             help="Height and width for -o.  [default: 64; small square images keep their size]",
         ),
     ] = None,
+    range_: Range = None,
     as_json: Json = False,
 ) -> None:
     """Inspect a data source: contents, broken images, and the architectures that can train on it.
@@ -64,12 +65,13 @@ def data(
     for option, given in (("-n", n), ("--resolution", resolution)):
         if given is not None and output is None:
             raise GancliError(f"{option} needs -o", f"gancli data {source} {option} {given} -o seen.png")
+    limits = parse_range(range_)
     if output is not None:
         if as_json:
             raise GancliError("--json prints the report, and -o writes images instead of it", "leave one of them out")
-        _show(open_source(source, split), output, n, resolution)
+        _show(open_source(source, split, limits=limits), output, n, resolution)
         return
-    report = _report(source, split)
+    report = _report(source, split, limits)
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
@@ -129,13 +131,13 @@ def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _report(location: str, split: str) -> dict[str, Any]:
+def _report(location: str, split: str, limits: tuple[float, float] | None) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
     from gancli.data.opening import open_source
     from gancli.data.source import check
     from gancli.registry import architecture_names, load_architecture
 
-    source = open_source(location, split)
+    source = open_source(location, split, limits=limits)
     # A source that can be read in several ways is opened as each architecture would read it.
     readings: dict[tuple[int, bool], Source | str] = {}
     architectures: dict[str, str | None] = {}
@@ -147,7 +149,7 @@ def _report(location: str, split: str) -> dict[str, Any]:
         way = len(inputs.domains), inputs.paired
         if way not in readings:
             try:
-                readings[way] = open_source(location, split, inputs=inputs)
+                readings[way] = open_source(location, split, inputs=inputs, limits=limits)
             except GancliError as error:
                 readings[way] = error.message
         reading = readings[way]
@@ -214,7 +216,7 @@ def _examine(source: Source) -> dict[str, Any]:
         "attributes": source.labels is not None and source.labels.ndim == 2,
         "paired": source.paired,
         "has_test": source.has_test,
-        "notes": list(source.notes),
+        "notes": [*source.notes, *source.facts.notes()],
         "bad": [{"name": name, "reason": reason} for name, reason in bad],
         "unequal": unequal,
     }

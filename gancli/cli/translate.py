@@ -53,6 +53,7 @@ def translate(
         int | None,
         Option(metavar="N", help="Images or tiles computed at a time.  [default: 1 on a CPU, else up to 8]"),
     ] = None,
+    range_: options.Range = None,
     attention: Annotated[
         bool, Option("--attention", help="Also write the attention, over the input, as NAME-attention.png.")
     ] = False,
@@ -83,13 +84,14 @@ def translate(
         target = Target("directory", Path(), target.format)
     if target.kind == "stream" and attention and not side_by_side:
         raise GancliError("--attention makes a second picture, but -o - takes only one", "add --side-by-side")
+    options.parse_range(range_)
     path = find_model(model)
 
     import torch
 
     from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
-    from gancli.data.source import BadImage
+    from gancli.data.source import BadImage, Facts
     from gancli.devices import choose_device
     from gancli.generation.inputs import find_inputs, make_plan, read_stdin
     from gancli.generation.pictures import attention_pixels, output_pixels, read_picture
@@ -106,6 +108,7 @@ def translate(
     domains = translator.inputs(translator.config).domains
     channels = domains[way.source].shape[0]
     kind = _format(target, format_, domains[way.target].shape[0], side_by_side)
+    limits = options.range_for(range_, info)
     fixed = translator.fixed_size
     if tile is not None and fixed is not None and fixed != (tile, tile):
         raise GancliError(f"--tile {tile}: {model} takes only images of {fixed[1]}x{fixed[0]}", "leave --tile out")
@@ -140,7 +143,9 @@ def translate(
 
     def read(job: Job) -> Picture:
         data = stdin if job.input.path is None else _read(job.input.path)
-        picture = read_picture(data, channels, size, alpha=kind != "jpg")
+        picture = read_picture(
+            data, channels, size, alpha=kind != "jpg", limits=limits, tell=lambda fact: facts.add(fact, str(job.input))
+        )
         if len(picture.values) > 1 and (kind != "npy" or attention):
             raise BadImage(f"holds {len(picture.values)} images, which only --format npy can hold")
         return picture
@@ -158,6 +163,7 @@ def translate(
                 _write(file, content)
         return contents[0] if target.kind == "stream" else b""
 
+    facts = Facts()
     failures: list[str] = []
     with console.progress("translating", len(plan.jobs)) as bar:
         translation = Translation(
@@ -185,7 +191,7 @@ def translate(
                 if len(plan.jobs) > 1:
                     bar.advance()
         finally:
-            _report(plan, failures)
+            _report(plan, facts.notes(), failures)
     if failures:
         raise RunError(f"{len(failures)} of {len(plan.jobs)} images could not be translated")
 
@@ -230,7 +236,7 @@ def _write(file: Path, content: bytes) -> None:
         raise
 
 
-def _report(plan: Plan, failures: Sequence[str]) -> None:
+def _report(plan: Plan, notes: Sequence[str], failures: Sequence[str]) -> None:
     """Says which images were not translated and why."""
 
     def counted(names: Sequence[object], what: str) -> str:
@@ -240,5 +246,7 @@ def _report(plan: Plan, failures: Sequence[str]) -> None:
         console.note(f"left out {counted(plan.left_out, 'image')} that earlier runs made of the others")
     if plan.kept:
         console.note(f"skipped {counted(plan.kept, 'existing file')}; --overwrite replaces them")
+    for text in notes:
+        console.note(text)
     for failure in failures:
         console.warn(failure)

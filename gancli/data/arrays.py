@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
 from gancli.data.images import ArrayImages, join
-from gancli.data.source import Labels, PointCloud, Source, fingerprint, no_part
+from gancli.data.levels import TOLERANCE, Range, find_range
+from gancli.data.source import BadImage, Labels, PointCloud, Source, fingerprint, no_part
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -65,7 +66,7 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def open_arrays(path: Path, location: str, split: str) -> Source:
+def open_arrays(path: Path, location: str, split: str, limits: Range | None = None) -> Source:
     """Opens a ``.npz`` file, or a ``.npy`` file: one array of images or points, the same for each ``split``.
 
     In a ``.npz``, images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, the images of
@@ -74,7 +75,7 @@ def open_arrays(path: Path, location: str, split: str) -> Source:
 
     Floats [N, D] are points. Four dimensions are [N, H, W, C] or [N, C, H, W]: the last one is C if it is 1, 3, 4, or
     smaller than the others; else the second one, by the same rule. Float images are in [0, 1], or in [-1, 1] if any
-    value is negative.
+    value is negative; other numbers need ``limits``, see ``find_range``.
 
     Raises:
         GancliError: it is damaged, holds Python objects or no array that can be images or points, or has no such part.
@@ -82,16 +83,18 @@ def open_arrays(path: Path, location: str, split: str) -> Source:
     with _reading(path):
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            source = _source(location, "an npy file", [_items_from(loaded, str(path))])
+            source = _source(location, "an npy file", [_items_from(loaded, str(path), limits)])
         else:
             with loaded as archive:
-                source = _read_npz(archive, path, location, split)
+                source = _read_npz(archive, path, location, split, limits)
     status = path.stat()
-    known_by = fingerprint(f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}")
+    known_by = fingerprint(f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}\0{limits}")
     return replace(source, fingerprint=known_by)
 
 
-def _read_npz(archive: Mapping[str, NDArray[Any]], path: Path, location: str, split: str) -> Source:
+def _read_npz(
+    archive: Mapping[str, NDArray[Any]], path: Path, location: str, split: str, limits: Range | None
+) -> Source:
     keys = list(archive)
     sides = {part: _first(pairs, keys) for part, pairs in SIDE_KEYS.items()}
     two = any(sides.values())
@@ -106,7 +109,7 @@ def _read_npz(archive: Mapping[str, NDArray[Any]], path: Path, location: str, sp
     names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
     sources = []
     for part in parts:
-        items = [_items_from(archive[key], f"{path}:{key}") for key in found[part]]
+        items = [_items_from(archive[key], f"{path}:{key}", limits) for key in found[part]]
         label_key = () if two else _first([(key,) for key in LABEL_KEYS[part]], keys)
         labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}") for key in label_key]
         sources.append(_source(location, "an npz file", items, names, *labels))
@@ -163,34 +166,36 @@ def _no_images(path: Path, keys: list[str]) -> GancliError:
     )
 
 
-def _items_from(array: NDArray[Any], name: str) -> Items:
+def _items_from(array: NDArray[Any], name: str, limits: Range | None) -> Items:
     if array.ndim == 2 and array.size and array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise GancliError(f"{name} holds points that are not finite")
         return PointCloud(name, array.astype(np.float32))
     hint = (
         f"images are uint8 or float, [N, H, W], [N, H, W, C] or [N, C, H, W] with C up to {MOST_CHANNELS}; "
-        "points are float [N, D]"
+        "points are float [N, D]; data.range says what is black and white in other numbers"
     )
     if 0 in array.shape:
         raise GancliError(f"{name} is empty: its shape is {list(array.shape)}")
     axis = _channel_axis(array.shape) if array.ndim == 4 else None
-    if (array.ndim != 3 and axis is None) or (array.dtype != np.uint8 and array.dtype.kind != "f"):
+    if (array.ndim != 3 and axis is None) or array.dtype.kind not in "buif":
         raise GancliError(f"{name} is {array.dtype} {list(array.shape)}, which is neither images nor points", hint)
     if axis is not None:
         array = np.moveaxis(array, axis, 3)
     if array.dtype == np.uint8:
         return ArrayImages(name, array)
-    finite = array[np.isfinite(array)]
-    if len(finite) == 0:
+    if array.dtype == np.bool_:
+        return ArrayImages(name, array.view(np.uint8) * np.uint8(255))
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    if finite.size == 0:
         raise GancliError(f"{name} holds no finite number")
     low, high = float(finite.min()), float(finite.max())
-    # Averaging and filters leave values a little over 1.
-    if not (low >= -1.001 and high <= 1.001):
-        raise GancliError(
-            f"{name} holds numbers from {low:.4g} to {high:.4g}", "float images lie in [0, 1] or [-1, 1]; or save uint8"
-        )
-    return ArrayImages(name, np.clip(array, -1, 1), -1.0 if low < 0 else 0.0)
+    if limits is None and array.dtype.kind == "f" and -1 - TOLERANCE <= low < 0 and high <= 1 + TOLERANCE:
+        return ArrayImages(name, array, (-1, 1))
+    try:
+        return ArrayImages(name, array, find_range(low, high, array.dtype, limits, None))
+    except BadImage as error:
+        raise GancliError(f"{name} cannot be used: {error}", "or save it as uint8, or as floats in [0, 1]") from error
 
 
 def _channel_axis(shape: tuple[int, ...]) -> int | None:

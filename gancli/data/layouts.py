@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from gancli.data.arrays import IDX_NAME, classes_of, read_idx
 from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
-from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
+from gancli.data.images import LEAST_PROPORTION, ArrayImages, HalfImages, join
+from gancli.data.levels import Range
 from gancli.data.place import Place, are_parts, find_partners
 from gancli.data.source import BadImage, Images, Source, fingerprint
 from gancli.domains import Inputs
@@ -30,7 +31,11 @@ STYLEGAN_LABELS = "dataset.json"
 SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
 
 
-def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) -> Source:
+DECODING = "decoding 2"
+"""Changes when the same file is decoded to other pixels, so that no cache holds the old ones."""
+
+
+def open_layout(files: Files, location: str, split: str, inputs: Inputs | None, limits: Range | None = None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
@@ -39,10 +44,12 @@ def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) 
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    source = recognise(Place(files, location, split, inputs, "", names))
-    lines = [files.path.resolve(), split, source.layout, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
+    place = Place(files, location, split, inputs, "", names, limits)
+    source = recognise(place)
+    about = (files.path.resolve(), split, source.layout, DECODING, limits)
+    lines = [*about, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
     known_by = fingerprint("".join(f"{line}\0" for line in lines))
-    return replace(source, fingerprint=known_by, notes=files.notes + source.notes)
+    return replace(source, fingerprint=known_by, notes=files.notes + source.notes, facts=place.facts)
 
 
 def _matters(name: str) -> bool:
@@ -96,7 +103,7 @@ def stylegan(place: Place) -> Source | None:
     names = list(filter(is_image, place.names))
     if not names:
         raise GancliError(f"{place.location} holds {STYLEGAN_LABELS}, but no images")
-    images = {"image": EncodedImages(place.files, names)}
+    images = {"image": place.encoded(names)}
     source = Source(place.location, f"images with {STYLEGAN_LABELS}", images)
     by_name = _stylegan_labels(place)
     found = [by_name.get(name) for name in names]
@@ -203,7 +210,7 @@ def two_sides(place: Place) -> Source | None:
 
 
 def _domains(place: Place, titles: Sequence[str], names: Sequence[Sequence[str]]) -> dict[str, Images]:
-    return {title: EncodedImages(place.files, side) for title, side in zip(titles, names, strict=True)}
+    return {title: place.encoded(side) for title, side in zip(titles, names, strict=True)}
 
 
 def halves(place: Place) -> Source | None:
@@ -238,7 +245,7 @@ def halves(place: Place) -> Source | None:
     if not usual:
         said = "every image is cut in the middle, although most are not twice as wide as high"
         notes = (f"read as A|B side by side: {said}; {unusual[0]}", *notes)
-    whole = EncodedImages(place.files, place.images)
+    whole = place.encoded(place.images)
     left, right = place.names_of_domains()
     domains = {left: HalfImages(whole, right=False), right: HalfImages(whole, right=True)}
     return Source(place.location, "pairs side by side, A left and B right", domains, paired=True, notes=notes)
@@ -248,7 +255,7 @@ def flat(place: Place) -> Source | None:
     """Images at the top."""
     if not place.images:
         return None
-    images = {"image": EncodedImages(place.files, place.images)}
+    images = {"image": place.encoded(place.images)}
     return Source(place.location, "a folder of images", images, notes=_unused_below(place))
 
 
@@ -348,7 +355,7 @@ def class_folders(place: Place, given: Mapping[str, Place] | None = None) -> Sou
     if not folders:
         raise GancliError(f"{place.location} holds several data sets", "name one of the folders inside")
     labels = np.repeat(np.arange(len(folders)), [len(below.names) for below in folders.values()])
-    images = {"image": EncodedImages(place.files, [name for below in folders.values() for name in below.names])}
+    images = {"image": place.encoded([name for below in folders.values() for name in below.names])}
     return Source(place.location, "class folders", images, labels, tuple(folders))
 
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from gancli.data.arrays import classes_of
 from gancli.data.files import DirectoryFiles
-from gancli.data.formats import to_pixels
 from gancli.data.images import join
 from gancli.data.layouts import open_layout
+from gancli.data.pixels import to_pixels
 from gancli.data.source import BadImage, Numbered, Pixels, Source, fingerprint
 from gancli.errors import GancliError
 from gancli.home import home

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from gancli.data.files import Files, domain_names, natural
 from gancli.data.formats import is_image
-from gancli.data.source import no_part
+from gancli.data.images import EncodedImages
+from gancli.data.levels import Range
+from gancli.data.source import Facts, no_part
 from gancli.domains import Inputs
 from gancli.errors import GancliError, some
 
@@ -29,6 +31,8 @@ class Place:
         inputs: what the images are for; None: what the layout suggests is taken.
         prefix: the path of the folder in ``files``, with a slash at its end; empty for the top.
         names: of the files below it, each with the prefix, in order.
+        limits: ``data.range``; None: automatic.
+        facts: filled in as the images are decoded.
     """
 
     files: Files
@@ -37,6 +41,12 @@ class Place:
     inputs: Inputs | None
     prefix: str
     names: list[str]
+    limits: Range | None = None
+    facts: Facts = field(default_factory=Facts)
+
+    def encoded(self, names: Sequence[str]) -> EncodedImages:
+        """Returns the image files with these names."""
+        return EncodedImages(self.files, names, self.limits, self.facts)
 
     @property
     def wanted(self) -> int:

@@ -43,6 +43,22 @@ class Images(Protocol):
         """
 
 
+class Facts:
+    """What users should know about how images were read: learnt while they are decoded, from any thread."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, set[int]] = {}
+
+    def add(self, fact: str, name: str) -> None:
+        """Adds a fact about the image ``name``, which counts once however often it is read."""
+        self._images.setdefault(fact, set()).add(hash(name))
+
+    def notes(self) -> list[str]:
+        """Returns every fact with the number of its images."""
+        counts = {fact: len(images) for fact, images in self._images.items()}
+        return [f"{count:,} {'image' if count == 1 else 'images'}: {fact}" for fact, count in counts.items()]
+
+
 class Numbered:
     """A list of items named by the list and a number, such as ``shapes[17]``."""
 
@@ -85,6 +101,7 @@ class Source:
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
         notes: facts for the user: files left out, parts not used.
         has_test: this is the train part of data that have a test part too; ``open_source`` with ``"test"`` opens it.
+        facts: about single images, which become known as these are decoded.
         channels: of domains whose images are arrays of more than 4 channels, which cannot be read as other numbers.
     """
 
@@ -97,6 +114,7 @@ class Source:
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
     has_test: bool = False
+    facts: Facts = field(default_factory=Facts, compare=False)
     channels: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -69,7 +69,7 @@ def test_npz_labels_and_parts(tmp_path):
     [
         ({"weights": RGB}, "its arrays are weights"),
         ({"x": RGB.astype(np.int64)}, "int64"),
-        ({"x": RGB.astype(np.float32)}, "numbers from 0 to 255"),
+        ({"x": RGB.astype(np.float32)}, "floats run from 0 to 255"),
         ({"x": np.full((2, 4, 4), np.nan)}, "no finite number"),
         ({"x": RGB[0, 0]}, "neither images nor points"),
         ({"x": np.zeros((0, 4, 4), np.uint8)}, r"is empty: its shape is \[0, 4, 4\]"),
