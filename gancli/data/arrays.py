@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from gancli.data.files import domain_names
 from gancli.data.images import ArrayImages, join
+from gancli.data.labels import Found, labelled, read_labels
 from gancli.data.levels import TOLERANCE, Range, find_range
-from gancli.data.source import BadImage, Labels, PointCloud, Source, fingerprint, no_part
+from gancli.data.source import BadImage, PointCloud, Source, fingerprint, no_part
+from gancli.domains import Inputs
 from gancli.errors import GancliError
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
@@ -35,13 +37,6 @@ SIDE_KEYS = {"train": (("A", "B"), ("trainA", "trainB")), "test": (("testA", "te
 MOST_CHANNELS = 64
 
 Items = ArrayImages | PointCloud
-
-
-def classes_of(labels: Labels) -> tuple[str, ...]:
-    """Returns numbers as class names: 0 to the largest label, or one for each attribute of labels [N, K]."""
-    if not len(labels):
-        return ()
-    return tuple(map(str, range(int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1])))
 
 
 def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
@@ -66,7 +61,9 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def open_arrays(path: Path, location: str, split: str, limits: Range | None = None) -> Source:
+def open_arrays(
+    path: Path, location: str, split: str, limits: Range | None = None, inputs: Inputs | None = None
+) -> Source:
     """Opens a ``.npz`` file, or a ``.npy`` file: one array of images or points, the same for each ``split``.
 
     In a ``.npz``, images or points are under one of ``IMAGE_KEYS``, labels under one of ``LABEL_KEYS``, the images of
@@ -86,14 +83,19 @@ def open_arrays(path: Path, location: str, split: str, limits: Range | None = No
             source = _source(location, "an npy file", [_items_from(loaded, str(path), limits)])
         else:
             with loaded as archive:
-                source = _read_npz(archive, path, location, split, limits)
+                source = _read_npz(archive, path, location, split, limits, inputs)
     status = path.stat()
     known_by = fingerprint(f"{path.resolve()}\0{split}\0{status.st_size}\0{status.st_mtime_ns}\0{limits}")
     return replace(source, fingerprint=known_by)
 
 
 def _read_npz(
-    archive: Mapping[str, NDArray[Any]], path: Path, location: str, split: str, limits: Range | None
+    archive: Mapping[str, NDArray[Any]],
+    path: Path,
+    location: str,
+    split: str,
+    limits: Range | None,
+    inputs: Inputs | None,
 ) -> Source:
     keys = list(archive)
     sides = {part: _first(pairs, keys) for part, pairs in SIDE_KEYS.items()}
@@ -108,10 +110,14 @@ def _read_npz(
         raise no_part(str(path), split)
     names = domain_names([path.absolute().name, path.resolve().name]) if two else ()
     sources = []
+    # All parts have the same classes, also those that lack one.
+    label_keys = () if two else [_first([(key,) for key in LABEL_KEYS[part]], keys) for part in found if found[part]]
+    columns = [_column(archive[key]) for group in label_keys for key in group]
+    others = [value for column in columns if column.ndim == 1 for value in column]
     for part in parts:
         items = [_items_from(archive[key], f"{path}:{key}", limits) for key in found[part]]
         label_key = () if two else _first([(key,) for key in LABEL_KEYS[part]], keys)
-        labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}") for key in label_key]
+        labels = [_labels_from(archive[key], len(items[0]), f"{path}:{key}", inputs, others) for key in label_key]
         sources.append(_source(location, "an npz file", items, names, *labels))
     whole = join(sources)
     unused = [keys for part, keys in found.items() if keys and part not in parts]
@@ -125,16 +131,16 @@ def _read_npz(
 
 
 def _source(
-    location: str, layout: str, items: Sequence[Items], names: Sequence[str] = (), labels: Labels | None = None
+    location: str, layout: str, items: Sequence[Items], names: Sequence[str] = (), labels: Found | None = None
 ) -> Source:
     """Returns the source of one part; ``names`` are those of two domains."""
     names = names or ("points" if isinstance(items[0], PointCloud) else "image",)
     domains = dict(zip(names, items, strict=True))
-    classes = classes_of(labels) if labels is not None else ()
     paired = len(items) == 2 and len(items[0]) == len(items[1])
     channels = {name: images.channels for name, images in domains.items() if isinstance(images, ArrayImages)}
     many = {name: number for name, number in channels.items() if number > 4}
-    return Source(location, layout, domains, labels, classes, paired, channels=many)
+    source = Source(location, layout, domains, paired=paired, channels=many)
+    return source if labels is None else labelled(source, labels)
 
 
 @contextmanager
@@ -206,14 +212,21 @@ def _channel_axis(shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def _labels_from(array: NDArray[Any], count: int, name: str) -> Labels:
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2 and len(array) == count and np.isin(array, (0, 1)).all():
-        return array.astype(np.float32)
-    if array.shape != (count,) or array.dtype.kind not in "iu" or (count and array.min() < 0):
+def _labels_from(
+    array: NDArray[Any], count: int, name: str, inputs: Inputs | None = None, others: Sequence[Any] = ()
+) -> Found:
+    array = _column(array)
+    if len(array.shape) not in (1, 2) or len(array) != count or array.dtype.kind not in "biufUSM":
         raise GancliError(
             f"{name} is {array.dtype} {list(array.shape)}, which cannot be the labels of {count} images",
-            "labels are whole numbers >= 0, one per image; or attributes [N, K], each 0 or 1",
+            "labels are whole numbers or names, one per image; or attributes [N, K], each 0 or 1",
         )
-    return array.astype(np.int64)
+    found = read_labels(array, inputs, others)
+    if found.labels is None and array.ndim == 2:
+        raise GancliError(f"{name} cannot be used as labels of {count} images: {found.reason}", "attributes are 0 or 1")
+    return found
+
+
+def _column(array: NDArray[Any]) -> NDArray[Any]:
+    """Returns labels [N, 1] as [N]."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array

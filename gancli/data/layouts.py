@@ -17,10 +17,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gancli.data.arrays import IDX_NAME, classes_of, read_idx
+from gancli.data.arrays import IDX_NAME, read_idx
 from gancli.data.files import Files, is_hidden, natural
 from gancli.data.formats import EXTENSIONS, is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, HalfImages, join
+from gancli.data.labels import Found, labelled, match_names, numbered, read_labels
 from gancli.data.levels import Range
 from gancli.data.place import Place, are_parts, find_partners
 from gancli.data.source import BadImage, Images, Source, fingerprint
@@ -105,21 +106,20 @@ def stylegan(place: Place) -> Source | None:
         raise GancliError(f"{place.location} holds {STYLEGAN_LABELS}, but no images")
     images = {"image": place.encoded(names)}
     source = Source(place.location, f"images with {STYLEGAN_LABELS}", images)
-    by_name = _stylegan_labels(place)
+    listed = _stylegan_labels(place)
+    if not listed:
+        return source
+    by_name, notes = match_names(names, listed)
     found = [by_name.get(name) for name in names]
     missing = found.count(None)
-    if missing == len(names):
-        return source
-    if missing:
-        return replace(source, notes=(f"{missing:,} images have no label, so no labels are used",))
-    if all(type(label) is int and label >= 0 for label in found):
-        labels = np.array(found, np.int64)
-        return replace(source, labels=labels, classes=classes_of(labels))
-    with suppress(ValueError, TypeError):
-        attributes = np.array(found, np.float32)
-        if attributes.ndim == 2 and np.isin(attributes, (0, 1)).all():
-            return replace(source, labels=attributes, classes=classes_of(attributes))
-    return replace(source, notes=("the labels are not used: they are neither whole numbers >= 0 nor lists of 0 and 1",))
+    if not by_name:
+        one = next(iter(listed))
+        reason = f"{STYLEGAN_LABELS} names no image that is there: it has {one}, the images are {names[0]} and so on"
+    elif missing:
+        reason = f"{missing:,} images have no label"
+    else:
+        return labelled(replace(source, notes=notes), read_labels(found, place.inputs))
+    return labelled(source, Found(None, notes=notes, reason=reason))
 
 
 def _stylegan_labels(place: Place) -> dict[str, object]:
@@ -171,7 +171,7 @@ def _idx_part(place: Place, part: Mapping[str, str]) -> Source:
     labels = read("labels", 1).astype(np.int64)
     if len(labels) != len(array):
         raise GancliError(f"{name} has {len(array):,} images, but {part['labels']} {len(labels):,} labels")
-    return replace(source, labels=labels, classes=classes_of(labels))
+    return labelled(source, numbered(labels))
 
 
 def two_sides(place: Place) -> Source | None:

@@ -92,7 +92,7 @@ def _open(location: str, split: str, inputs: Inputs | None, limits: Range | None
                 near = nearest(str(path), map(str, path.parent.iterdir()))
         raise GancliError(f"{location!r} does not exist", near or HINT)
     if path.suffix.lower() in (".npz", ".npy") and path.is_file():
-        return open_arrays(path, location, split, limits)
+        return open_arrays(path, location, split, limits, inputs)
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", HINT)

@@ -99,6 +99,7 @@ class Source:
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
+        unlabelled: why labels that were found are not used, in words; empty if there are none, or if they are used.
         notes: facts for the user: files left out, parts not used.
         has_test: this is the train part of data that have a test part too; ``open_source`` with ``"test"`` opens it.
         facts: about single images, which become known as these are decoded.
@@ -114,6 +115,7 @@ class Source:
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
     has_test: bool = False
+    unlabelled: str = ""
     facts: Facts = field(default_factory=Facts, compare=False)
     channels: Mapping[str, int] = field(default_factory=dict)
 
@@ -146,6 +148,8 @@ def check(source: Source, inputs: Inputs) -> str | None:
     if inputs.labels == "none":
         return None
     needs = f"it needs {'one class' if inputs.labels == 'class' else 'a list of attributes'} for every image"
+    if source.labels is None and source.unlabelled:
+        return f"{needs}, but the labels of {location} cannot be used: {source.unlabelled}"
     if source.labels is None:
         folders = "shapes:classes has some" if location == "shapes" else "put each class into a folder of its own"
         way = folders if inputs.labels == "class" else "a dataset.json can hold them"

@@ -76,7 +76,7 @@ def test_npz_labels_and_parts(tmp_path):
         ({"x": np.zeros((4, 2), np.int64)}, r"is int64 \[4, 2\], which is neither images nor points"),
         ({"x": np.zeros((2, 7, 6, 7), np.uint8)}, "neither images nor points"),
         ({"x": RGB, "y": np.zeros(4, int)}, "labels of 5 images"),
-        ({"x": RGB, "y": np.full(5, -1)}, "labels of 5 images"),
+        ({"x": RGB, "y": np.full(5, 1j)}, "labels of 5 images"),
         ({"x": np.array([object()])}, "never loaded"),
         ({"x": RGB, "y": np.array([object()] * 5)}, "never loaded"),
     ],
