@@ -92,6 +92,7 @@ def translate(
     from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
     from gancli.data.source import BadImage, Facts
+    from gancli.data.unread import unread_notes
     from gancli.devices import choose_device
     from gancli.generation.inputs import find_inputs, make_plan, read_stdin
     from gancli.generation.pictures import attention_pixels, output_pixels, read_picture
@@ -129,13 +130,17 @@ def translate(
             return (first,)
         return first, first.with_name(f"{first.stem}-attention.{picture_kind}")
 
+    passed: list[str] = []
     inputs = find_inputs(
         images or [],
         from_file,
         recursive=recursive,
         wanted=lambda name: name.lower().endswith(".npy") or (channels <= 4 and is_image(name)),
         leave_out=target.path if target.kind == "directory" and output else None,
+        passed=passed,
     )
+    for text in unread_notes(passed):
+        console.note(text)
     if len(inputs) > 1 and target.kind != "directory":
         raise GancliError(f"-o {output} is for one image, but there are {len(inputs)}", "-o DIRECTORY/")
     plan = make_plan(inputs, outputs, overwrite=overwrite)
@@ -210,9 +215,12 @@ def _format(target: Target, given: str | None, channels: int, side_by_side: bool
 
 
 def _read(path: Path) -> bytes:
+    from gancli.data.formats import unread_kind
     from gancli.data.source import BadImage
     from gancli.generation.inputs import read_whole
 
+    if (kind := unread_kind(path.name)) is not None:
+        raise BadImage(f"files of this kind ({kind[0]}) are not read: {kind[1]}")
     try:
         if path.suffix.lower() == ".npy":
             return path.read_bytes()

@@ -170,7 +170,7 @@ def _opened(data: bytes) -> Iterator[ImageFile]:
         raise BadImage(_what_it_is(data)) from None
     # Pillow's decoders raise nearly every kind of exception on damaged data.
     except Exception as error:
-        raise BadImage(str(error) or type(error).__name__) from error
+        raise BadImage(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _what_it_is(data: bytes) -> str:

@@ -71,6 +71,8 @@ def read_header(image: ImageFile, data: bytes) -> Header:
         return _png(image, data)
     if image.format == "PPM":
         return _ppm(image)
+    if image.format == "JXL" and image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise BadImage("it is a JPEG XL of more than 8 bits, which pillow-jxl-plugin reads wrongly; save it as PNG")
     return PLAIN
 
 

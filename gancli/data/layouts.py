@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from gancli.data.arrays import IDX_NAME, read_idx
 from gancli.data.files import Files, is_hidden, natural
-from gancli.data.formats import EXTENSIONS, is_image, stored_size
+from gancli.data.formats import is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, HalfImages, join
 from gancli.data.labels import Found, labelled, match_names, numbered, read_labels
 from gancli.data.levels import Range
 from gancli.data.place import Place, are_parts, find_partners
 from gancli.data.source import BadImage, Images, Source, fingerprint
+from gancli.data.unread import folder_notes, no_image, unread_notes
 from gancli.domains import Inputs
 from gancli.errors import GancliError, some
+from gancli.text import to_text
 
 STYLEGAN_LABELS = "dataset.json"
 SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
@@ -50,7 +52,9 @@ def open_layout(files: Files, location: str, split: str, inputs: Inputs | None, 
     about = (files.path.resolve(), split, source.layout, DECODING, limits)
     lines = [*about, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
     known_by = fingerprint("".join(f"{line}\0" for line in lines))
-    return replace(source, fingerprint=known_by, notes=files.notes + source.notes, facts=place.facts)
+    images = list(filter(is_image, names))
+    unread = (*unread_notes(files.entries), *(folder_notes(files.entries, images) if images else ()))
+    return replace(source, fingerprint=known_by, notes=files.notes + source.notes + unread, facts=place.facts)
 
 
 def _matters(name: str) -> bool:
@@ -66,8 +70,7 @@ def _nothing_in(files: Files, location: str) -> GancliError:
     data = [name for name in others if re.search(r"\.(zip|npz|npy|tar(\.\w+)?|tgz)$", name)]
     if data:
         return GancliError(f"{location} holds no images", f"it holds {data[0]}: name that as SOURCE")
-    hint = f"image files end in one of: {' '.join(sorted(EXTENSIONS))}"
-    return GancliError(f"{location} holds {len(others):,} files, but none is an image", hint)
+    return no_image(location, others)
 
 
 def recognise(place: Place) -> Source:
@@ -126,7 +129,7 @@ def _stylegan_labels(place: Place) -> dict[str, object]:
     """Returns the labels in ``dataset.json`` by the names of the images."""
     name = place.prefix + STYLEGAN_LABELS
     try:
-        listed = json.loads(place.files.read(name))["labels"]
+        listed = json.loads(to_text(place.files.read(name), f"{name} of {place.location}"))["labels"]
         return {} if listed is None else {place.prefix + image: label for image, label in listed}
     except (ValueError, KeyError, TypeError, BadImage, RecursionError) as error:
         raise GancliError(

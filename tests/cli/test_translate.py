@@ -476,7 +476,7 @@ def test_attention(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (["m", "-", "-"], "only once"),
         (["m", "-", "--from-file", "-"], "only once"),
         (["m", "--from-file", "gone"], "gone"),
-        (["m", "--from-file", "photos/2.png"], "not a list of paths"),
+        (["m", "--from-file", "photos/2.png"], "photos/2.png:1: not UTF-8 text"),
         (["m", "--from-file", "blank"], "the list is empty"),
         (["m", "photos/2.png", "--to", "zebr"], "did you mean 'zebra'?"),
         (["m", "photos/2.png", "--to", "cow"], "m has no domain 'cow'\nhint: choose horse or zebra"),

@@ -564,7 +564,7 @@ def test_empty_and_imageless_folders(tmp_path):
     with pytest.raises(GancliError, match="is empty"):
         open_source(str(tmp_path))
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(GancliError, match="1 files, but none is an image") as caught:
+    with pytest.raises(GancliError, match="1 files, but none is an image that is read") as caught:
         open_source(str(tmp_path))
     assert ".png" in caught.value.hint
     zipped(tree(tmp_path / "inner", "1.png")).rename(tmp_path / "inner.zip")
