@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from gancli.data.levels import TOLERANCE, Range, find_range
 from gancli.data.source import BadImage, PointCloud, Source, fingerprint, no_part
 from gancli.domains import Inputs
 from gancli.errors import GancliError
+from gancli.files import DAMAGED
 
 IDX_NAME = re.compile(r"(train|t10k)[-.](images|labels)[-.]idx[13][-.]ubyte(\.gz)?")
 IMAGE_KEYS = {
@@ -46,19 +46,24 @@ def read_idx(content: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
         GancliError: it is cut off, damaged, or has other dimensions; errors call it ``name``.
     """
     hint = "download or copy it again"
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise GancliError(f"{name} is damaged: {error}", hint) from error
-    start = 4 + 4 * dimensions
-    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < start:
-        raise GancliError(f"{name} is not an idx file of unsigned bytes with {dimensions} dimensions", hint)
-    shape = tuple(int(side) for side in np.frombuffer(content, ">u4", dimensions, 4))
-    expected = start + int(np.prod(shape, dtype=object))
-    if len(content) != expected:
-        raise GancliError(f"{name} has {len(content):,} bytes, but its header says {expected:,}", hint)
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    packed = content[:2] == b"\x1f\x8b"
+    try:
+        with gzip.open(io.BytesIO(content)) if packed else io.BytesIO(content) as file:
+            start = file.read(4 + 4 * dimensions)
+            if start[:4] != bytes([0, 0, 8, dimensions]) or len(start) < 4 + 4 * dimensions:
+                raise GancliError(f"{name} is not an idx file of unsigned bytes with {dimensions} dimensions", hint)
+            shape = tuple(int(side) for side in np.frombuffer(start, ">u4", dimensions, 4))
+            expected = int(np.prod(shape, dtype=object))
+            # In blocks, and one byte more at most: the header may say anything, and so little may unpack to so much.
+            values = bytearray()
+            while len(values) <= expected and (block := file.read(min(2**20, expected + 1 - len(values)))):
+                values += block
+    except (*DAMAGED, OSError) as error:
+        raise GancliError(f"{name} is damaged: {error}", hint) from error
+    if len(values) != expected:
+        held = "more" if len(values) > expected else f"{len(start) + len(values):,}"
+        raise GancliError(f"{name} has {held} bytes, but its header says {len(start) + expected:,}", hint)
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def open_arrays(
@@ -148,9 +153,11 @@ def _reading(path: Path) -> Iterator[None]:
     """Turns whatever numpy raises while it reads a file into a ``GancliError``."""
     try:
         yield
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (*DAMAGED, OSError, KeyError) as error:
         pickled = "allow_pickle" in str(error)
         reason = "it holds Python objects, which are never loaded" if pickled else str(error)
+        if isinstance(error, MemoryError):
+            reason = "it says to be larger than the memory"
         hint = "save plain uint8 or float arrays with numpy.savez" if pickled else "write or copy it again"
         raise GancliError(f"{path} cannot be read: {reason}", hint) from error
 

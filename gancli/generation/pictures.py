@@ -17,6 +17,7 @@ from gancli.data.formats import Tell, decode
 from gancli.data.levels import Range
 from gancli.data.pixels import to_pixels
 from gancli.data.source import BadImage, Pixels
+from gancli.files import DAMAGED
 from gancli.generation import writers
 from gancli.generation.writers import as_rgb, heat_map
 
@@ -72,7 +73,7 @@ def read_picture(
         return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4, limits, tell), channels, alpha), size)
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (*DAMAGED, OSError) as error:
         raise BadImage("this .npy file is damaged, or does not hold numbers") from error
     return _resized(Picture(_checked(values, channels)), size)
 
