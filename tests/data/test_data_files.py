@@ -148,7 +148,7 @@ def test_cut_off_archives(tmp_path, ending):
         Image.fromarray(noise).save(folder / f"{number}.png")
     archive = zipped(folder) if ending == ".zip" else tarred(folder, ending)
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-    with pytest.raises(GancliError, match="is a damaged archive|neither"):
+    with pytest.raises(GancliError, match=r"is a damaged archive|neither"):
         open_source(str(archive))
 
 
