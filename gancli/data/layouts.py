@@ -23,14 +23,17 @@ from gancli.data.formats import is_image, stored_size
 from gancli.data.images import LEAST_PROPORTION, ArrayImages, HalfImages, join
 from gancli.data.labels import Found, labelled, match_names, numbered, read_labels
 from gancli.data.levels import Range
-from gancli.data.place import Place, are_parts, find_partners
+from gancli.data.place import PARTS, Place, are_parts, find_partners, side_of
 from gancli.data.source import BadImage, Images, Source, fingerprint
+from gancli.data.suffixes import cityscapes, suffixed
 from gancli.data.unread import folder_notes, no_image, unread_notes
 from gancli.domains import Inputs
 from gancli.errors import GancliError, some
 from gancli.text import to_text
 
 STYLEGAN_LABELS = "dataset.json"
+_PART = "train|training|test|testing|val|valid|validation"
+PART_OF_NAME = re.compile(rf"(?:({_PART})[-_. ](.+)|(.+)[-_. ]({_PART}))", re.IGNORECASE)
 SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
 
 
@@ -184,7 +187,7 @@ def two_sides(place: Place) -> Source | None:
     if not (complete or (place.sides and alone)):
         return None
     folders = place.image_folders
-    by_name = {folder.lower(): folder for folder in folders}
+    by_name = {side_of(folder) or folder.lower(): folder for folder in folders}
     chosen = place.choose(lambda part: f"{part}a" in by_name or f"{part}b" in by_name)
     for part in chosen:
         for side, other in ("ab", "ba"):
@@ -286,6 +289,29 @@ def parts(place: Place) -> Source | None:
     )
 
 
+def parts_in_names(place: Place) -> Source | None:
+    """Folders with the part in their names, such as ``train_label``, ``train_img``, ``test_label`` and ``test_img``."""
+    groups: dict[str, dict[str, Place]] = {}
+    for folder, below in place.image_folders.items():
+        if match := PART_OF_NAME.fullmatch(folder):
+            part, title = (match[1], match[2]) if match[1] else (match[4], match[3])
+            groups.setdefault(part.lower(), {})[title] = below
+    train, test = ({title for part in PARTS[kind] for title in groups.get(part, ())} for kind in PARTS)
+    if not train or not test or not test <= train:
+        return None
+    chosen = place.choose(groups.__contains__)
+    source = join([two_folders(place, groups[part]) or class_folders(place, groups[part]) for part in chosen])
+    used = [below for part in chosen for below in groups[part].values()]
+    unused = {folder: below for folder, below in place.image_folders.items() if below not in used}
+    notes = [place.unused(folder, len(below.names)) for folder, below in unused.items()]
+    return replace(
+        source,
+        layout=f"{' and '.join(chosen)}: {source.layout}",
+        notes=(*source.notes, *notes),
+        has_test=place.leaves_a_test(groups.__contains__),
+    )
+
+
 def parts_inside(place: Place) -> Source | None:
     """Folders that have the parts inside, such as ``A/train`` and ``B/train``."""
     folders = place.image_folders
@@ -367,9 +393,12 @@ LAYOUTS: tuple[tuple[str, Callable[[Place], Source | None]], ...] = (
     (f"`{STYLEGAN_LABELS}`", stylegan),
     ("idx files", idx_files),
     ("`trainA` `trainB` `testA` `testB`", two_sides),
+    ("`0_A.png` `0_B.png` at the top, for two domains", suffixed),
     ("images at the top, for pairs", halves),
     ("images at the top", flat),
     ("`train` and `test` (or `val`, ...)", parts),
+    ("`leftImg8bit` and `gtFine`", cityscapes),
+    ("`train_label` `train_img` `test_label` `test_img`", parts_in_names),
     ("folders that all have `train` and `test` (or `val`, ...) inside", parts_inside),
     ("two folders", two_folders),
     ("other folders", class_folders),

@@ -17,7 +17,13 @@ from gancli.domains import Inputs
 from gancli.errors import GancliError, some
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
-SIDE = re.compile(r"(train|test|val)[ab]")
+SIDE = re.compile(r"(train|test|val)[-_ ]?([ab])")
+
+
+def side_of(folder: str) -> str | None:
+    """Returns ``traina`` for ``trainA`` or ``train_A``; None if a folder is not called like one side of a part."""
+    match = SIDE.fullmatch(folder.lower())
+    return match[1] + match[2] if match else None
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ class Place:
 
     @cached_property
     def sides(self) -> set[str]:
-        """The folders called like one side of a part, such as ``trainA``, in lower case."""
-        return {name for name in self.by_name if SIDE.fullmatch(name)}
+        """The folders called like one side of a part, such as ``trainA`` or ``train_A``, as ``traina``."""
+        return {side for name in self.by_name if (side := side_of(name)) is not None}
 
     def names_of_domains(self) -> tuple[str, str]:
         """Returns the names of two domains in this folder whose own folders do not give them."""
@@ -156,11 +162,19 @@ class Partners(NamedTuple):
     enough: bool
 
 
+def _letter(stems: Iterable[str]) -> str | None:
+    """Returns the letter if all names end in ``_a``, or all in ``_b``."""
+    ends = {stem[-2:].lower() for stem in stems}
+    return ends.pop() if len(ends) == 1 and ends <= {"_a", "_b", "-a", "-b"} else None
+
+
 def find_partners(*parts: Sequence[Place]) -> Partners:
     """Finds the partners in each part, which has one folder of each domain."""
     sides: list[list[str]] = [[] for _ in parts[0]]
     for folders in parts:
         stems = [{name[len(at.prefix) :].rpartition(".")[0]: name for name in at.names} for at in folders]
+        if not set.intersection(*map(set, stems)) and len({_letter(side) for side in stems} - {None}) > 1:
+            stems = [{stem[:-2]: name for stem, name in side.items()} for side in stems]
         common = sorted(set.intersection(*map(set, stems)), key=natural)
         for side, names in zip(sides, stems, strict=True):
             side += [names[stem] for stem in common]
