@@ -91,6 +91,7 @@ def translate(
 
     from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
+    from gancli.data.levels import PLAIN_RANGES
     from gancli.data.source import BadImage, Facts
     from gancli.data.unread import unread_notes
     from gancli.devices import choose_device
@@ -196,7 +197,7 @@ def translate(
                 if len(plan.jobs) > 1:
                     bar.advance()
         finally:
-            _report(plan, facts.notes(), failures)
+            _report(plan, facts.notes(PLAIN_RANGES), failures)
     if failures:
         raise RunError(f"{len(failures)} of {len(plan.jobs)} images could not be translated")
 

@@ -16,7 +16,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from gancli.data.headers import Header, read_header, tiff_in_words, use_raw_mode
-from gancli.data.levels import Range
+from gancli.data.levels import Range, in_words
 from gancli.data.pixels import ORIENTATION, convert
 from gancli.data.source import IDS, BadImage, Pixels
 
@@ -144,7 +144,7 @@ def _decoded(data: bytes, channels: int, limits: Range | None, tell: Tell | None
             found = convert(image, channels, header, limits, lower)
         if tell is not None:
             if found.span is not None:
-                tell(f"numbers from {found.span[0]:,.12g} to {found.span[1]:,.12g} become black to white")
+                tell(in_words(found.span))
             if several:
                 tell("only the first of several frames or pages is used")
         return found.pixels

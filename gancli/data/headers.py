@@ -168,6 +168,12 @@ def _tiff(image: TiffImageFile) -> Header:
     codec, raw_mode = image.tile[0][0] if image.tile else "", _raw_mode(image)
     plain = codec == "raw"
     if bits > 8 and plain and tags.get(PLANAR, 1) == 2 and len(tags.get(BITS, (1,))) > 1:
+        tiles: list[Any] = list(image.tile)
+        if bits == 16 and image.mode in ("RGB", "RGBA") and {tile.args[0] for tile in tiles} <= set("RGBA"):
+            # Pillow would read them as bytes.
+            order = "L" if tags.prefix == b"II" else "B"
+            image.tile = [tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:])) for tile in tiles]
+            return Header(sixteen=True)
         raise BadImage(
             f"it is an uncompressed TIFF of {bits} bits whose channels are stored one after the other, which cannot be "
             "read; save it with the channels of a pixel together, or as PNG"

@@ -73,6 +73,15 @@ def _say(low: float, high: float) -> str:
     return _settings(0, 2**bits - 1)
 
 
+def in_words(span: Range) -> str:
+    """Returns which numbers are black and white as a fact about images."""
+    return f"numbers from {span[0]:,.12g} to {span[1]:,.12g} become black to white"
+
+
+PLAIN_RANGES = (in_words((0, 65535)), in_words((0, 1)))
+"""The ranges of 16 bits and of floats, which surprise nobody."""
+
+
 def _settings(low: int, high: int) -> str:
     return f"data.range=[{low},{high}] (--range {low},{high})"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sized
+from collections.abc import Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,9 +53,9 @@ class Facts:
         """Adds a fact about the image ``name``, which counts once however often it is read."""
         self._images.setdefault(fact, set()).add(hash(name))
 
-    def notes(self) -> list[str]:
-        """Returns every fact with the number of its images."""
-        counts = {fact: len(images) for fact, images in self._images.items()}
+    def notes(self, without: Collection[str] = ()) -> list[str]:
+        """Returns every fact, apart from some, with the number of its images."""
+        counts = {fact: len(images) for fact, images in self._images.items() if fact not in without}
         return [f"{count:,} {'image' if count == 1 else 'images'}: {fact}" for fact, count in counts.items()]
 
 

@@ -15,6 +15,7 @@ import torch
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch, LatentModel
 from gancli.console import TrainingDisplay, note, progress, warn
+from gancli.data.levels import PLAIN_RANGES
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, check
@@ -93,7 +94,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         )
         watched = replace(_watch(architecture, source, config), plane=plane_of(source)) if leader else None
     if leader:
-        for text in source.facts.notes():
+        for text in source.facts.notes(PLAIN_RANGES):
             note(text)
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])

@@ -314,3 +314,12 @@ def test_large_images_are_converted_in_strips(monkeypatch, orientation):
     assert (parts == decode(whole, 4)).all()
     grey = encoded(Image.fromarray(GREY_16), "PNG", exif=exif)
     assert decode(grey, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"rowsperstrip": 5}])
+def test_separate_planes_of_sixteen_bits(byteorder, options):
+    assert off_by(tiff(RGB_16, "rgb", planarconfig="separate", byteorder=byteorder, **options), RGB) <= 1
+    with_alpha = np.dstack([RGB_16, ALPHA.astype("u2") * 257])
+    data = tiff(with_alpha, "rgb", planarconfig="separate", byteorder=byteorder, extrasamples=["unassalpha"], **options)
+    assert off_by(data, np.dstack([RGB, ALPHA]), channels=4) <= 1
