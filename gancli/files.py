@@ -1,13 +1,36 @@
-"""Writes files so that a kill or a full disk never leaves half of one. Importable without torch."""
+"""Writes files so that a kill or a full disk never leaves half of one, and knows the errors of damaged ones.
+
+Importable without torch.
+"""
 
 from __future__ import annotations
 
 import itertools
+import lzma
 import os
+import tarfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    MemoryError,
+    RecursionError,
+)
+"""What Python and numpy raise for damaged archives and arrays, beside OSError, which then has no number."""
 
 
 def unused(path: Path) -> Path:

@@ -46,6 +46,12 @@ def _names(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    if not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+        raise ValueError("must be two numbers, black and white, the smaller one first: [0, 4095]")
+    return value
+
+
 def _power_of_two(value: int) -> int:
     if value & (value - 1):
         below = 2 ** (value.bit_length() - 1)
@@ -224,6 +230,9 @@ class DataConfig(Section):
         None, description="names or order of the domains, such as [horse, zebra]; by default from the data's folders"
     )
     split: Literal["train", "test", "all"] = Field("train", description="part of the data set, if it has parts")
+    range: Literal["auto"] | Annotated[tuple[float, float], AfterValidator(_rising)] = Field(
+        "auto", description="numbers that become black and white in images of more than 8 bits, such as [0, 4095]"
+    )
     resize: Literal["cover", "stretch"] = Field("cover", description="the short side (cover) or both become load_size")
     load_size: int | None = Field(None, ge=4, description="size in pixels before the crop; by default model.resolution")
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
@@ -233,6 +242,11 @@ class DataConfig(Section):
     flip: Flag = Field(False, description="mirror half of the images left to right")
     on_bad_image: Literal["skip", "error"] = Field("skip", description="what to do with an unreadable image")
     cache_gib: float = Field(4.0, ge=0, description="GiB of decoded images in memory; more go to a memory-mapped file")
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """``range``, or None if it is automatic."""
+        return None if self.range == "auto" else self.range
 
 
 class AveragingConfig(Section):

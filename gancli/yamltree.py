@@ -12,6 +12,7 @@ import yaml
 
 from gancli.errors import GancliError, nearest
 from gancli.keys import KeyPath
+from gancli.text import to_text
 
 LARGEST_FILE = 256 * 1024  # bytes
 
@@ -218,9 +219,7 @@ def from_file(path: Path, label: str, layer: int, problems: list[Problem]) -> No
     if len(content) > LARGEST_FILE:
         raise GancliError(f"{label} is not a configuration: it is larger than {LARGEST_FILE // 1024} KiB", example)
     try:
-        document = _compose(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise GancliError(f"{label} is not a configuration: it is not UTF-8 text", example) from error
+        document = _compose(to_text(content, label, example))
     except ValueError as error:
         reason, line = error.args
         where = f"{label}:{line}" if line else label

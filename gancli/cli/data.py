@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancli.cli.options import Json
+from gancli.cli.options import Json, Range, parse_range
 from gancli.errors import GancliError, check_between, some
 
 if TYPE_CHECKING:
-    from gancli.data.source import Source
+    from gancli.data.source import Images, Source
 
 SHOWN = 20
 IMAGES, POINTS = 64, 1_000
@@ -48,6 +48,7 @@ def data(
             help="Height and width for -o.  [default: 64; small square images keep their size]",
         ),
     ] = None,
+    range_: Range = None,
     as_json: Json = False,
 ) -> None:
     """Inspect a data source: contents, broken images, and the architectures that can train on it.
@@ -64,12 +65,13 @@ def data(
     for option, given in (("-n", n), ("--resolution", resolution)):
         if given is not None and output is None:
             raise GancliError(f"{option} needs -o", f"gancli data {source} {option} {given} -o seen.png")
+    limits = parse_range(range_)
     if output is not None:
         if as_json:
             raise GancliError("--json prints the report, and -o writes images instead of it", "leave one of them out")
-        _show(open_source(source, split), output, n, resolution)
+        _show(open_source(source, split, limits=limits), output, n, resolution)
         return
-    report = _report(source, split)
+    report = _report(source, split, limits)
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return
@@ -131,17 +133,17 @@ def _rows(title: str, reading: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _report(location: str, split: str) -> dict[str, Any]:
+def _report(location: str, split: str, limits: tuple[float, float] | None) -> dict[str, Any]:
     """Decodes every image and returns what was found, as plain values."""
     from gancli.data.opening import open_source
     from gancli.data.source import check
     from gancli.registry import architecture_names, load_architecture
 
-    source = open_source(location, split)
+    source = open_source(location, split, limits=limits)
     # A source that can be read in several ways is opened as each architecture would read it.
     readings: dict[tuple[int, bool], Source | str] = {}
     architectures: dict[str, str | None] = {}
-    read_as: dict[str, str] = {}
+    ways: dict[str, Source] = {}
     others: dict[str, Source] = {}
     for name in architecture_names():
         kind = load_architecture(name)
@@ -149,23 +151,37 @@ def _report(location: str, split: str) -> dict[str, Any]:
         way = len(inputs.domains), inputs.paired
         if way not in readings:
             try:
-                readings[way] = open_source(location, split, inputs=inputs)
+                readings[way] = open_source(location, split, inputs=inputs, limits=limits)
             except GancliError as error:
                 readings[way] = error.message
         reading = readings[way]
         architectures[name] = reading if isinstance(reading, str) else check(reading, inputs)
         if not isinstance(reading, str) and reading.layout != source.layout and architectures[name] is None:
-            counts = [f"{domain} {len(images):,}" for domain, images in reading.domains.items()]
-            read_as[name] = f", read as {reading.layout}" + (f": {', '.join(counts)}" if len(counts) > 1 else "")
+            ways[name] = reading
             if reading.paired:  # pairs may be broken where single images are not
                 others[reading.layout] = reading
+    found = _examine(source)
+    examined = {layout: _examine(reading) for layout, reading in others.items()}
+    read_as: dict[str, str] = {}
+    for name, reading in ways.items():
+        broken = {image["name"] for image in examined.get(reading.layout, found)["bad"]}
+        counts = [f"{domain} {_readable(images, broken):,}" for domain, images in reading.domains.items()]
+        read_as[name] = f", read as {reading.layout}" + (f": {', '.join(counts)}" if len(counts) > 1 else "")
+    if empty := [domain["name"] for domain in found["domains"] if not domain["images"]]:
+        reason = f"no image of {' and '.join(empty) if len(found['domains']) > 1 else location} can be read"
+        architectures = {name: known or reason for name, known in architectures.items()}
     return {
         "source": location,
-        **_examine(source),
-        "other_readings": [_examine(reading) for reading in others.values()],
+        **found,
+        "other_readings": list(examined.values()),
         "architectures": architectures,
         "read_as": read_as,
     }
+
+
+def _readable(images: Images, broken: set[str]) -> int:
+    """Returns the number of images that are not broken."""
+    return sum(images.name(index) not in broken for index in range(len(images))) if broken else len(images)
 
 
 def _examine(source: Source) -> dict[str, Any]:
@@ -200,7 +216,8 @@ def _examine(source: Source) -> dict[str, Any]:
                     colours[f"{channels} channels" if channels > 4 else "grey" if grey else "colour"] += 1
                 bar.advance(1)
             known = list(dict.fromkeys(size for size in sizes[name] if size is not None))
-            domains.append({"name": name, "images": len(images), "sizes": _sizes(known), "colours": _counted(colours)})
+            good = colours.total()
+            domains.append({"name": name, "images": good, "sizes": _sizes(known), "colours": _counted(colours)})
     unequal = []
     first, *others = source.domains if source.paired else [""]
     for second in others:
@@ -216,7 +233,7 @@ def _examine(source: Source) -> dict[str, Any]:
         "attributes": source.labels is not None and source.labels.ndim == 2,
         "paired": source.paired,
         "has_test": source.has_test,
-        "notes": list(source.notes),
+        "notes": [*source.notes, *source.facts.notes()],
         "bad": [{"name": name, "reason": reason} for name, reason in bad],
         "unequal": unequal,
     }

@@ -85,6 +85,7 @@ def evaluate(
     save_stats: Annotated[
         Path | None, Option(metavar="FILE.npz", help="Write the statistics of the real images.")
     ] = None,
+    range_: options.Range = None,
     seed: Annotated[
         int, Option(metavar="N", help="Seed of the first image, and of everything else that is drawn.")
     ] = 0,
@@ -137,9 +138,9 @@ def evaluate(
         paired = any(metric.needs_pairs for metric in request.metrics.values())
         if split is not None and data is None:
             raise GancliError("--split needs --data", "--data SOURCE")
-        comparison = of_files(model, data, split, n, seed, paired=paired)
+        comparison = of_files(model, data, split, n, seed, paired=paired, limits=options.parse_range(range_))
     else:
-        comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff), request)
+        comparison = of_model(Wanted(model, data, split, n, to, trunc, cutoff, range_), request)
     evaluation = Evaluation(request, comparison, console.progress)
     report = evaluation.run()
     _warn_of_bad(comparison)
@@ -185,6 +186,7 @@ class Wanted:
     to: str | None = None
     trunc: float | None = None
     cutoff: int | None = None
+    range_: str | None = None
 
 
 def _are_images(argument: str) -> bool:
@@ -267,7 +269,8 @@ def _open_real(wanted: Wanted, request: Request, info: ModelInfo, *, translates:
     location = wanted.data or str(info.config["data"]["source"])
     if wanted.data is None and not is_name(location):
         raise GancliError(f"no real images to compare {wanted.model} with", "--data SOURCE")
-    source, split = open_part(location, wanted.split, inputs=info.inputs, prefer_test=translates)
+    limits = options.range_for(wanted.range_, info)
+    source, split = open_part(location, wanted.split, inputs=info.inputs, prefer_test=translates, limits=limits)
     reason = check(source, info.inputs)
     if reason is not None:
         raise GancliError(f"{location} cannot be compared with what {wanted.model} makes: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,14 @@ Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files."
 Batch = Annotated[
     int | None, Option(metavar="N", help="Images computed at a time.  [default: 64, fewer if they are large]")
 ]
+Range = Annotated[
+    str | None,
+    Option(
+        "--range",
+        metavar="LO,HI",
+        help="Numbers that are black and white in images of more than 8 bits, as data.range.  [default: automatic]",
+    ),
+]
 AutoDevice = Annotated[str, Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
 Features = Annotated[
     str | None,
@@ -93,6 +102,26 @@ Features = Annotated[
     ),
 ]
 Weights = Annotated[Path | None, Option(metavar="FILE", help="Weights of --features, from a file.")]
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """Returns the numbers of ``--range``, None if it is automatic; raises ``GancliError`` if they are not a range."""
+    if text is None or text == "auto":
+        return None
+    try:
+        low, high = map(float, text.strip("[]").split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise GancliError(f"--range {text}: must be two numbers, the smaller one first", "--range 0,4095")
+    return low, high
+
+
+def range_for(text: str | None, info: ModelInfo) -> tuple[float, float] | None:
+    """Returns the numbers of ``--range``, or those that the model was trained with."""
+    from gancli.schema import DataConfig
+
+    return DataConfig.model_validate(info.config.get("data", {})).limits if text is None else parse_range(text)
 
 
 def wrong_model(model: str, loaded: Architecture, info: ModelInfo, lack: str) -> GancliError:

@@ -53,6 +53,7 @@ def translate(
         int | None,
         Option(metavar="N", help="Images or tiles computed at a time.  [default: 1 on a CPU, else up to 8]"),
     ] = None,
+    range_: options.Range = None,
     attention: Annotated[
         bool, Option("--attention", help="Also write the attention, over the input, as NAME-attention.png.")
     ] = False,
@@ -83,13 +84,16 @@ def translate(
         target = Target("directory", Path(), target.format)
     if target.kind == "stream" and attention and not side_by_side:
         raise GancliError("--attention makes a second picture, but -o - takes only one", "add --side-by-side")
+    options.parse_range(range_)
     path = find_model(model)
 
     import torch
 
     from gancli.architectures.base import AttentiveTranslator, Translator
     from gancli.data.formats import is_image
-    from gancli.data.source import BadImage
+    from gancli.data.levels import PLAIN_RANGES
+    from gancli.data.source import BadImage, Facts
+    from gancli.data.unread import unread_notes
     from gancli.devices import choose_device
     from gancli.generation.inputs import find_inputs, make_plan, read_stdin
     from gancli.generation.pictures import attention_pixels, output_pixels, read_picture
@@ -106,6 +110,7 @@ def translate(
     domains = translator.inputs(translator.config).domains
     channels = domains[way.source].shape[0]
     kind = _format(target, format_, domains[way.target].shape[0], side_by_side)
+    limits = options.range_for(range_, info)
     fixed = translator.fixed_size
     if tile is not None and fixed is not None and fixed != (tile, tile):
         raise GancliError(f"--tile {tile}: {model} takes only images of {fixed[1]}x{fixed[0]}", "leave --tile out")
@@ -126,13 +131,17 @@ def translate(
             return (first,)
         return first, first.with_name(f"{first.stem}-attention.{picture_kind}")
 
+    passed: list[str] = []
     inputs = find_inputs(
         images or [],
         from_file,
         recursive=recursive,
         wanted=lambda name: name.lower().endswith(".npy") or (channels <= 4 and is_image(name)),
         leave_out=target.path if target.kind == "directory" and output else None,
+        passed=passed,
     )
+    for text in unread_notes(passed):
+        console.note(text)
     if len(inputs) > 1 and target.kind != "directory":
         raise GancliError(f"-o {output} is for one image, but there are {len(inputs)}", "-o DIRECTORY/")
     plan = make_plan(inputs, outputs, overwrite=overwrite)
@@ -140,7 +149,9 @@ def translate(
 
     def read(job: Job) -> Picture:
         data = stdin if job.input.path is None else _read(job.input.path)
-        picture = read_picture(data, channels, size, alpha=kind != "jpg")
+        picture = read_picture(
+            data, channels, size, alpha=kind != "jpg", limits=limits, tell=lambda fact: facts.add(fact, str(job.input))
+        )
         if len(picture.values) > 1 and (kind != "npy" or attention):
             raise BadImage(f"holds {len(picture.values)} images, which only --format npy can hold")
         return picture
@@ -158,6 +169,7 @@ def translate(
                 _write(file, content)
         return contents[0] if target.kind == "stream" else b""
 
+    facts = Facts()
     failures: list[str] = []
     with console.progress("translating", len(plan.jobs)) as bar:
         translation = Translation(
@@ -185,7 +197,7 @@ def translate(
                 if len(plan.jobs) > 1:
                     bar.advance()
         finally:
-            _report(plan, failures)
+            _report(plan, facts.notes(PLAIN_RANGES), failures)
     if failures:
         raise RunError(f"{len(failures)} of {len(plan.jobs)} images could not be translated")
 
@@ -204,9 +216,12 @@ def _format(target: Target, given: str | None, channels: int, side_by_side: bool
 
 
 def _read(path: Path) -> bytes:
+    from gancli.data.formats import unread_kind
     from gancli.data.source import BadImage
     from gancli.generation.inputs import read_whole
 
+    if (kind := unread_kind(path.name)) is not None:
+        raise BadImage(f"files of this kind ({kind[0]}) are not read: {kind[1]}")
     try:
         if path.suffix.lower() == ".npy":
             return path.read_bytes()
@@ -230,7 +245,7 @@ def _write(file: Path, content: bytes) -> None:
         raise
 
 
-def _report(plan: Plan, failures: Sequence[str]) -> None:
+def _report(plan: Plan, notes: Sequence[str], failures: Sequence[str]) -> None:
     """Says which images were not translated and why."""
 
     def counted(names: Sequence[object], what: str) -> str:
@@ -240,5 +255,7 @@ def _report(plan: Plan, failures: Sequence[str]) -> None:
         console.note(f"left out {counted(plan.left_out, 'image')} that earlier runs made of the others")
     if plan.kept:
         console.note(f"skipped {counted(plan.kept, 'existing file')}; --overwrite replaces them")
+    for text in notes:
+        console.note(text)
     for failure in failures:
         console.warn(failure)

@@ -11,7 +11,6 @@ import tarfile
 import tempfile
 import threading
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from gancli.data.source import BadImage
 from gancli.errors import GancliError, RunError
+from gancli.files import DAMAGED
 
 DOMAIN_NAMES = re.compile(r"([^\W\d_](?:[^\W\d_]|-)+)2([^\W\d_](?:[^\W\d_]|-)+?)(?:[- .(]+v?\d.*)?")
 """A name like ``horse2zebra``; a size or version may follow, as in ``vangogh2photo-256``."""
@@ -103,8 +103,8 @@ class ZipFiles(Files):
     def _scan(self) -> Iterator[tuple[str, Entry]]:
         try:
             self._archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise GancliError(f"{self.path} cannot be read as a zip: {error}", "download or copy it again") from error
+        except (*DAMAGED, OSError) as error:
+            raise damaged(self.path, error) from error
         self._lock = threading.Lock()  # ZipFile counts its readers without one
         members = [member for member in self._archive.infolist() if not member.is_dir()]
         if any(member.flag_bits & 1 for member in members):
@@ -115,9 +115,10 @@ class ZipFiles(Files):
 
     def read(self, name: str) -> bytes:
         try:
-            with self._lock:
-                return self._archive.read(self._members[name])
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, zlib.error) as error:
+            with self._lock, self._archive.open(self._members[name]) as member:
+                # No more than the directory says: a member may unpack to far more.
+                return member.read(self._members[name].file_size)
+        except (*DAMAGED, OSError) as error:
             raise BadImage(f"it cannot be read from the zip: {error}") from error
 
 
@@ -138,10 +139,8 @@ class TarFiles(Files):
                         name = _clean(member.name)
                         self._members[name] = (member.offset_data, member.size)
                         yield name, Entry(member.size, f"{member.size}-{member.mtime}-{changed}")
-        except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-            raise GancliError(f"{self.path} cannot be read as a tar: {error}", "download or copy it again") from error
-        except OSError as error:
-            raise GancliError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        except (*DAMAGED, OSError) as error:
+            raise damaged(self.path, error) from error
         if links:
             self.notes += (f"{links} links inside the archive are ignored",)
 
@@ -196,8 +195,21 @@ def open_files(path: Path) -> Files | None:
             if tarfile.is_tarfile(path):
                 return TarFiles(path)
     except OSError as error:
+        if error.errno is None:
+            raise damaged(path, error) from error
         raise GancliError(f"{path} cannot be read: {error.strerror or error}", f"try: ls -l {path}") from error
+    except DAMAGED as error:
+        raise damaged(path, error) from error
+    if ARCHIVE_ENDING.search(path.name):
+        raise damaged(path, "it does not begin or end like one")
     return None
+
+
+def damaged(path: Path, reason: Exception | str) -> GancliError:
+    """Returns the error that an archive cannot be read."""
+    if isinstance(reason, OSError) and reason.errno is not None:
+        return GancliError(f"{path} cannot be read: {reason.strerror}", f"try: ls -l {path}")
+    return GancliError(f"{path} is a damaged archive: {reason}", "download or copy it again")
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:

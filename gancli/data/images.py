@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gancli.data.files import Files, natural
-from gancli.data.formats import LARGEST_FILE, decode, to_pixels
-from gancli.data.source import IDS, BadImage, Images, Numbered, Pixels, PointCloud, Source, same_proportions
+from gancli.data.formats import LARGEST_FILE, decode
+from gancli.data.levels import Range, to_levels
+from gancli.data.pixels import to_pixels
+from gancli.data.source import IDS, BadImage, Facts, Images, Numbered, Pixels, PointCloud, Source, same_proportions
 from gancli.errors import GancliError
 
 LEAST_PROPORTION = 1.8
@@ -20,10 +22,15 @@ LEAST_PROPORTION = 1.8
 
 
 class EncodedImages:
-    """Image files of a directory or an archive, in the order of ``names``."""
+    """Image files of a directory or an archive, in the order of ``names``.
 
-    def __init__(self, files: Files, names: Sequence[str]) -> None:
-        self._files, self._names = files, names
+    Args:
+        limits: ``data.range``; None: automatic.
+        facts: filled in as images are read.
+    """
+
+    def __init__(self, files: Files, names: Sequence[str], limits: Range | None, facts: Facts) -> None:
+        self._files, self._names, self._limits, self._facts = files, names, limits, facts
 
     def __len__(self) -> int:
         return len(self._names)
@@ -35,7 +42,7 @@ class EncodedImages:
         name = self._names[index]
         if self._files.entries[name].size > LARGEST_FILE:
             raise BadImage("the file is too large to be an image")
-        return decode(self._files.read(name), channels)
+        return decode(self._files.read(name), channels, self._limits, lambda fact: self._facts.add(fact, name))
 
 
 class Of:
@@ -81,15 +88,15 @@ class ArrayImages(Numbered):
 
     Args:
         name: of the array, for messages.
-        array: [N, H, W] or [N, H, W, C]; uint8, or float from ``low`` to 1. Up to 4 channels are those of a picture
-            (grey, grey and alpha, RGB, RGB and alpha) and can be read as another kind of picture. uint8 with one
-            channel can be read as masks.
-        low: the value of black in a float array, 0 or -1.
+        array: [N, H, W] or [N, H, W, C]; uint8, or any numbers. Up to 4 channels are those of a picture (grey, grey
+            and alpha, RGB, RGB and alpha) and can be read as another kind of picture. uint8 with one channel can be
+            read as masks.
+        span: the numbers that are black and white, unless the array is uint8.
     """
 
-    def __init__(self, name: str, array: NDArray[Any], low: float = 0.0) -> None:
+    def __init__(self, name: str, array: NDArray[Any], span: Range = (0, 1)) -> None:
         super().__init__(name, array)
-        self._array, self._low = array, low
+        self._array, self._span = array, span
         self.channels = array.shape[3] if array.ndim == 4 else 1
 
     def read(self, index: int, channels: int, size: int | None = None) -> Pixels:
@@ -101,7 +108,7 @@ class ArrayImages(Numbered):
         if image.dtype != np.uint8:
             if not np.isfinite(image).all():
                 raise BadImage("it holds values that are not finite")
-            image = np.rint((image.astype(np.float64) - self._low) * (255 / (1 - self._low))).astype(np.uint8)
+            image = to_levels(image, self._span)
         if image.ndim == 2:
             image = image[:, :, None]
         image = np.ascontiguousarray(image)

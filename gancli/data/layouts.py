@@ -17,20 +17,31 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gancli.data.arrays import IDX_NAME, classes_of, read_idx
+from gancli.data.arrays import IDX_NAME, read_idx
 from gancli.data.files import Files, is_hidden, natural
-from gancli.data.formats import EXTENSIONS, is_image, stored_size
-from gancli.data.images import LEAST_PROPORTION, ArrayImages, EncodedImages, HalfImages, join
-from gancli.data.place import Place, are_parts, find_partners
+from gancli.data.formats import is_image, stored_size
+from gancli.data.images import LEAST_PROPORTION, ArrayImages, HalfImages, join
+from gancli.data.labels import Found, labelled, match_names, numbered, read_labels
+from gancli.data.levels import Range
+from gancli.data.place import PARTS, Place, are_parts, find_partners, side_of
 from gancli.data.source import BadImage, Images, Source, fingerprint
+from gancli.data.suffixes import cityscapes, suffixed
+from gancli.data.unread import folder_notes, no_image, unread_notes
 from gancli.domains import Inputs
 from gancli.errors import GancliError, some
+from gancli.text import to_text
 
 STYLEGAN_LABELS = "dataset.json"
+_PART = "train|training|test|testing|val|valid|validation"
+PART_OF_NAME = re.compile(rf"(?:({_PART})[-_. ](.+)|(.+)[-_. ]({_PART}))", re.IGNORECASE)
 SIZES_LOOKED_AT = 64  # images of a folder whose sizes decide whether it holds pairs side by side
 
 
-def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) -> Source:
+DECODING = "decoding 2"
+"""Changes when the same file is decoded to other pixels, so that no cache holds the old ones."""
+
+
+def open_layout(files: Files, location: str, split: str, inputs: Inputs | None, limits: Range | None = None) -> Source:
     """Returns the source that a directory or archive holds; see ``open_source``.
 
     Raises:
@@ -39,10 +50,14 @@ def open_layout(files: Files, location: str, split: str, inputs: Inputs | None) 
     names = sorted((name for name in files.entries if _matters(name)), key=natural)
     if not names:
         raise _nothing_in(files, location)
-    source = recognise(Place(files, location, split, inputs, "", names))
-    lines = [files.path.resolve(), split, source.layout, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
+    place = Place(files, location, split, inputs, "", names, limits)
+    source = recognise(place)
+    about = (files.path.resolve(), split, source.layout, DECODING, limits)
+    lines = [*about, *(f"{name}\0{files.entries[name].stamp}" for name in names)]
     known_by = fingerprint("".join(f"{line}\0" for line in lines))
-    return replace(source, fingerprint=known_by, notes=files.notes + source.notes)
+    images = list(filter(is_image, names))
+    unread = (*unread_notes(files.entries), *(folder_notes(files.entries, images) if images else ()))
+    return replace(source, fingerprint=known_by, notes=files.notes + source.notes + unread, facts=place.facts)
 
 
 def _matters(name: str) -> bool:
@@ -58,8 +73,7 @@ def _nothing_in(files: Files, location: str) -> GancliError:
     data = [name for name in others if re.search(r"\.(zip|npz|npy|tar(\.\w+)?|tgz)$", name)]
     if data:
         return GancliError(f"{location} holds no images", f"it holds {data[0]}: name that as SOURCE")
-    hint = f"image files end in one of: {' '.join(sorted(EXTENSIONS))}"
-    return GancliError(f"{location} holds {len(others):,} files, but none is an image", hint)
+    return no_image(location, others)
 
 
 def recognise(place: Place) -> Source:
@@ -96,30 +110,29 @@ def stylegan(place: Place) -> Source | None:
     names = list(filter(is_image, place.names))
     if not names:
         raise GancliError(f"{place.location} holds {STYLEGAN_LABELS}, but no images")
-    images = {"image": EncodedImages(place.files, names)}
+    images = {"image": place.encoded(names)}
     source = Source(place.location, f"images with {STYLEGAN_LABELS}", images)
-    by_name = _stylegan_labels(place)
+    listed = _stylegan_labels(place)
+    if not listed:
+        return source
+    by_name, notes = match_names(names, listed)
     found = [by_name.get(name) for name in names]
     missing = found.count(None)
-    if missing == len(names):
-        return source
-    if missing:
-        return replace(source, notes=(f"{missing:,} images have no label, so no labels are used",))
-    if all(type(label) is int and label >= 0 for label in found):
-        labels = np.array(found, np.int64)
-        return replace(source, labels=labels, classes=classes_of(labels))
-    with suppress(ValueError, TypeError):
-        attributes = np.array(found, np.float32)
-        if attributes.ndim == 2 and np.isin(attributes, (0, 1)).all():
-            return replace(source, labels=attributes, classes=classes_of(attributes))
-    return replace(source, notes=("the labels are not used: they are neither whole numbers >= 0 nor lists of 0 and 1",))
+    if not by_name:
+        one = next(iter(listed))
+        reason = f"{STYLEGAN_LABELS} names no image that is there: it has {one}, the images are {names[0]} and so on"
+    elif missing:
+        reason = f"{missing:,} images have no label"
+    else:
+        return labelled(replace(source, notes=notes), read_labels(found, place.inputs))
+    return labelled(source, Found(None, notes=notes, reason=reason))
 
 
 def _stylegan_labels(place: Place) -> dict[str, object]:
     """Returns the labels in ``dataset.json`` by the names of the images."""
     name = place.prefix + STYLEGAN_LABELS
     try:
-        listed = json.loads(place.files.read(name))["labels"]
+        listed = json.loads(to_text(place.files.read(name), f"{name} of {place.location}"))["labels"]
         return {} if listed is None else {place.prefix + image: label for image, label in listed}
     except (ValueError, KeyError, TypeError, BadImage, RecursionError) as error:
         raise GancliError(
@@ -164,7 +177,7 @@ def _idx_part(place: Place, part: Mapping[str, str]) -> Source:
     labels = read("labels", 1).astype(np.int64)
     if len(labels) != len(array):
         raise GancliError(f"{name} has {len(array):,} images, but {part['labels']} {len(labels):,} labels")
-    return replace(source, labels=labels, classes=classes_of(labels))
+    return labelled(source, numbered(labels))
 
 
 def two_sides(place: Place) -> Source | None:
@@ -174,7 +187,7 @@ def two_sides(place: Place) -> Source | None:
     if not (complete or (place.sides and alone)):
         return None
     folders = place.image_folders
-    by_name = {folder.lower(): folder for folder in folders}
+    by_name = {side_of(folder) or folder.lower(): folder for folder in folders}
     chosen = place.choose(lambda part: f"{part}a" in by_name or f"{part}b" in by_name)
     for part in chosen:
         for side, other in ("ab", "ba"):
@@ -203,7 +216,7 @@ def two_sides(place: Place) -> Source | None:
 
 
 def _domains(place: Place, titles: Sequence[str], names: Sequence[Sequence[str]]) -> dict[str, Images]:
-    return {title: EncodedImages(place.files, side) for title, side in zip(titles, names, strict=True)}
+    return {title: place.encoded(side) for title, side in zip(titles, names, strict=True)}
 
 
 def halves(place: Place) -> Source | None:
@@ -238,7 +251,7 @@ def halves(place: Place) -> Source | None:
     if not usual:
         said = "every image is cut in the middle, although most are not twice as wide as high"
         notes = (f"read as A|B side by side: {said}; {unusual[0]}", *notes)
-    whole = EncodedImages(place.files, place.images)
+    whole = place.encoded(place.images)
     left, right = place.names_of_domains()
     domains = {left: HalfImages(whole, right=False), right: HalfImages(whole, right=True)}
     return Source(place.location, "pairs side by side, A left and B right", domains, paired=True, notes=notes)
@@ -248,7 +261,7 @@ def flat(place: Place) -> Source | None:
     """Images at the top."""
     if not place.images:
         return None
-    images = {"image": EncodedImages(place.files, place.images)}
+    images = {"image": place.encoded(place.images)}
     return Source(place.location, "a folder of images", images, notes=_unused_below(place))
 
 
@@ -273,6 +286,29 @@ def parts(place: Place) -> Source | None:
         layout=f"{' and '.join(chosen)}: {source.layout}",
         notes=(*source.notes, *notes),
         has_test=place.leaves_a_test(there),
+    )
+
+
+def parts_in_names(place: Place) -> Source | None:
+    """Folders with the part in their names, such as ``train_label``, ``train_img``, ``test_label`` and ``test_img``."""
+    groups: dict[str, dict[str, Place]] = {}
+    for folder, below in place.image_folders.items():
+        if match := PART_OF_NAME.fullmatch(folder):
+            part, title = (match[1], match[2]) if match[1] else (match[4], match[3])
+            groups.setdefault(part.lower(), {})[title] = below
+    train, test = ({title for part in PARTS[kind] for title in groups.get(part, ())} for kind in PARTS)
+    if not train or not test or not test <= train:
+        return None
+    chosen = place.choose(groups.__contains__)
+    source = join([two_folders(place, groups[part]) or class_folders(place, groups[part]) for part in chosen])
+    used = [below for part in chosen for below in groups[part].values()]
+    unused = {folder: below for folder, below in place.image_folders.items() if below not in used}
+    notes = [place.unused(folder, len(below.names)) for folder, below in unused.items()]
+    return replace(
+        source,
+        layout=f"{' and '.join(chosen)}: {source.layout}",
+        notes=(*source.notes, *notes),
+        has_test=place.leaves_a_test(groups.__contains__),
     )
 
 
@@ -348,7 +384,7 @@ def class_folders(place: Place, given: Mapping[str, Place] | None = None) -> Sou
     if not folders:
         raise GancliError(f"{place.location} holds several data sets", "name one of the folders inside")
     labels = np.repeat(np.arange(len(folders)), [len(below.names) for below in folders.values()])
-    images = {"image": EncodedImages(place.files, [name for below in folders.values() for name in below.names])}
+    images = {"image": place.encoded([name for below in folders.values() for name in below.names])}
     return Source(place.location, "class folders", images, labels, tuple(folders))
 
 
@@ -357,9 +393,12 @@ LAYOUTS: tuple[tuple[str, Callable[[Place], Source | None]], ...] = (
     (f"`{STYLEGAN_LABELS}`", stylegan),
     ("idx files", idx_files),
     ("`trainA` `trainB` `testA` `testB`", two_sides),
+    ("`0_A.png` `0_B.png` at the top, for two domains", suffixed),
     ("images at the top, for pairs", halves),
     ("images at the top", flat),
     ("`train` and `test` (or `val`, ...)", parts),
+    ("`leftImg8bit` and `gtFine`", cityscapes),
+    ("`train_label` `train_img` `test_label` `test_img`", parts_in_names),
     ("folders that all have `train` and `test` (or `val`, ...) inside", parts_inside),
     ("two folders", two_folders),
     ("other folders", class_folders),

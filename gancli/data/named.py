@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from gancli.data.arrays import classes_of
 from gancli.data.files import DirectoryFiles
-from gancli.data.formats import to_pixels
 from gancli.data.images import join
+from gancli.data.labels import numbered
 from gancli.data.layouts import open_layout
+from gancli.data.pixels import to_pixels
 from gancli.data.source import BadImage, Numbered, Pixels, Source, fingerprint
 from gancli.errors import GancliError
 from gancli.home import home
@@ -139,5 +139,5 @@ def _labels(dataset: Any) -> tuple[Any, tuple[str, ...]]:
         names = tuple(name for name in dataset.attr_names if name)
         return np.asarray(dataset.attr, np.float32), names
     values = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels, np.int64)
-    classes = tuple(dataset.classes) if getattr(dataset, "classes", None) else classes_of(values)
+    classes = tuple(dataset.classes) if getattr(dataset, "classes", None) else numbered(values).classes
     return values, classes

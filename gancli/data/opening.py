@@ -9,6 +9,7 @@ from pathlib import Path
 from gancli.data.arrays import open_arrays
 from gancli.data.files import open_files
 from gancli.data.layouts import open_layout
+from gancli.data.levels import Range
 from gancli.data.named import NAMES, open_named
 from gancli.data.shapes import open_shapes
 from gancli.data.source import Source
@@ -26,7 +27,12 @@ HINT = (
 
 
 def open_source(
-    location: str, split: str = "train", *, inputs: Inputs | None = None, domains: tuple[str, ...] | None = None
+    location: str,
+    split: str = "train",
+    *,
+    inputs: Inputs | None = None,
+    domains: tuple[str, ...] | None = None,
+    limits: Range | None = None,
 ) -> Source:
     """Recognises what a SOURCE is; images are not decoded yet.
 
@@ -40,11 +46,12 @@ def open_source(
         inputs: what the networks take; by default what the layout suggests is taken.
         domains: names for the domains, in their order, instead of those that were found. The found names in another
             order put the domains into that order.
+        limits: the numbers that become black and white in images of more than 8 bits; None: see docs/data.md.
 
     Raises:
         GancliError: it cannot be read, or does not hold the images, the part or the domains that are asked for.
     """
-    source = _open(location, split, inputs)
+    source = _open(location, split, inputs, limits)
     if domains is None or domains == tuple(source.domains):
         return source
     if len(domains) != len(source.domains):
@@ -68,7 +75,7 @@ def is_name(location: str) -> bool:
     return location in NAMES or location.partition(":")[0] in BUILT_IN
 
 
-def _open(location: str, split: str, inputs: Inputs | None) -> Source:
+def _open(location: str, split: str, inputs: Inputs | None, limits: Range | None) -> Source:
     if (opened := BUILT_IN.get(location.partition(":")[0])) is not None:
         return opened(location, split)
     if location in NAMES:
@@ -85,11 +92,11 @@ def _open(location: str, split: str, inputs: Inputs | None) -> Source:
                 near = nearest(str(path), map(str, path.parent.iterdir()))
         raise GancliError(f"{location!r} does not exist", near or HINT)
     if path.suffix.lower() in (".npz", ".npy") and path.is_file():
-        return open_arrays(path, location, split)
+        return open_arrays(path, location, split, limits, inputs)
     files = open_files(path)
     if files is None:
         raise GancliError(f"{location} is neither a folder nor an archive", HINT)
-    return open_layout(files, location, split, inputs)
+    return open_layout(files, location, split, inputs, limits)
 
 
 def absolute(location: str) -> str:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from gancli.data.files import Files, domain_names, natural
 from gancli.data.formats import is_image
-from gancli.data.source import no_part
+from gancli.data.images import EncodedImages
+from gancli.data.levels import Range
+from gancli.data.source import Facts, no_part
 from gancli.domains import Inputs
 from gancli.errors import GancliError, some
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
-SIDE = re.compile(r"(train|test|val)[ab]")
+SIDE = re.compile(r"(train|test|val)[-_ ]?([ab])")
+
+
+def side_of(folder: str) -> str | None:
+    """Returns ``traina`` for ``trainA`` or ``train_A``; None if a folder is not called like one side of a part."""
+    match = SIDE.fullmatch(folder.lower())
+    return match[1] + match[2] if match else None
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Place:
         inputs: what the images are for; None: what the layout suggests is taken.
         prefix: the path of the folder in ``files``, with a slash at its end; empty for the top.
         names: of the files below it, each with the prefix, in order.
+        limits: ``data.range``; None: automatic.
+        facts: filled in as the images are decoded.
     """
 
     files: Files
@@ -37,6 +47,12 @@ class Place:
     inputs: Inputs | None
     prefix: str
     names: list[str]
+    limits: Range | None = None
+    facts: Facts = field(default_factory=Facts)
+
+    def encoded(self, names: Sequence[str]) -> EncodedImages:
+        """Returns the image files with these names."""
+        return EncodedImages(self.files, names, self.limits, self.facts)
 
     @property
     def wanted(self) -> int:
@@ -82,8 +98,8 @@ class Place:
 
     @cached_property
     def sides(self) -> set[str]:
-        """The folders called like one side of a part, such as ``trainA``, in lower case."""
-        return {name for name in self.by_name if SIDE.fullmatch(name)}
+        """The folders called like one side of a part, such as ``trainA`` or ``train_A``, as ``traina``."""
+        return {side for name in self.by_name if (side := side_of(name)) is not None}
 
     def names_of_domains(self) -> tuple[str, str]:
         """Returns the names of two domains in this folder whose own folders do not give them."""
@@ -146,11 +162,19 @@ class Partners(NamedTuple):
     enough: bool
 
 
+def _letter(stems: Iterable[str]) -> str | None:
+    """Returns the letter if all names end in ``_a``, or all in ``_b``."""
+    ends = {stem[-2:].lower() for stem in stems}
+    return ends.pop() if len(ends) == 1 and ends <= {"_a", "_b", "-a", "-b"} else None
+
+
 def find_partners(*parts: Sequence[Place]) -> Partners:
     """Finds the partners in each part, which has one folder of each domain."""
     sides: list[list[str]] = [[] for _ in parts[0]]
     for folders in parts:
         stems = [{name[len(at.prefix) :].rpartition(".")[0]: name for name in at.names} for at in folders]
+        if not set.intersection(*map(set, stems)) and len({_letter(side) for side in stems} - {None}) > 1:
+            stems = [{stem[:-2]: name for stem, name in side.items()} for side in stems]
         common = sorted(set.intersection(*map(set, stems)), key=natural)
         for side, names in zip(sides, stems, strict=True):
             side += [names[stem] for stem in common]

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancli.data.formats import to_pixels
 from gancli.data.images import Joined
+from gancli.data.pixels import to_pixels
 from gancli.data.sampler import uniform
 from gancli.data.source import Images, Numbered, Pixels, Source
 from gancli.errors import GancliError, nearest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sized
+from collections.abc import Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,22 @@ class Images(Protocol):
         Raises:
             BadImage: it cannot be decoded, or not to that many channels.
         """
+
+
+class Facts:
+    """What users should know about how images were read: learnt while they are decoded, from any thread."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, set[int]] = {}
+
+    def add(self, fact: str, name: str) -> None:
+        """Adds a fact about the image ``name``, which counts once however often it is read."""
+        self._images.setdefault(fact, set()).add(hash(name))
+
+    def notes(self, without: Collection[str] = ()) -> list[str]:
+        """Returns every fact, apart from some, with the number of its images."""
+        counts = {fact: len(images) for fact, images in self._images.items() if fact not in without}
+        return [f"{count:,} {'image' if count == 1 else 'images'}: {fact}" for fact, count in counts.items()]
 
 
 class Numbered:
@@ -83,8 +99,10 @@ class Source:
         classes: names of the classes or attributes, in the order of the labels.
         paired: whether item i of each domain shows the same thing.
         fingerprint: changes whenever an image, its order or a label may have changed; names the cache file.
+        unlabelled: why labels that were found are not used, in words; empty if there are none, or if they are used.
         notes: facts for the user: files left out, parts not used.
         has_test: this is the train part of data that have a test part too; ``open_source`` with ``"test"`` opens it.
+        facts: about single images, which become known as these are decoded.
         channels: of domains whose images are arrays of more than 4 channels, which cannot be read as other numbers.
     """
 
@@ -97,6 +115,8 @@ class Source:
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
     has_test: bool = False
+    unlabelled: str = ""
+    facts: Facts = field(default_factory=Facts, compare=False)
     channels: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -128,6 +148,8 @@ def check(source: Source, inputs: Inputs) -> str | None:
     if inputs.labels == "none":
         return None
     needs = f"it needs {'one class' if inputs.labels == 'class' else 'a list of attributes'} for every image"
+    if source.labels is None and source.unlabelled:
+        return f"{needs}, but the labels of {location} cannot be used: {source.unlabelled}"
     if source.labels is None:
         folders = "shapes:classes has some" if location == "shapes" else "put each class into a folder of its own"
         way = folders if inputs.labels == "class" else "a dataset.json can hold them"

@@ -14,9 +14,15 @@ from typing import BinaryIO
 from gancli.data.files import DirectoryFiles, natural
 from gancli.data.formats import LARGEST_FILE
 from gancli.data.source import BadImage
+from gancli.data.unread import unread_notes
 from gancli.errors import GancliError, nearest
+from gancli.text import to_text
 
 STDIN = "-"
+LARGEST_LIST = 2**27
+"""Bytes of a list of paths."""
+MOST_LISTED = 1_000_000
+"""Names in a list of paths."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ def find_inputs(
     recursive: bool,
     wanted: Callable[[str], bool],
     leave_out: Path | None = None,
+    passed: list[str] | None = None,
 ) -> list[Input]:
     """Returns the images that the user named, each file once.
 
@@ -77,6 +84,7 @@ def find_inputs(
         recursive: search directories recursively.
         wanted: returns whether to take a file from a directory, by its name.
         leave_out: a directory that is not searched, since the results go there.
+        passed: gets the names of the other files in directories.
 
     Raises:
         GancliError: something does not exist, cannot be read, or holds no image; or nothing is named at all.
@@ -93,7 +101,7 @@ def find_inputs(
         for path in _paths(argument):
             inputs = [Input(Path(path), Path(path).stem)]
             if os.path.isdir(path):  # noqa: PTH112 - of a text that may be no valid path
-                inputs = _in_directory(Path(path), recursive, wanted, leave_out)
+                inputs = _in_directory(Path(path), recursive, wanted, leave_out, [] if passed is None else passed)
             for item in inputs:
                 found.setdefault(item.path, item)
     for line in _lines(list_file) if list_file is not None else ():
@@ -119,7 +127,9 @@ def _paths(argument: str) -> list[str]:
     raise GancliError(f"there is no image {argument!r}", nearest(argument, neighbours))
 
 
-def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], leave_out: Path | None) -> list[Input]:
+def _in_directory(
+    folder: Path, recursive: bool, wanted: Callable[[str], bool], leave_out: Path | None, passed: list[str]
+) -> list[Input]:
     if recursive:
         # Leaves out hidden files and links that lead back up; a folder that may not be entered is an error.
         names: Iterable[str] = DirectoryFiles(folder).entries
@@ -131,6 +141,8 @@ def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], 
             names = [entry.name for entry in os.scandir(folder) if not entry.is_dir() and entry.name[0] != "."]
         except OSError as error:
             raise GancliError(f"{folder} cannot be read: {error.strerror}") from error
+    others = [name for name in names if not wanted(name)]
+    passed += [str(folder / name) for name in others]
     inputs = [
         Input(folder / name, os.path.splitext(name)[0], listed=True)  # noqa: PTH122 - it keeps the folders
         for name in sorted(names, key=natural)
@@ -138,7 +150,7 @@ def _in_directory(folder: Path, recursive: bool, wanted: Callable[[str], bool], 
     ]
     if not inputs:
         deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
-        hint = "--recursive also searches the folders below" if deeper else ""
+        hint = "--recursive also searches the folders below" if deeper else "; ".join(unread_notes(others))
         raise GancliError(f"there is no image in {folder}", hint)
     return inputs
 
@@ -150,13 +162,15 @@ def _lines(list_file: str) -> list[str]:
             content = read_stdin()
         else:
             with open(list_file, "rb") as file:  # noqa: PTH123 - of a text that may be no valid path
-                content = read_whole(file)
-    except (BadImage, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else "too large for a list of paths"
-        raise GancliError(f"--from-file {list_file}: {why}", hint) from error
-    if b"\0" in content:
-        raise GancliError(f"--from-file {list_file}: not a list of paths", hint)
-    return [os.fsdecode(line) for line in content.splitlines() if line]
+                content = file.read(LARGEST_LIST + 1)
+    except OSError as error:
+        raise GancliError(f"--from-file {list_file}: {error.strerror}", hint) from error
+    lines = [] if len(content) > LARGEST_LIST else to_text(content, f"--from-file {list_file}", hint).split("\n")
+    if not lines or len(lines) > MOST_LISTED:
+        limits = f"{MOST_LISTED:,} names or {LARGEST_LIST // 2**20} MiB"
+        text = f"--from-file {list_file}: too large for a list of paths, which has at most {limits}"
+        raise GancliError(text, "split the list, or name the directory")
+    return [line for line in lines if line]
 
 
 def read_stdin() -> bytes:

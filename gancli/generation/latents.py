@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import tokenize
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -19,6 +17,7 @@ from gancli.architectures.base import LatentModel, StyleModel
 from gancli.console import note
 from gancli.domains import Kind
 from gancli.errors import GancliError, check_between, check_known, nearest
+from gancli.files import DAMAGED
 from gancli.seeding import derive
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def read_latents(
         values = np.load(path, allow_pickle=False)
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, tokenize.TokenError) as error:
+    except DAMAGED as error:
         raise GancliError(f"{path} is not a .npy file of numbers", "numpy.save('z.npy', z)") from error
     if not isinstance(values, np.ndarray):
         raise GancliError(f"{path} holds an archive, not one array", "numpy.save('z.npy', z)")

@@ -13,8 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancli.data.formats import decode, to_pixels
+from gancli.data.formats import Tell, decode
+from gancli.data.levels import Range
+from gancli.data.pixels import to_pixels
 from gancli.data.source import BadImage, Pixels
+from gancli.files import DAMAGED
 from gancli.generation import writers
 from gancli.generation.writers import as_rgb, heat_map
 
@@ -44,7 +47,15 @@ class Translated(NamedTuple):
     attention: NDArray[np.float32] | None
 
 
-def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: bool = True) -> Picture:
+def read_picture(
+    data: bytes,
+    channels: int,
+    size: int | None = None,
+    *,
+    alpha: bool = True,
+    limits: Range | None = None,
+    tell: Tell | None = None,
+) -> Picture:
     """Decodes an image file or a ``.npy`` file.
 
     Args:
@@ -53,15 +64,16 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
             with 2 and 4, alpha is the last channel.
         size: length of the short side of the result; None: as stored.
         alpha: keep for the output an alpha channel that the network does not get.
+        limits, tell: see ``decode``.
 
     Raises:
         BadImage: this is not an image, or does not suit this network.
     """
     if not data.startswith(NPY_MAGIC):
-        return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4), channels, alpha), size)
+        return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4, limits, tell), channels, alpha), size)
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (*DAMAGED, OSError) as error:
         raise BadImage("this .npy file is damaged, or does not hold numbers") from error
     return _resized(Picture(_checked(values, channels)), size)
 

@@ -68,6 +68,12 @@ class Task:
     device: torch.device
     progress: Callable[[str, int], Any]
 
+    def fewest(self) -> str:
+        """Returns which side has fewer images, and how many, in words; of equal ones the real side, which decides."""
+        counts = [(side.count or len(side.images), side.images.name) for side in (self.real, self.made) if side]
+        count, name = min(counts, key=lambda found: found[0])
+        return f"{name} has {count:,}"
+
     def features(self, extractor: str) -> Floats:
         """Returns the features of the real images, [N, D], for a metric with ``keeps_features``."""
         found = self.known[extractor].features

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from gancli.architectures.base import Architecture, LatentModel, Translator, Way
+from gancli.data.levels import Range
 from gancli.data.opening import open_source
 from gancli.data.preparation import Preparation
 from gancli.data.source import PointCloud, Source
@@ -65,7 +66,12 @@ class Comparison:
 
 
 def open_part(
-    location: str, split: str | None, *, inputs: Inputs = ONE_SET, prefer_test: bool = False
+    location: str,
+    split: str | None,
+    *,
+    inputs: Inputs = ONE_SET,
+    prefer_test: bool = False,
+    limits: Range | None = None,
 ) -> tuple[Source, str]:
     """Opens a part of a SOURCE, and returns it and the part's name.
 
@@ -74,22 +80,30 @@ def open_part(
         split: ``"train"``, ``"test"``, ``"all"``, or None for the train part.
         inputs: what the images are for.
         prefer_test: if ``split`` is None, take the test part if there is one.
+        limits: see ``open_source``.
 
     Raises:
         GancliError: the data cannot be opened or have no test part.
     """
     if split == "all":
-        return open_source(location, split, inputs=inputs), split
-    source = open_source(location, inputs=inputs)
+        return open_source(location, split, inputs=inputs, limits=limits), split
+    source = open_source(location, inputs=inputs, limits=limits)
     if split == "test" and not source.has_test:
         raise GancliError(f"--split test: {location} has no test part", "leave --split out")
     if split == "test" or (split is None and prefer_test and source.has_test):
-        return open_source(location, "test", inputs=inputs), "test"
+        return open_source(location, "test", inputs=inputs, limits=limits), "test"
     return source, "train"
 
 
 def of_files(
-    location: str, data: str | None, split: str | None, n: int | None, seed: int, *, paired: bool
+    location: str,
+    data: str | None,
+    split: str | None,
+    n: int | None,
+    seed: int,
+    *,
+    paired: bool,
+    limits: Range | None = None,
 ) -> Comparison:
     """Compares the images of two sources as they are.
 
@@ -100,17 +114,18 @@ def of_files(
         n: most images of each side; None: all.
         seed: decides which images.
         paired: compare images with the same name.
+        limits: see ``open_source``.
 
     Raises:
         GancliError: a source cannot be opened, holds several sets of images, or there are no pairs.
     """
-    source = open_source(location, "all", inputs=ONE_SET)
+    source = open_source(location, "all", inputs=ONE_SET, limits=limits)
     made = _stored(source)
     about = {"kind": source.layout}
     kind: Kind = "points" if isinstance(made.images, PointCloud) else "image"
     if data is None:
         return Comparison(made.some(n, seed), about=about, kind=kind)
-    known, part = open_part(data, split)
+    known, part = open_part(data, split, limits=limits)
     real = _stored(known)
     if (ours := _held(made)) != (theirs := _held(real)):
         raise GancliError(f"{location} holds {ours}, but {data} holds {theirs}", "compare data of one kind")

@@ -128,6 +128,8 @@ class Evaluation:
             )
         if request.stats is not None:
             self.task.known = from_file(request.stats, self.needed, self.task, comparison, kinds.values())
+        if real is not None and len(real) < 2:
+            raise GancliError(f"{real.name} has only one image, but metrics compare several", "--data SOURCE with more")
         self.metrics = {name: kind(self.task) for name, kind in kinds.items()}
         for option, given, used in (
             ("--features", request.features, self.task.extractors),

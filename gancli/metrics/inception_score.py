@@ -29,7 +29,8 @@ class InceptionScore(Metric):
         count = len(logits)
         if count < SPLITS:
             raise GancliError(
-                f"inception score (is) needs {SPLITS} images, one per split", "-n 5000, or leave out 'is'"
+                f"inception score (is) needs {SPLITS} images, one per split, but {task.fewest()}",
+                "-n 5000, or leave out 'is'",
             )
         if count < 5000:
             warn(f"is: the value is too low with {count:,} images instead of 50,000")

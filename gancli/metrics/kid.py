@@ -21,7 +21,9 @@ class KID(Metric):
         made, real = task.made.features[extractor], task.features(extractor)
         size = min(SUBSET, len(made), len(real))
         if size < 2:
-            raise GancliError("kid needs two images on each side", "leave out 'kid', or use more images")
+            raise GancliError(
+                f"kid needs two images on each side, but {task.fewest()}", "leave out 'kid', or use more images"
+            )
         if size < SUBSET:
             warn(
                 f"kid: subsets have {size:,} images instead of {SUBSET:,}; compare kid_std only with values from "

@@ -23,7 +23,8 @@ class PrecisionRecall(Metric):
         made, real = task.made.features[extractor], task.features(extractor)
         if min(len(made), len(real)) <= NEIGHBOURS:
             raise GancliError(
-                f"prc needs more than {NEIGHBOURS} images per side", "leave out 'prc', or use more images"
+                f"prc needs more than {NEIGHBOURS} images per side, but {task.fewest()}",
+                "leave out 'prc', or use more images",
             )
         found = prc_features_to_metric(
             torch.from_numpy(made),

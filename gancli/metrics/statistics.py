@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancli.errors import GancliError, RunError
-from gancli.files import replacing
+from gancli.files import DAMAGED, replacing
 
 ROWS = 4096
 """Rows of features in memory at a time."""
@@ -130,7 +130,7 @@ class Known:
             raise GancliError(f"{path}: {error.strerror or error}") from error
         except KeyError as error:
             raise GancliError(f"{path}: has no statistics mu [D] and sigma [D, D]", hint) from error
-        except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (*DAMAGED, AttributeError) as error:
             raise GancliError(f"{path}: not an .npz file of statistics", hint) from error
         whole = mean.ndim == 1 and covariance.shape == (len(mean), len(mean)) and isinstance(protocol, dict)
         if features is not None:

@@ -16,6 +16,7 @@ from torch import nn
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch, LatentModel
 from gancli.console import TrainingDisplay, note, progress, warn
+from gancli.data.levels import PLAIN_RANGES
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, check
@@ -93,6 +94,9 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
             progress=bar.update if bar is not None else None,
         )
         watched = replace(_watch(architecture, source, config), plane=plane_of(source)) if leader else None
+    if leader:
+        for text in source.facts.notes(PLAIN_RANGES):
+            note(text)
     if pipeline.bad and leader:
         shown = "".join(f"\n  {name}: {reason}" for name, reason in pipeline.bad[:BAD_SHOWN])
         more = f"\n  and {len(pipeline.bad) - BAD_SHOWN} more" if len(pipeline.bad) > BAD_SHOWN else ""
@@ -114,7 +118,9 @@ def open_training_source(config: RunConfig) -> Source:
     if config.data.source is None:
         raise GancliError("no training data given", "--data shapes, or --data FOLDER with your images")
     inputs = load_architecture(config.architecture).inputs(config.model)
-    source = open_source(config.data.source, config.data.split, inputs=inputs, domains=config.data.domains)
+    source = open_source(
+        config.data.source, config.data.split, inputs=inputs, domains=config.data.domains, limits=config.data.limits
+    )
     reason = check(source, inputs)
     if reason is not None:
         raise GancliError(f"{config.architecture} cannot train on {source.location}: {reason}")
@@ -146,7 +152,7 @@ def _watch(architecture: Architecture, source: Source, config: RunConfig) -> Wat
         return Watched(shown, data=real)
     if source.has_test:
         try:
-            test = open_source(source.location, "test", inputs=inputs, domains=data.domains)
+            test = open_source(source.location, "test", inputs=inputs, domains=data.domains, limits=data.limits)
             reason = check(test, inputs)
             if reason is not None:
                 raise GancliError(reason)

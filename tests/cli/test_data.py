@@ -24,7 +24,7 @@ def test_data_says_what_is_there_and_what_is_broken(
     out = capfd.readouterr().out
     for said in (
         "class folders",
-        "74",
+        "images        73",
         "2 sizes from 50 x 30 to 40 x 40 px",
         "72 colour, 1 grey",
         "3: cats, cows, dogs",
@@ -34,7 +34,7 @@ def test_data_says_what_is_there_and_what_is_broken(
         assert said in out, said
     assert run(["data", "set", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
-    assert report["domains"][0]["images"] == 74
+    assert report["domains"][0]["images"] == 73
     assert [bad["name"].endswith("bad.png") for bad in report["bad"]] == [True]
     assert report["classes"] == ["cats", "cows", "dogs"]
     assert report["architectures"]["dcgan"] is None
@@ -75,7 +75,7 @@ def test_data_can_be_read_in_several_ways(here: Path, photos: Path, capfd: pytes
     lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
     assert "layout class folders" in lines
     assert "architecture dcgan: can train on it" in lines
-    assert "architecture cyclegan: can train on it, read as two folders, a domain each: cats 24, dogs 24" in lines
+    assert "architecture cyclegan: can train on it, read as two folders, a domain each: cats 24, dogs 23" in lines
     assert lines.count("broken 1") == 1
     (pix2pix,) = (line for line in lines if line.startswith("architecture pix2pix"))
     assert "nothing pairs cats and dogs of set" in pix2pix
@@ -96,7 +96,7 @@ def test_data_side_by_side(here: Path, photos: Path, capfd: pytest.CaptureFixtur
         assert run(["data", source]) == 0
         lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
         at = lines.index("or train: pairs side by side, A left and B right")
-        assert lines[at + 1 : at + 3] == ["images edges: 26, 40 x 40 px, grey", "images cats: 26, 40 x 40 px, colour"]
+        assert lines[at + 1 : at + 3] == ["images edges: 24, 40 x 40 px, grey", "images cats: 24, 40 x 40 px, colour"]
         assert lines[at + 3 : at + 5] == [
             "broken 1",
             f"{source}/train/single.png: it is 40 x 40 px, not two images side by side",
@@ -106,7 +106,7 @@ def test_data_side_by_side(here: Path, photos: Path, capfd: pytest.CaptureFixtur
         assert "cyclegan: it needs two domains" in "".join(lines)
         (pix2pix,) = (line for line in lines if line.startswith("architecture pix2pix"))
         assert pix2pix.endswith(
-            "can train on it, read as train: pairs side by side, A left and B right: edges 26, cats 26"
+            "can train on it, read as train: pairs side by side, A left and B right: edges 24, cats 24"
         )
     assert run(["data", "edges2cats", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
@@ -217,3 +217,28 @@ def test_data_options_that_fit_nothing(
     assert out == ""
     assert said in err
     assert list(here.iterdir()) == []
+
+
+def test_data_of_broken_images_only_and_of_deep_ones(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "set").mkdir()
+    for i in range(3):
+        (here / "set" / f"{i}.png").write_text("no picture")
+    assert run(["data", "set", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["domains"][0]["images"] == 0
+    assert report["architectures"]["dcgan"] == "no image of set can be read"
+    for i in range(3):
+        Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(here / "set" / f"{i}.png")
+    first, second = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    first.save(here / "set" / "moving.gif", save_all=True, append_images=[second])
+    for words, good, said in ((["--range", "0,4095"], 4, "numbers from 0 to 4,095"), ([], 1, "data.range=[0,4095]")):
+        assert run(["data", "set", *words]) == 0
+        out = " ".join(capfd.readouterr().out.split())
+        assert f"images {good}," in out
+        assert said in out
+        assert "1 image: only the first of several frames or pages is used" in out
+    for wrong in ("4095", "9,1", "a,b", "0,inf"):
+        assert run(["data", "set", "--range", wrong]) == 2
+        assert "must be two numbers" in capfd.readouterr().err
+    assert run(["train", "dcgan-shapes", "--data", "set", "--dry-run", "--set", "data.range=[5,1]"]) == 2
+    assert "the smaller one first" in capfd.readouterr().err

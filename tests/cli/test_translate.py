@@ -25,6 +25,7 @@ from gancli.architectures.dcgan import DCGAN
 from gancli.architectures.pix2pix import Pix2Pix
 from gancli.architectures.ugatit import UGATIT
 from gancli.cli.app import run
+from gancli.data.formats import EXTENSIONS
 from gancli.modelfile import ModelInfo
 
 NAMES = {CycleGAN: "cyclegan", Pix2Pix: "pix2pix", UGATIT: "ugatit", DCGAN: "dcgan"}
@@ -476,7 +477,7 @@ def test_attention(there: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (["m", "-", "-"], "only once"),
         (["m", "-", "--from-file", "-"], "only once"),
         (["m", "--from-file", "gone"], "gone"),
-        (["m", "--from-file", "photos/2.png"], "not a list of paths"),
+        (["m", "--from-file", "photos/2.png"], "photos/2.png:1: not UTF-8 text"),
         (["m", "--from-file", "blank"], "the list is empty"),
         (["m", "photos/2.png", "--to", "zebr"], "did you mean 'zebra'?"),
         (["m", "photos/2.png", "--to", "cow"], "m has no domain 'cow'\nhint: choose horse or zebra"),
@@ -558,3 +559,23 @@ def test_what_has_no_end_is_refused(
     assert "endless.png: the file is too large to be an image" in capfd.readouterr().err
     assert run(["translate", "m", "--from-file", "/dev/zero"]) == 2
     assert "too large for a list of paths" in capfd.readouterr().err
+
+
+def test_images_of_more_than_eight_bits(there: Path, models: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    values = np.asarray(picture(0, (24, 20)).convert("L")).astype(np.uint16)
+    for name, factor in (("eight", 1), ("deep", 257), ("twelve", 16)):
+        kind = np.uint8 if factor == 1 else np.uint16
+        Image.fromarray((values * factor).astype(kind)).save(f"{name}.png")
+    Path("phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert run(["translate", "m", "eight.png", "deep.png"]) == 0
+    assert "note" not in capfd.readouterr().err
+    assert abs(pixels("eight-zebra.png") - pixels("deep-zebra.png")).max() == 0
+    assert run(["translate", "m", "twelve.png"]) == 1
+    assert "--range 0,4095" in capfd.readouterr().err
+    assert run(["translate", "m", "twelve.png", "--range", "0,4080"]) == 0
+    assert "1 image: numbers from 0 to 4,080 become black to white" in capfd.readouterr().err
+    assert abs(pixels("twelve-zebra.png") - pixels("eight-zebra.png")).max() <= 2
+    assert run(["translate", "m", "phone.heic"]) == 1
+    assert run(["translate", "m", ".", "-o", "out", "--range", "0,4080"]) == 0
+    if ".heic" not in EXTENSIONS:
+        assert "1 file is not read (HEIC: phone.heic); pip install 'gancli[formats]'" in capfd.readouterr().err

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -69,14 +71,14 @@ def test_npz_labels_and_parts(tmp_path):
     [
         ({"weights": RGB}, "its arrays are weights"),
         ({"x": RGB.astype(np.int64)}, "int64"),
-        ({"x": RGB.astype(np.float32)}, "numbers from 0 to 255"),
+        ({"x": RGB.astype(np.float32)}, "floats run from 0 to 255"),
         ({"x": np.full((2, 4, 4), np.nan)}, "no finite number"),
         ({"x": RGB[0, 0]}, "neither images nor points"),
         ({"x": np.zeros((0, 4, 4), np.uint8)}, r"is empty: its shape is \[0, 4, 4\]"),
         ({"x": np.zeros((4, 2), np.int64)}, r"is int64 \[4, 2\], which is neither images nor points"),
         ({"x": np.zeros((2, 7, 6, 7), np.uint8)}, "neither images nor points"),
         ({"x": RGB, "y": np.zeros(4, int)}, "labels of 5 images"),
-        ({"x": RGB, "y": np.full(5, -1)}, "labels of 5 images"),
+        ({"x": RGB, "y": np.full(5, 1j)}, "labels of 5 images"),
         ({"x": np.array([object()])}, "never loaded"),
         ({"x": RGB, "y": np.array([object()] * 5)}, "never loaded"),
     ],
@@ -223,3 +225,52 @@ def test_arrays_as_masks(tmp_path):
         source.domains["B"].read(0, IDS)
     with pytest.raises(BadImage, match="not float64 with 1"):
         npz(tmp_path, x=ids / 255).domains["image"].read(0, IDS)
+
+
+@pytest.mark.parametrize("kind", ["u1", "?", "<f2", ">f4", ">f8", "<u2", ">u2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_any_numbers(tmp_path, kind, order):
+    scale = {"u": 257 if kind[-1] == "2" else 1, "f": 1 / 255, "b": 1}[np.dtype(kind).kind]
+    array = (RGB > 127) if kind == "?" else (RGB * np.float64(scale)).astype(kind)
+    np.save(tmp_path / "x.npy", np.asarray(array, order=order))
+    wanted = (RGB > 127) * 255 if kind == "?" else RGB
+    assert (open_source(str(tmp_path / "x.npy")).domains["image"].read(3, 3) == wanted[3]).all()
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i4", "<i2", "u8", "u4", "u2", "f4"])
+def test_arrays_of_numbers_without_a_known_range(tmp_path, kind):
+    np.save(tmp_path / "x.npy", RGB.astype(kind))
+    with pytest.raises(GancliError, match=r"data.range=\[0,255\]"):
+        open_source(str(tmp_path / "x.npy"))
+    assert (open_source(str(tmp_path / "x.npy"), limits=(0, 255)).domains["image"].read(3, 3) == RGB[3]).all()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(
+            f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+            for shape in (
+                "(-1, 4, 4)",
+                "(2, -4, 4)",
+                "(100000000000, 4, 4)",
+                "(1e3, 4)",
+                "(True, 4, 4)",
+                "(2, 3",
+                "(0, 1, 1)",
+            )
+        ),
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1, 4, 4)}",
+        "{'descr': '<f99', 'fortran_order': False, 'shape': (1, 4, 4)}",
+        "{'descr': '|u1', 'fortran_order': 3, 'shape': (1, 4, 4)}",
+        "(" * 5000,
+    ],
+)
+def test_odd_headers_of_arrays(tmp_path, header):
+    content = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + bytes(64)
+    (tmp_path / "x.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    for name in ("x.npy", "x.npz"):
+        with pytest.raises(GancliError, match=r"cannot be read|is empty"):
+            open_source(str(tmp_path / name))

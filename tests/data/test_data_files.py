@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import os
+import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -145,7 +148,7 @@ def test_cut_off_archives(tmp_path, ending):
         Image.fromarray(noise).save(folder / f"{number}.png")
     archive = zipped(folder) if ending == ".zip" else tarred(folder, ending)
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-    with pytest.raises(GancliError, match=r"cannot be read as a|neither"):
+    with pytest.raises(GancliError, match=r"is a damaged archive|neither"):
         open_source(str(archive))
 
 
@@ -201,3 +204,58 @@ def test_unreadable_places(tmp_path):
         f"{folder}/b cannot be read: Permission denied",
         f"{archive} cannot be read: Permission denied",
     ], done.stderr
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_damaged_tar_is_named(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    (tmp_path / "x").mkdir()
+    for i in range(3):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "x" / f"{i}.png")
+    whole = tarred(tmp_path / "x", f".tar.{kind}").read_bytes()
+    damaged = [whole[:-cut] for cut in (1, 5, 20, len(whole) // 2, len(whole) - 30)]
+    damaged += [
+        whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in range(20, len(whole), len(whole) // 7)
+    ]
+    for content in damaged:
+        (tmp_path / f"damaged.tar.{kind}").write_bytes(content)
+        with pytest.raises(GancliError, match="is a damaged archive"):
+            open_source(str(tmp_path / f"damaged.tar.{kind}"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_is_a_bad_image(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as archive:
+        archive.writestr("1.png", png(side=64))
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    content[50:70] = b"\xff" * 20
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(BadImage, match="cannot be read from the zip"):
+        open_source(str(tmp_path / "x.zip")).domains["image"].read(0, 3)
+    (tmp_path / "cut.zip").write_bytes(content[:-10])
+    with pytest.raises(GancliError, match="is a damaged archive"):
+        open_source(str(tmp_path / "cut.zip"))
+
+
+def test_no_more_is_unpacked_than_a_header_says(tmp_path):
+    tracemalloc.start()
+    with gzip.open(tmp_path / "train-images-idx3-ubyte.gz", "wb", 1) as file:
+        file.write(b"\0\0\x08\3" + struct.pack(">3I", 10, 28, 28))
+        for _ in range(200):
+            file.write(bytes(2**20))
+    with pytest.raises(GancliError, match="has more bytes, but its header says 7,856"):
+        open_source(str(tmp_path))
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("1.png", "w") as member,
+    ):
+        for _ in range(200):
+            member.write(bytes(2**20))
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    at = content.rindex(b"PK\1\2") + 24
+    content[at : at + 4] = struct.pack("<I", 1000)
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(BadImage, match="cannot be read from the zip"):
+        open_source(str(tmp_path / "x.zip")).domains["image"].read(0, 3)
+    assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    tracemalloc.stop()
