@@ -296,7 +296,9 @@ class EvaluateConfig(Section):
     metric: str = Field("fid", description="metric of `gancli evaluate`; its first value counts")
     every: int = Field(5000, ge=1, description="steps between two evaluations")
     images: int = Field(5000, ge=2, description="largest number of real and of generated images")
-    features: str | None = Field(None, description="network that computes the features; by default the metric's own")
+    features: str | None = Field(
+        None, description="network that computes the features, as in --features; by default the metric's own"
+    )
     weights: str | None = Field(None, description="file of its weights")
 
 
