@@ -1,13 +1,32 @@
-"""Writes files so that a kill or a full disk never leaves half of one. Importable without torch."""
+"""Writes files so that a kill or a full disk never leaves half of one, and reads JSON. Importable without torch."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+DEEPEST = 32
+"""Levels of lists and objects in each other; no JSON of gancli has as many."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of JSON text; raises ``ValueError`` if it is not JSON, or nested too deeply."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        several = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not several:
+            return value
+        level = [inner for each in several for inner in each]
+    raise ValueError("nested too deeply")
 
 
 def unused(path: Path) -> Path:

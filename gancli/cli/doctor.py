@@ -109,6 +109,8 @@ def _presets() -> Check:
 
 
 def _devices(torch: Any) -> Iterator[Check]:
+    from gancli.devices import cores
+
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
@@ -121,9 +123,9 @@ def _devices(torch: Any) -> Iterator[Check]:
         yield Check("cuda", "warning", f"there is an NVIDIA driver, but {built} and sees no GPU", hint)
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
-    found = f"{cores} core{'s' * (cores != 1)}, {threads} thread{'s' * (threads != 1)}, {platform.machine()}"
+    count = cores()
+    found = f"{count} core{'s' * (count != 1)}, {threads} thread{'s' * (threads != 1)}, {platform.machine()}"
     if hasattr(torch.cpu, "get_capabilities"):  # not in older releases of torch
         # Without a unit for it, bf16 is emulated.
         fast = any(known and "bf16" in str(name) for name, known in torch.cpu.get_capabilities().items())

@@ -164,7 +164,7 @@ def _print_plan(config: RunConfig) -> None:
 
     from gancli.config import to_yaml
     from gancli.data.pipeline import decoded_bytes
-    from gancli.devices import choose_device
+    from gancli.devices import check_workers, choose_device
     from gancli.training import distributed
     from gancli.training.length import portions
     from gancli.training.plan import make_plan
@@ -173,6 +173,7 @@ def _print_plan(config: RunConfig) -> None:
     if config.train.evaluate is not None:
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
+    check_workers(config.train.workers or 0)
     source = open_training_source(config)
     config = config.model_copy(update={"model": with_classes(config, source)})
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)

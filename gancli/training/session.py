@@ -18,7 +18,7 @@ from gancli.console import TrainingDisplay, note, progress, warn
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, check
-from gancli.devices import choose_device
+from gancli.devices import check_workers, choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.generation.plots import plane_of
@@ -28,10 +28,10 @@ from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_length, portions
 from gancli.training.rundir import RunDirectory
-from gancli.training.state import mismatches
 from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
 from gancli.training.update import network_names
 from gancli.training.watch import ITEMS
+from gancli.weights import fitted, mismatches
 
 BAD_SHOWN = 10
 TESTED = 50
@@ -61,6 +61,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         GancliError: the device does not exist, ``init_from`` does not fit, or the data cannot be opened or used.
     """
     device = choose_device(config.train.device, distributed.local_rank())
+    check_workers(config.train.workers or 0)
     distributed.start(device, patient=config.train.evaluate is not None)
     try:
         source = open_training_source(config)
@@ -283,14 +284,14 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
 def _initialise(architecture: Architecture, path: Path) -> None:
     """Copies the weights of a model file into an architecture; networks that it lacks keep their own weights."""
     info = modelfile.read_info(path)
-    tensors = modelfile.load_tensors(path)
-    wrong = mismatches(architecture.state_dict(), tensors)
+    tensors, own = modelfile.load_tensors(path), architecture.state_dict()
+    wrong = mismatches(own, tensors)
     if wrong:
         raise GancliError(
             f"the weights of {path} ({info.architecture}) do not fit this model:\n{wrong}",
             "the model sections must agree; `gancli models NAME` shows the file's",
         )
-    architecture.load_state_dict(tensors, strict=False)
+    architecture.load_state_dict(fitted(tensors, own, str(path)), strict=False)
     missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
         warn(f"{path} has no {' and '.join(missing)}: starting with fresh weights")

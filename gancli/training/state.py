@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from gancli import modelfile
@@ -19,6 +18,7 @@ from gancli.training import distributed
 from gancli.training.averaging import Averaging, settled
 from gancli.training.older import OlderNetworks
 from gancli.training.update import Update, network_names
+from gancli.weights import mismatches
 
 VALUES = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
@@ -171,32 +171,6 @@ class RunState:
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """Returns the content of a safetensors file; equal tensors give equal bytes."""
     return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
-
-
-def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
-    """Returns a line for each tensor of ``given`` that ``own`` lacks or has in another shape; "" if all fit.
-
-    With ``whole``, there is also a line for each tensor of ``own`` that ``given`` lacks.
-    """
-    lines = [
-        f"  {name}: {list(tensor.shape)}, here "
-        + (str(list(own[name].shape)) if name in own else "there is no such tensor")
-        for name, tensor in given.items()
-        if name not in own or own[name].shape != tensor.shape
-    ]
-    if whole:
-        lines += [f"  {name}: missing, here {list(tensor.shape)}" for name, tensor in own.items() if name not in given]
-    if len(lines) > shown:
-        lines[shown:] = [f"  and {len(lines) - shown} more"]
-    return "\n".join(lines)
-
-
-def first_broken(tensors: Mapping[str, Tensor]) -> str | None:
-    """Returns the name of the first tensor with a value that is not finite, or None if all are finite."""
-    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    if torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
-        return None
-    return next(name for name, tensor in floats.items() if not tensor.isfinite().all())
 
 
 def _fitting(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

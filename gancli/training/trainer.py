@@ -29,9 +29,10 @@ from gancli.training.journal import Clock, Journal, lay_out, peak_memory, tensor
 from gancli.training.length import finished_fraction
 from gancli.training.older import OlderNetworks
 from gancli.training.rundir import RunDirectory
-from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
+from gancli.training.state import REST_OF_RANK, Progress, RunState
 from gancli.training.update import WATCH, Update, make_players, network_names
 from gancli.training.watch import ADVICE, Watch, WatchedObjective, diversity
+from gancli.weights import first_broken
 
 
 @dataclass(frozen=True)
