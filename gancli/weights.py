@@ -10,7 +10,9 @@ from torch import Tensor
 from gancli.errors import GancliError
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-"""Types of weights that are converted into each other; others do not hold weights as they are."""
+"""Types of weights, which are converted into each other; others do not hold weights as they are."""
+INTEGERS = (torch.int64, torch.int32, torch.int16)
+"""Types of counts."""
 
 
 def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
@@ -37,7 +39,7 @@ def strange_type(tensor: Tensor, wanted: torch.dtype) -> str:
     """Returns what keeps a tensor from becoming one of the type ``wanted``, in words; "" if nothing does."""
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
         return "no plain numbers"
-    if tensor.dtype == wanted or (tensor.dtype in FLOATS and wanted in FLOATS):
+    if tensor.dtype == wanted or any(tensor.dtype in alike and wanted in alike for alike in (FLOATS, INTEGERS)):
         return ""
     return f"{str(tensor.dtype).removeprefix('torch.')}, here {str(wanted).removeprefix('torch.')}"
 

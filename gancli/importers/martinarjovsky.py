@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gancli.architectures import wgan
 from gancli.console import warn
 from gancli.errors import GancliError
+from gancli.files import parse_json
 from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
 from gancli.importers.reading import agreed, beginning, by_network, image_sizes, refusal, weight
 
@@ -137,10 +138,10 @@ def _sizes_beside(path: Path) -> dict[str, Any]:
         GancliError: it is not a JSON object, or cannot be read.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_text(encoding="utf-8"))
         sizes = {ours: told[theirs] for theirs, ours in SIZES.items() if theirs in told}
         without_norm, perceptron = told.get("noBN", False), told.get("mlp_G", False)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise GancliError(
             f"{path} is not what main.py of WassersteinGAN writes", "remove it: the tensors tell all"
         ) from error

@@ -1,7 +1,7 @@
 """Networks that turn images into features, and their weights.
 
 Weights are looked up in ``$GANCLI_HOME/features``, then in torch's folder of downloads; else they are downloaded into
-the former. Checkpoints are read with ``weights_only``, so no code in them runs; for files that are programs, see
+the former. No code in checkpoints is run, see ``gancli.checkpoints``; for files that are programs, see
 ``gancli.metrics.trust``.
 """
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancli.checkpoints import read_checkpoint
 from gancli.errors import GancliError, RunError, nearest
 from gancli.home import home
 from gancli.metrics.trust import MADE, read_program
@@ -244,10 +245,10 @@ def sha256(path: Path) -> str:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Reads a checkpoint of weights without running code in it; raises ``GancliError`` if it is something else."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state, _ = read_checkpoint(path)
     except OSError as error:
         raise GancliError(f"--weights {path}: {error.strerror or error}") from error
-    except Exception as error:
+    except ValueError as error:
         raise GancliError(f"{path} is not a checkpoint that can be read without running code in it") from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise GancliError(f"{path} does not hold the tensors of a network")
