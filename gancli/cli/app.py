@@ -55,6 +55,17 @@ LESS_MEMORY = {
 """What to type after memory ran out, by command."""
 
 
+REFUSALS = {
+    errno.EFBIG: "raise the limit (`ulimit -f unlimited`), or write to a file system that takes larger files",
+    errno.EMFILE: "raise the limit: `ulimit -n 4096`",
+    errno.ENFILE: "end other programs",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EROFS: "choose another place: nothing can be written there",
+    errno.EAGAIN: "end other programs, or raise the limit: `ulimit -u`",
+}
+"""What to type after the operating system has refused something, by its number."""
+
+
 class Commands(TyperGroup):
     """The group of all commands; for an unknown one it names the nearest."""
 
@@ -131,9 +142,13 @@ def _gancli(
 def main() -> NoReturn:
     """Runs ``gancli`` with the words of the command line and leaves the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    # A stream is None if whoever started this process closed it.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    # A stream is None if whoever started this process closed it. What a command prints then is lost, which is an error;
+    # a file that is only for reading refuses it.
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout.buffer, io.RawIOBase):  # with PYTHONUNBUFFERED it may write a part only, and say nothing
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file name may hold bytes that are not text here: they are written as they were, or as escapes.
@@ -160,6 +175,7 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for index, word in enumerate(arguments) if word != "--debug" or index > end]
     try:
         try:
+            _check_directory()
             code = _invoke(words or ["--help"])
             sys.stdout.flush()
             return code
@@ -170,6 +186,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _let_go_of_closed_pipes()
         return BROKEN_PIPE
+
+
+def _check_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise GancliError("the working directory has been removed", "cd to a directory that is there") from error
 
 
 def _invoke(words: list[str]) -> int:
@@ -218,8 +241,13 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     if any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__):
         advice = "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`"
         return RunError(f"torch.compile failed: {reason}", advice)
-    if number is not None and name:
-        return RunError(f"{name}: {os.strerror(number).lower()}", "choose another place, or change its permissions")
+    if number == errno.EBADF and not name:
+        return RunError("stdout is closed, so the result cannot be written", "leave out >&-, or use >/dev/null")
+    if number not in (None, errno.EPIPE):
+        advice = REFUSALS.get(number, "choose another place, or change its permissions")
+        return RunError(f"{name or 'the output'}: {os.strerror(number).lower()}", advice)
+    if system := next((code for code in REFUSALS if os.strerror(code) in text), None):
+        return RunError(reason, REFUSALS[system])
     return RunError(f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ def read_picture(data: bytes, channels: int, size: int | None = None, *, alpha: 
         return _resized(_from_pixels(decode(data, 2 if channels == 2 else 4), channels, alpha), size)
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError) as error:
         raise BadImage("this .npy file is damaged, or does not hold numbers") from error
     return _resized(Picture(_checked(values, channels)), size)
 

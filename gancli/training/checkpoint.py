@@ -87,6 +87,8 @@ def read(path: Path) -> dict[str, bytes]:
     """
     try:
         listed = dict(line.split("  ", 1)[::-1] for line in (path / SUMS).read_text().splitlines())
+        if any("/" in name for name in listed):
+            raise ValueError("files of another directory")
         files = {name: (path / name).read_bytes() for name in listed}
     except FileNotFoundError as error:
         raise DamagedCheckpoint(f"{Path(error.filename).name} is missing") from error

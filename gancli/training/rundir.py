@@ -13,14 +13,14 @@ from typing import Any, TextIO
 
 from gancli import config as configuration
 from gancli.errors import GancliError, nearest, some
-from gancli.files import replace_file, sync_directory, unused, write_synced
+from gancli.files import aside_of, replace_file, sync_directory, unused, write_synced
 from gancli.modelfile import IN_RUN
 from gancli.schema import RunConfig
 
 CONFIG = "config.yaml"
 RUNS = Path("runs")
 LONGEST_NAME = 200
-"""Bytes; file systems take 255, and temporary files have slightly longer names."""
+"""Bytes; file systems take 255, and images are named after the model."""
 
 
 class RunDirectory:
@@ -47,7 +47,7 @@ class RunDirectory:
         cls.check_free(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.parent / f".{path.name}.{os.getpid()}"
+            aside = aside_of(path)
             aside.mkdir(exist_ok=True)
             try:
                 write_synced(aside / CONFIG, configuration.to_yaml(config).encode())

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch, LatentModel
@@ -34,6 +35,8 @@ from gancli.training.watch import ITEMS
 from gancli.weights import fitted, mismatches
 
 BAD_SHOWN = 10
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What a checkpoint raises that does not hold what a checkpoint does, although its checksums are right."""
 TESTED = 50
 """Pairs of the test part on which a translator is measured while it trains."""
 
@@ -236,12 +239,19 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     """
     files: dict[str, bytes] = {}
     damaged: list[str] = []
+    domains = trainer.progress.domains
     for step in reversed(checkpoint.steps(run.checkpoints)):
         try:
             files = checkpoint.read(run.checkpoints / str(step))
+            changes = _changes(run.checkpoints / str(step), trainer.config)
+            trainer.state.load(files, "; ".join(changes))
+            if trainer.progress.step != step:
+                raise ValueError(f"its state is of step {trainer.progress.step}")
             break
-        except checkpoint.DamagedCheckpoint as damage:
-            damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {damage}")
+        except (checkpoint.DamagedCheckpoint, *UNREADABLE) as damage:
+            files = {}
+            what = str(damage).strip().partition("\n")[0] or type(damage).__name__
+            damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {what}")
     if not files and run.model.is_file() and not damaged:
         damaged.append(f"{run.path} has a model but no checkpoint")  # else it would begin anew and replace the model
     if damaged and not files:
@@ -250,14 +260,8 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             f"start a new run with the weights of this one: gancli train --config {shlex.quote(str(run.config))} "
             f"--init-from {shlex.quote(str(run.model))}",
         )
+    progress, images = trainer.progress, trainer.pipeline.length
     if files:
-        before = modelfile.read_info(run.checkpoints / str(step) / modelfile.IN_RUN).config["model"]
-        now = trainer.config.to_dict()["model"]
-        changed = [
-            f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]
-        ]
-        progress, images, domains = trainer.progress, trainer.pipeline.length, trainer.progress.domains
-        trainer.state.load(files, "; ".join(changed))
         if leader:
             for text in damaged:
                 warn(f"{text}; continuing from step {progress.step}")
@@ -279,6 +283,16 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
         run.cut_log(trainer.progress.step)
         if files:
             replace_file(run.model, files[modelfile.IN_RUN])
+
+
+def _changes(directory: Path, config: RunConfig) -> list[str]:
+    """Returns what the configuration of the networks has become since a checkpoint, in words."""
+    try:
+        before = modelfile.read_info(directory / modelfile.IN_RUN).config["model"]
+    except GancliError as error:
+        raise checkpoint.DamagedCheckpoint(error.message) from error
+    now = config.to_dict()["model"]
+    return [f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]]
 
 
 def _initialise(architecture: Architecture, path: Path) -> None:
