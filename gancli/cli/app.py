@@ -1,7 +1,7 @@
 """The command ``gancli``: registers the commands, and turns whatever goes wrong into lines and an exit code.
 
-Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted, 143 terminated, and 141 if the
-reader of a pipe is gone (``gancli presets | head -1``), as a shell reports it for any tool.
+Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 129 hung up, 130 interrupted, 143 terminated, and
+141 if the reader of a pipe is gone (``gancli presets | head -1``), as a shell reports it for any tool.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
 from gancli.version import __version__
 
+HUNG_UP = 129
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
@@ -142,6 +143,8 @@ def _gancli(
 def main() -> NoReturn:
     """Runs ``gancli`` with the words of the command line and leaves the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(HUNG_UP))
     # A stream is None if whoever started this process closed it. What a command prints then is lost, which is an error;
     # a file that is only for reading refuses it.
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")

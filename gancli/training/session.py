@@ -218,8 +218,12 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         drawn, done = portions(architecture, train), (progress.step, progress.images_shown)
         total, _ = estimated_length(train, pipeline.length, drawn, architecture.draws, *done)
         shown = TrainingDisplay(run.path.name, total, progress.step) if leader else nullcontext()
-        with shown as display:
-            outcome = trainer.fit(run, display)
+        with shown as display, distributed.naming_the_lost():
+            try:
+                outcome = trainer.fit(run, display)
+            except OSError:
+                run.check_place()  # it says more
+                raise
     finally:
         distributed.stop()
         run.unlock()
@@ -277,6 +281,7 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     if leader:
         checkpoint.clean(run.checkpoints)
         checkpoint.clean(run.path)
+        run.remove_leftovers()
         for step in checkpoint.steps(run.checkpoints):
             if step > trainer.progress.step:
                 checkpoint.set_aside(run.checkpoints / str(step))
