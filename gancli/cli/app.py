@@ -57,6 +57,7 @@ LESS_MEMORY = {
 
 
 REFUSALS = {
+    errno.EIO: "look at the disk or the terminal, or choose another place",
     errno.EFBIG: "raise the limit (`ulimit -f unlimited`), or write to a file system that takes larger files",
     errno.EMFILE: "raise the limit: `ulimit -n 4096`",
     errno.ENFILE: "end other programs",
@@ -246,7 +247,7 @@ def explain(error: BaseException, command: str = "") -> GancliError:
         return RunError(f"torch.compile failed: {reason}", advice)
     if number == errno.EBADF and not name:
         return RunError("stdout is closed, so the result cannot be written", "leave out >&-, or use >/dev/null")
-    if number not in (None, errno.EPIPE):
+    if number is not None and (name or number in REFUSALS):
         advice = REFUSALS.get(number, "choose another place, or change its permissions")
         return RunError(f"{name or 'the output'}: {os.strerror(number).lower()}", advice)
     if system := next((code for code in REFUSALS if os.strerror(code) in text), None):
