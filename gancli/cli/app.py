@@ -231,7 +231,9 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     reason = text.partition("\n")[0]
     number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
     # safetensors and torch raise classes of their own, with the system's words.
-    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in text:
+    if number == errno.EDQUOT or os.strerror(errno.EDQUOT) in text:
+        return RunError(f"your disk quota is used up, while writing {name or 'the output'}", "remove files of yours")
+    if number == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
         if "/torch_" in text or "shared memory" in text:
             return RunError(
                 "no space left in /dev/shm, through which loader processes pass their batches",
