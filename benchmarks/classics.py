@@ -26,6 +26,8 @@ import torch
 from evaluation import Digits
 from scipy.stats import spearmanr
 
+from gancli.metrics.trust import trust
+
 NARROW = ["--set", "model.generator_width=32", "--set", "model.discriminator_width=32"]
 CONDITIONAL = {"cdcgan-mnist": ["--epochs", "5", *NARROW], "cgan-mnist": ["--epochs", "15"]}
 AT_32 = {
@@ -119,6 +121,7 @@ def main() -> None:
         ),
         "lenet.pt",
     )
+    trust(["lenet.pt"])
     mnist = str(data / "mnist")
     match arguments.what:
         case "accuracy":
