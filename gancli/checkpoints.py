@@ -12,7 +12,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple
 
@@ -52,6 +52,18 @@ class _Storage(NamedTuple):
     content: memoryview
 
 
+def _check_keys(keys: Iterable[Any]) -> None:
+    # Hashing tuples of tuples takes time that doubles with every level.
+    if any(isinstance(key, tuple) and any(isinstance(item, tuple) for item in key) for key in keys):
+        raise pickle.UnpicklingError("a key of tuples")
+
+
+def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+    pairs = [(key, value) for key, value in items]  # of Python 2
+    _check_keys(key for key, _ in pairs)
+    return OrderedDict(pairs)
+
+
 def _dtypes() -> dict[str, torch.dtype]:
     named = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
     storages = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
@@ -84,7 +96,7 @@ def _rebuild_typed(rebuild: Callable[..., Any], kind: Any, args: Any, state: Any
 
 
 _KNOWN: dict[str, Any] = {
-    "collections.OrderedDict": OrderedDict,
+    "collections.OrderedDict": _ordered,
     "torch.Size": tuple,
     **dict.fromkeys((f"torch._utils._rebuild_tensor{end}" for end in ("", "_v2", "_v3")), _rebuild_tensor),
     **dict.fromkeys((f"torch._utils._rebuild_parameter{end}" for end in ("", "_with_state")), _rebuild_parameter),
@@ -113,10 +125,29 @@ class _Unpickler(pickle._Unpickler):  # the one in C allots a memo of any size t
     def _refuse(self) -> None:
         raise pickle.UnpicklingError("not of torch.save")
 
+    def _set_items(self) -> None:
+        _check_keys(self.stack[::2])  # type: ignore[attr-defined]
+        super().load_setitems()  # type: ignore[misc]
+
+    def _set_item(self) -> None:
+        _check_keys(self.stack[-2:-1])  # type: ignore[attr-defined]
+        super().load_setitem()  # type: ignore[misc]
+
+    def _drop_items(self) -> None:
+        self.pop_mark()  # type: ignore[attr-defined]
+
+    def _drop_set(self) -> None:
+        self._drop_items()
+        self.append(Placeholder())  # type: ignore[attr-defined]
+
     # BYTEARRAY8 allots as many bytes as a file names, whether it has them or not.
     dispatch: ClassVar[Any] = {
         **pickle._Unpickler.dispatch,
         pickle.BUILD[0]: _drop_state,
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.ADDITEMS[0]: _drop_items,
+        pickle.FROZENSET[0]: _drop_set,
         pickle.BYTEARRAY8[0]: _refuse,
     }
 

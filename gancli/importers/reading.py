@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from gancli.weights import fitted, strange_type
 
 SHOWN = 8
 SMALL = 2**24
+MOST = 100
+"""State dicts that are looked at in a file."""
 DEEPEST = 4
 """Most keys that lead to a state dict, and most parts of a name before those of the network."""
 
@@ -41,7 +45,8 @@ def read_state_dicts(path: Path, example: str) -> list[StateDict]:
             hint = f"give a file of tensors that torch.save wrote, such as {example}"
             raise GancliError(f"{path} is a pickle of {objects}", hint) from error
         raise GancliError(f"{path} is not a PyTorch checkpoint, or only a part of one") from error
-    if found := [StateDict(path, key, _bare(tensors)) for key, tensors in _state_dicts(content)]:
+    several = islice(_state_dicts(content), MOST)
+    if found := [StateDict(path, key, _bare(tensors)) for key, tensors in several]:
         return found
     if unknown:
         raise GancliError(
@@ -57,9 +62,9 @@ def read_state_dicts(path: Path, example: str) -> list[StateDict]:
 def _state_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yields the state dicts in what a file holds, with the keys that lead there, outer ones first."""
     kinds = (Mapping, list, tuple)
-    waiting, seen = [("", content)] if isinstance(content, kinds) else [], set[int]()
+    waiting, seen = deque([("", content)] if isinstance(content, kinds) else []), set[int]()
     while waiting:
-        key, value = waiting.pop(0)
+        key, value = waiting.popleft()
         if key.count(".") > DEEPEST:
             continue
         items = list(value.items() if isinstance(value, Mapping) else enumerate(value))

@@ -62,6 +62,8 @@ def kept() -> dict[str, Any]:
         "args": argparse.Namespace(lr=2e-4, device=torch.device("cpu"), betas=(0.5, 0.999)),
         "best": np.float64(3.5),
         "seed": np.int64(3),
+        "kinds": {"a", "b"},
+        "sizes": {(1, 2): frozenset({3})},
         "losses": np.arange(3.0),
         "place": Path("/somewhere"),
         "hyper_parameters": Settings(lr=1e-3),
@@ -191,11 +193,17 @@ except GancliError as error:
 """
 
 
-@pytest.mark.parametrize("how", ["deflated", "memo", "long_bytes", "wide", "crossed", "storage"])
+def tuples(archive: zipfile.ZipFile, members: dict[str, bytes]) -> None:
+    for name, content in members.items():
+        evil = b"\x80\x02}" + b")" + 60 * b"2\x86" + b"K\x01s."  # ((((), ()), ...)) as a key
+        archive.writestr(name, evil if name.endswith("data.pkl") else content)
+
+
+@pytest.mark.parametrize("how", ["tuples", "deflated", "memo", "long_bytes", "wide", "crossed", "storage"])
 def test_small_checkpoints_cost_little(tmp_path: Path, how: str) -> None:
     path = tmp_path / "netG.pth"
     torch.save(dcgan(), path)
-    if how in ("deflated", "memo", "long_bytes"):
+    if how in ("tuples", "deflated", "memo", "long_bytes"):
         rewritten(path, globals()[how])
     elif how == "wide":
         empty = torch.zeros(1).as_strided((0, 2**16, 4, 4), (1, 1, 1, 1))
