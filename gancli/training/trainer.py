@@ -35,7 +35,6 @@ from gancli.training.update import WATCH, Update, make_players, network_names
 from gancli.training.watch import ADVICE, Watch, WatchedObjective, diversity
 from gancli.weights import first_broken
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_CTRL_C = 1.0
 """Seconds in which a second Ctrl-C is the same as the first."""
 
@@ -139,7 +138,7 @@ class Trainer:
     # One run --------------------------------------------------------------------------------------------------------
 
     def fit(self, run: RunDirectory, display: TrainingDisplay | None) -> Outcome:
-        """Trains until the run's length is reached or a signal of ``STOPPING`` arrives; a checkpoint is written then.
+        """Trains until the run's length is reached or SIGINT, SIGTERM or SIGHUP arrives, and then writes a checkpoint.
 
         Only the first of several processes has a ``display`` and writes files.
 
@@ -373,7 +372,8 @@ class Trainer:
             stopped = stopped or time.monotonic()
             self._stop_signal = number
 
-        numbers = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]  # as nohup sets it
+        hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]  # as nohup sets it
+        numbers = [signal.SIGINT, signal.SIGTERM, *hung_up]
         before = {number: signal.signal(number, note) for number in numbers}
         try:
             yield
