@@ -19,7 +19,7 @@ import typer
 
 from gancli import console, registry
 from gancli.cli.options import Json
-from gancli.errors import FAILED
+from gancli.errors import FAILED, GancliError
 from gancli.home import home
 from gancli.version import __version__
 
@@ -65,7 +65,10 @@ def _checks() -> Iterator[Check]:
         for name, look in (("devices", _devices), ("torch.compile", _compilation)):
             yield from _guarded(name, look, torch)
     yield _tensorboard()
-    yield _place("model directory", home())
+    try:
+        yield _place("model directory", home())
+    except GancliError as error:
+        yield Check("model directory", "problem", error.message, error.hint)
     yield _place("working directory", Path.cwd())
     yield from _memory()
     yield from _shared_memory()
