@@ -26,6 +26,8 @@ import torch
 from evaluation import Digits
 from scipy.stats import spearmanr
 
+from gancli.metrics.trust import trust
+
 SHORT = ["model.generator_width=32", "model.discriminator_width=32"]
 SHORT += ["train.schedule.kind=constant", "train.average.decay=0.999"]
 CONDITIONAL = {
@@ -124,6 +126,7 @@ def main() -> None:
         ),
         "lenet.pt",
     )
+    trust(["lenet.pt"])
     mnist = str(data / "mnist")
     match arguments.what:
         case "accuracy":

@@ -33,6 +33,7 @@ from gancli.metrics.comparison import Comparison, of_files, of_model
 from gancli.metrics.evaluation import Evaluation, Request
 from gancli.metrics.features import load_extractor
 from gancli.metrics.images import ImageSet, Part
+from gancli.metrics.trust import trust
 from gancli.modelfile import load_model
 from gancli.schema import DataConfig
 
@@ -82,6 +83,7 @@ def measure(metrics: str, made: ImageSet, real: Any, features: str, weights: Pat
 
 def digits(data: Path, scratch: Path) -> None:
     torch.jit.save(torch.jit.trace(Digits(data / "features/mnist_lenet5_csinva.pth"), _some_images(2, 32)), "lenet.pt")
+    trust(["lenet.pt"])
     folder = str(data / "mnist")
     train = ["train", "dcgan-mnist", "--data", folder, "--steps", str(STEPS[-1]), "--name", "digits"]
     train += ["--set", "train.checkpoint_every=100", "--set", "train.keep=9"]

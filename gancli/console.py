@@ -55,6 +55,13 @@ def discard(stream: TextIO) -> None:
     os.close(null)
 
 
+def leave_terminal() -> None:
+    """Lets go of a terminal that has hung up, so that writing to it cannot fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream.isatty():
+            discard(stream)
+
+
 def animated() -> bool:
     """Returns whether stderr is a terminal that can redraw lines; FORCE_COLOR alone does not make it one."""
     return sys.stderr is not None and sys.stderr.isatty() and not stderr().is_dumb_terminal

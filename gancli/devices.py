@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from gancli.errors import GancliError
+
+WORKERS_PER_CORE = 8
+"""More loader processes per core only wait for each other, and each takes memory."""
+
+
+def cores() -> int:
+    """Returns how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_workers(workers: int) -> None:
+    """Raises ``GancliError`` for more loader processes than the cores of this machine can feed."""
+    if workers > WORKERS_PER_CORE * cores():
+        words = "1 core" if cores() == 1 else f"{cores()} cores"
+        raise GancliError(f"{workers} loader processes are too many for the {words} here", f"--workers {cores()}")
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

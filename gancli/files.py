@@ -1,21 +1,41 @@
-"""Writes files so that a kill or a full disk never leaves half of one, and knows the errors of damaged ones.
-
-Importable without torch.
-"""
+"""Writes files so that a kill or a full disk never leaves half of one, and reads JSON. Importable without torch."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import lzma
 import os
+import re
+import shutil
+import struct
 import tarfile
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+DEEPEST = 32
+"""Levels of lists and objects in each other; no JSON of gancli has as many."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of JSON text; raises ``ValueError`` if it is not JSON, or nested too deeply."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        several = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not several:
+            return value
+        level = [inner for each in several for inner in each]
+    raise ValueError("nested too deeply")
+
 
 DAMAGED = (
     tarfile.TarError,
@@ -24,7 +44,10 @@ DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     tokenize.TokenError,
+    struct.error,
     NotImplementedError,
+    OverflowError,
+    SyntaxError,
     TypeError,
     ValueError,
     MemoryError,
@@ -37,6 +60,49 @@ def unused(path: Path) -> Path:
     """Returns ``path``, or ``path-2`` and so on if that exists."""
     others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(free for free in itertools.chain([path], others) if not free.exists())
+
+
+def _machine() -> str:
+    try:  # containers have process numbers of their own
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        numbers = ""
+    return f"{zlib.crc32(f'{os.uname().nodename} {numbers}'.encode()):08x}"
+
+
+def aside_of(path: Path) -> Path:
+    """Returns the hidden name beside ``path`` under which this process writes it; it has 35 bytes at most.
+
+    What killed processes left under such names in the folder is removed first.
+    """
+    remove_leftovers(path.parent)
+    return path.with_name(f".gancli-{_machine()}-{os.getpid()}-{zlib.crc32(os.fsencode(path.name)):08x}")
+
+
+_CLEANED: set[Path] = set()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes of this machine that do not live any more left half-written; once for each folder."""
+    if (folder := folder.absolute()) in _CLEANED:
+        return
+    _CLEANED.add(folder)
+    for left in folder.iterdir():
+        match = re.fullmatch(rf"\.gancli-{_machine()}-(\d{{1,9}})-[0-9a-f]{{8}}", left.name)
+        if match is None or _lives(int(match[1])):
+            continue
+        with suppress(OSError):  # another process was faster, or only the owner may
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def sync_directory(path: Path) -> None:
@@ -77,18 +143,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path
     try:
+        aside = aside_of(path)
         with _synced(aside) as file:
             yield file
         aside.replace(path)
     except OSError as error:
-        if str(error.filename) == str(aside):
+        if str(error.filename) in (str(aside), str(path.parent)):
             error.filename = str(path)  # the name that the user knows
+        error.filename2 = None
         raise
     finally:
-        if aside.exists():
-            aside.unlink()
+        if aside != path:
+            aside.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 

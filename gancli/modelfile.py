@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gancli.domains import Inputs
 from gancli.errors import GancliError, nearest, some
+from gancli.files import parse_json
 from gancli.home import home
 from gancli.version import __version__
 
@@ -113,9 +114,9 @@ def read_info(path: Path) -> ModelInfo:
             length = int.from_bytes(file.read(8), "little")
             if not 0 < length <= LARGEST_HEADER:
                 raise foreign
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
             held = file.seek(0, 2)
-        values = json.loads(header.pop("__metadata__")["gancli"])
+        values = parse_json(header.pop("__metadata__")["gancli"])
         needed = 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
         if values["format"] > FORMAT:
             raise GancliError(
@@ -131,7 +132,7 @@ def read_info(path: Path) -> ModelInfo:
         info = TypeAdapter(ModelInfo).validate_json(json.dumps(values), strict=True)
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise foreign from error
     if not isinstance(info.config.get("model"), dict) or info.inputs.domains.keys() != set(info.domains):
         raise foreign
@@ -171,13 +172,15 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
         whole: False: leave out what sampling does not use, such as discriminators.
 
     Raises:
-        GancliError: the file is not a model file, is damaged, or its weights do not fit its configuration.
+        GancliError: the file is not a model file, is damaged, or its weights do not fit its configuration or are not
+            finite.
     """
     import torch
 
     from gancli.config import validate_model
     from gancli.nn.init import without_weights
     from gancli.registry import load_architecture
+    from gancli.weights import fitted, mismatches
 
     info = read_info(path)
     try:
@@ -186,22 +189,28 @@ def load_model(path: Path, device: torch.device, *, whole: bool = True) -> tuple
         raise GancliError(f"{path}: {error.message}", "train or import the model again") from error
 
     networks = [name for name in info.networks if whole or name in kind.averaged]
+    if list(info.inputs.domains.values()) != list(kind.inputs(config).domains.values()):
+        raise GancliError(f"the sizes of images in {path} do not fit its configuration")
 
     def build() -> Architecture:
         model = kind(config)
         for name in [name for name, _ in model.named_children() if name not in networks]:
             delattr(model, name)
-        try:
-            model.load_state_dict(load_tensors(path, networks), assign=True)
-        except RuntimeError as error:
-            raise GancliError(f"the weights in {path} do not fit its configuration: {error}") from error
         return model
 
     with without_weights():
         model = build()
+    if not networks or len(list(model.children())) < len(networks):
+        raise GancliError(f"{path} lacks the networks of a {info.architecture}", "train or import the model again")
+    own, tensors = model.state_dict(), load_tensors(path, networks)
+    if wrong := mismatches(own, tensors, whole=True):
+        raise GancliError(f"the weights in {path} do not fit its configuration:\n{wrong}")
+    tensors = fitted(tensors, own, str(path))
+    model.load_state_dict(tensors, assign=True)
     held = (value for module in model.modules() for value in (*module.__dict__.values(), *module.buffers()))
     if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
         model = build()  # it has tensors that no file holds
+        model.load_state_dict(tensors, assign=True)
     if not info.origin:  # what was imported is fully grown
         model.stage = model.stage_at(info.images_shown)
     return model.to(device).eval().requires_grad_(False), info

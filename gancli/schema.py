@@ -30,6 +30,20 @@ from gancli.keys import completed
 LENGTHS = ("steps", "epochs", "kimg")
 """Keys of ``train`` that give the length of a run, each in its own unit; exactly one is set."""
 
+# Bounds that no real model or run meets: without them, a few bytes could ask for more than any machine has.
+Width = Annotated[int, Field(ge=1, le=2**16)]
+"""Units or channels of a layer, or components of a latent vector."""
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=32)]
+"""Widths of consecutive layers."""
+Depth = Annotated[int, Field(le=64)]
+"""Layers or blocks in a row."""
+Classes = Annotated[int, Field(le=10**5)]
+"""Number of classes."""
+Turns = Annotated[int, Field(ge=1, le=10**4)]
+"""Steps of one player for a step of the other."""
+Count = Annotated[int, Field(ge=1, le=2**53)]
+"""Steps or images."""
+
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -73,7 +87,7 @@ _ByResolution = Annotated[
 ]
 LearningRate = _ByResolution[Annotated[float, Field(gt=0)]]
 """One number, or a number from each resolution on, for networks that grow: {4: 1e-3, 128: 1.5e-3}."""
-BatchSize = _ByResolution[Annotated[int, Field(ge=1)]]
+BatchSize = _ByResolution[Annotated[int, Field(ge=1, le=2**20)]]
 """One number, or a number from each resolution on, for networks that grow: {4: 128, 32: 64}."""
 
 
@@ -234,7 +248,9 @@ class DataConfig(Section):
         "auto", description="numbers that become black and white in images of more than 8 bits, such as [0, 4095]"
     )
     resize: Literal["cover", "stretch"] = Field("cover", description="the short side (cover) or both become load_size")
-    load_size: int | None = Field(None, ge=4, description="size in pixels before the crop; by default model.resolution")
+    load_size: int | None = Field(
+        None, ge=4, le=2**14, description="size in pixels before the crop; by default model.resolution"
+    )
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="filter for resizing; all but nearest are antialiased"
     )
@@ -256,7 +272,7 @@ class AveragingConfig(Section):
     half_life_kimg: PositiveOrRamp | None = Field(
         None, description="instead of decay: thousands of real images that halve the weight of the old average"
     )
-    start: int = Field(0, ge=0, description="before this step the average is a plain copy")
+    start: int = Field(0, ge=0, le=2**53, description="before this step the average is a plain copy")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AveragingConfig:
@@ -279,7 +295,7 @@ class ScheduleConfig(Section):
     )
     start: float = Field(0.0, ge=0, lt=1, description="linear, cosine: fraction of the run at which the decay begins")
     final: float = Field(0.0, ge=0, le=1, description="linear, cosine: factor at the end of the run")
-    every: int = Field(100_000, ge=1, description="step: number of steps between two decays")
+    every: Count = Field(100_000, description="step: number of steps between two decays")
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (), description="milestones: fractions of the run after which the rates decay"
     )
@@ -295,9 +311,11 @@ class ScheduleConfig(Section):
 class TurnConfig(Section):
     """When a player moves; in the other rounds its loss is measured, but nothing is learnt."""
 
-    every: int = Field(1, ge=1, description="the player moves in every k-th round or epoch")
+    every: Count = Field(1, description="the player moves in every k-th round or epoch")
     unit: Literal["rounds", "epochs"] = Field("rounds", description="what every and offset count")
-    offset: int = Field(0, ge=0, description="round or epoch, counted from 0, in which the player first moves")
+    offset: int = Field(
+        0, ge=0, le=2**53, description="round or epoch, counted from 0, in which the player first moves"
+    )
     above: float | None = Field(None, description="skip the player's update while its last loss is at or below this")
     below: float | None = Field(None, description="skip the player's update while its last loss is at or above this")
 
@@ -314,9 +332,11 @@ class EvaluateConfig(Section):
     """What is measured during training; the checkpoint with the best value is kept."""
 
     metric: str = Field("fid", description="metric of `gancli evaluate`; its first value counts")
-    every: int = Field(5000, ge=1, description="steps between two evaluations")
-    images: int = Field(5000, ge=2, description="largest number of real and of generated images")
-    features: str | None = Field(None, description="network that computes the features; by default the metric's own")
+    every: Count = Field(5000, description="steps between two evaluations")
+    images: int = Field(5000, ge=2, le=10**9, description="largest number of real and of generated images")
+    features: str | None = Field(
+        None, description="network that computes the features, as in --features; by default the metric's own"
+    )
     weights: str | None = Field(None, description="file of its weights")
 
 
@@ -328,22 +348,24 @@ class AidsConfig(Section):
     instance_noise: float = Field(0.0, ge=0, description="std of Gaussian noise on the discriminator's input at step 0")
     instance_noise_until: float = Field(0.5, gt=0, le=1, description="fraction of the run at which the noise is gone")
     replay: Rate = Field(0.0, description="share of the fakes judged by D that older ones replace")
-    replay_size: int = Field(1000, ge=1, description="number of older fakes that are kept in each process")
+    replay_size: int = Field(1000, ge=1, le=10**7, description="number of older fakes that are kept in each process")
     old_networks: Rate = Field(0.0, description="share of rounds in which a player faces older networks of the other")
-    old_networks_every: int = Field(1000, ge=1, description="steps between two snapshots of the networks")
-    old_networks_kept: int = Field(2, ge=1, description="snapshots that are kept; each of those rounds draws one")
+    old_networks_every: Count = Field(1000, description="steps between two snapshots of the networks")
+    old_networks_kept: int = Field(
+        2, ge=1, le=1000, description="snapshots that are kept; each of those rounds draws one"
+    )
 
 
 class TrainConfig(Section):
     """Length, batches, precision and aids of a run, and what it writes when."""
 
-    steps: int | None = Field(None, ge=1, description="length in training steps")
-    epochs: float | None = Field(None, gt=0, description="length in passes over the data")
-    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown")
+    steps: Count | None = Field(None, description="length in training steps")
+    epochs: float | None = Field(None, gt=0, le=1e100, description="length in passes over the data")
+    kimg: float | None = Field(None, gt=0, le=1e100, description="length in thousands of real images shown")
     batch: BatchSize = Field(
         64, description="images per step, over all ranks and micro-batches; or by resolution: {4: 128, 32: 64}"
     )
-    accumulate: int = Field(1, ge=1, description="micro-batches that a batch is split into, to save memory")
+    accumulate: int = Field(1, ge=1, le=2**20, description="micro-batches that a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all random numbers of the run")
     device: Annotated[str, AfterValidator(_known_device)] = Field(
         "auto", description="auto (CUDA if there is one), cpu, cuda, cuda:N or mps"
@@ -351,7 +373,9 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks (autocast)")
     compile: Flag = Field(False, description="compile the networks with torch.compile")
     channels_last: Flag = Field(True, description="NHWC memory layout, faster on CPU and tensor cores")
-    workers: int | None = Field(None, ge=0, description="loader processes; by default 0 on a CPU and 2 on a GPU")
+    workers: int | None = Field(
+        None, ge=0, le=1024, description="loader processes; by default 0 on a CPU and 2 on a GPU"
+    )
     clip_gradients: float | None = Field(None, gt=0, description="largest norm of a player's gradient")
     average: AveragingConfig | None = Field(None, description="keep a moving average of the generator; null: none")
     schedule: ScheduleConfig = ScheduleConfig()
@@ -360,10 +384,10 @@ class TrainConfig(Section):
     watch: Flag = Field(True, description="warn of collapse, oscillation, vanishing gradients and a D that has won")
     evaluate: EvaluateConfig | None = Field(None, description="measure the model during training; null: never")
     init_from: str | None = Field(None, description="model file with the initial weights")
-    log_every: int = Field(50, ge=1, description="steps per line of the log")
-    sample_every: int = Field(500, ge=1, description="steps between two sample grids")
-    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
-    keep: int = Field(2, ge=1, description="checkpoints that are kept")
+    log_every: Count = Field(50, description="steps per line of the log")
+    sample_every: Count = Field(500, description="steps between two sample grids")
+    checkpoint_every: Count = Field(500, description="steps between two checkpoints")
+    keep: Count = Field(2, description="checkpoints that are kept")
     samples: int = Field(64, ge=1, le=1024, description="images in a sample grid")
     tensorboard: Flag = Field(False, description="also write TensorBoard events (needs gancli[tensorboard])")
 

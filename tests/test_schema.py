@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from gancli.schema import AdamConfig, ImageModelConfig, RunConfig, Section, TrainConfig, TurnConfig
+from gancli.registry import architecture_names, load_architecture
+from gancli.schema import AdamConfig, DataConfig, ImageModelConfig, RunConfig, Section, TrainConfig, TurnConfig
 
 
 def messages(section: type[Section], **values: Any) -> list[str]:
@@ -64,7 +66,7 @@ def test_true_is_no_number(key: str) -> None:
 
 def test_whole_numbers_fit_64_bits() -> None:
     assert TrainConfig(steps=1e15).steps == 10**15
-    assert "too large" in messages(TrainConfig, steps=10**30)[0]
+    assert "less than or equal to 9007199254740992" in messages(TrainConfig, steps=10**30)[0]
     assert TrainConfig(kimg=10**30).kimg == 1e30
 
 
@@ -105,3 +107,47 @@ def test_importable_without_torch(module: str) -> None:
     code = f"import sys, {module}; assert not {heavy} & sys.modules.keys()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _unbounded(section: type[BaseModel], path: str) -> list[str]:
+    """Returns the whole numbers and lists of a section, and of those in it, that have no largest value or length."""
+    found, schema = [], section.model_json_schema()
+
+    def look(node: Any, path: str) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "integer" and not node.keys() & {"maximum", "exclusiveMaximum", "enum", "const"}:
+                found.append(path)
+            if (
+                node.get("type") == "array"
+                and node.get("items", {}).get("type") == "integer"
+                and "maxItems" not in node
+            ):
+                found.append(path)
+            for key, inner in node.items():
+                look(inner, f"{path}.{key}")
+        elif isinstance(node, list):
+            for inner in node:
+                look(inner, path)
+
+    look(schema, path)
+    return found
+
+
+def test_every_whole_number_has_a_largest_value() -> None:
+    sections: list[type[BaseModel]] = [DataConfig, TrainConfig]
+    sections += [load_architecture(name).Config for name in architecture_names()]
+    assert [path for section in sections for path in _unbounded(section, section.__qualname__)] == []
+
+
+@pytest.mark.parametrize("count", [10**5, 10**9])
+def test_a_run_does_not_start_more_processes_than_the_cores_can_feed(tmp_path: Path, count: int) -> None:
+    words = ["train", "dcgan-shapes", "--data", "shapes", "--workers", str(count), "--out", str(tmp_path / "r")]
+    assert "must be at most 1024" in _said(words)
+    assert "core" in _said([*words[:5], "1000", *words[6:]])
+    assert not (tmp_path / "r").exists()
+
+
+def _said(words: list[str]) -> str:
+    found = subprocess.run([sys.executable, "-m", "gancli", *words], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 2, found.stderr
+    return found.stderr

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from gancli.metrics.trust import trust
+
 WIDTH, CLASSES = 6, 4
 
 
@@ -28,8 +30,9 @@ class Tiny(nn.Module):
 
 
 def script(path: Path, module: nn.Module | None = None) -> Path:
-    """Writes a network as TorchScript."""
+    """Writes a network as TorchScript, which may run."""
     torch.jit.save(torch.jit.script(module or Tiny()), path)
+    trust([path])
     return path
 
 

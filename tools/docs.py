@@ -179,7 +179,9 @@ def _range(annotation: Any, metadata: Iterable[Any]) -> str:
 
 
 def _bound(value: float) -> str:
-    return "2^63" if value == 2**63 else _plain(value)
+    if isinstance(value, int) and value > 2**12 and value & (value - 1) == 0:
+        return f"2^{value.bit_length() - 1}"
+    return _plain(float(value) if value >= 10**5 else value)
 
 
 def _value(value: Any) -> str:

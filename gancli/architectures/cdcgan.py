@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancli.architectures.cgan import CGAN, ConditionalConfig, normal_weights
-from gancli.schema import PowerOfTwo
+from gancli.schema import PowerOfTwo, Width
 
 
 class Generator(nn.Module):
@@ -93,8 +93,8 @@ class CDCGAN(CGAN):
 
     class Config(ConditionalConfig):
         resolution: PowerOfTwo = Field(32, ge=16, le=256, description="height and width in pixels, a power of two")
-        generator_width: int = Field(128, ge=1, description="channels before G's last layer")
-        discriminator_width: int = Field(128, ge=2, description="channels after D's first layer")
+        generator_width: Width = Field(128, description="channels before G's last layer")
+        discriminator_width: int = Field(128, ge=2, le=2**16, description="channels after D's first layer")
         activation: Literal["relu", "leaky"] = Field("relu", description="G's nonlinearity; leaky in the CelebA script")
 
     def build(self) -> tuple[nn.Module, nn.Module]:

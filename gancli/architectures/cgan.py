@@ -27,7 +27,7 @@ from gancli.architectures import gan
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.architectures.gan import Maxout
 from gancli.nn.losses import make_objective
-from gancli.schema import AidsConfig, ImageModelConfig
+from gancli.schema import AidsConfig, Classes, ImageModelConfig, Width
 
 
 class Generator(nn.Module):
@@ -131,9 +131,9 @@ class ConditionalConfig(ImageModelConfig):
 
     resolution: int = Field(28, ge=4, le=256, description="height and width of an image in pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB")
-    classes: int | None = Field(None, ge=1, description="number of classes; null: as many as the data have")
+    classes: Classes | None = Field(None, ge=1, description="number of classes; null: as many as the data have")
     objective: Literal["vanilla", "saturating", "lsgan"] = Field("vanilla", description="adversarial loss")
-    latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
+    latent_dim: Width = Field(100, description="Z, components of the latent vector")
 
 
 class CGAN(LatentModel):
@@ -148,8 +148,8 @@ class CGAN(LatentModel):
         networks: Literal["branches", "maxout", "embedding"] = Field(
             "branches", description="as trained today, as published in 2014, or PyTorch-GAN's"
         )
-        generator_width: int = Field(256, ge=1, description="branches: units of G's first layers")
-        discriminator_width: int = Field(1024, ge=4, description="branches: units of D's first layers")
+        generator_width: Width = Field(256, description="branches: units of G's first layers")
+        discriminator_width: int = Field(1024, ge=4, le=2**16, description="branches: units of D's first layers")
 
     def __init__(self, config: ConditionalConfig, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

@@ -50,7 +50,7 @@ class CycleGAN(TwoWayTranslator):
         identity_weight: float = Field(
             0.5, ge=0, description="weight of the identity loss, as a factor on the domain's cycle weight"
         )
-        pool_size: int = Field(50, ge=0, description="generated images of each domain that are kept for D")
+        pool_size: int = Field(50, ge=0, le=10**5, description="generated images of each domain that are kept for D")
 
         @model_validator(mode="after")
         def _identity_is_possible(self) -> CycleGAN.Config:

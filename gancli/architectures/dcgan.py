@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.init import normal_init
 from gancli.nn.losses import make_objective
-from gancli.schema import AidsConfig, ImageModelConfig, PowerOfTwo
+from gancli.schema import AidsConfig, ImageModelConfig, PowerOfTwo, Width
 
 
 class Generator(nn.Module):
@@ -86,9 +86,9 @@ class DCGAN(LatentModel):
     class Config(ImageModelConfig):
         resolution: PowerOfTwo = Field(64, ge=32, le=256, description="height and width in pixels, a power of two")
         channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB")
-        latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
-        generator_width: int = Field(64, ge=1, description="ngf, channels before G's last layer")
-        discriminator_width: int = Field(64, ge=1, description="ndf, channels after D's first layer")
+        latent_dim: Width = Field(100, description="Z, components of the latent vector")
+        generator_width: Width = Field(64, description="ngf, channels before G's last layer")
+        discriminator_width: Width = Field(64, description="ndf, channels after D's first layer")
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

@@ -21,16 +21,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.losses import make_objective
-from gancli.schema import AidsConfig, ImageModelConfig
-
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+from gancli.schema import AidsConfig, ImageModelConfig, Width, Widths
 
 
 class Generator(nn.Module):
@@ -129,11 +127,11 @@ class GAN(LatentModel):
         objective: Literal["vanilla", "saturating"] = Field(
             "vanilla", description="G maximises log D(G(z)) (vanilla) or minimises log(1 - D(G(z))) (saturating)"
         )
-        latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
+        latent_dim: Width = Field(100, description="Z, components of the latent vector")
         latent: Literal["normal", "uniform"] = Field("normal", description="distribution of z; both have variance 1")
         generator_widths: Widths = Field((128, 256, 512, 1024), description="units of G's hidden layers")
         discriminator_widths: Widths = Field((512, 256), description="units of D's hidden layers")
-        pieces: int = Field(5, ge=2, description="maxout: linear maps of which a unit takes the largest")
+        pieces: int = Field(5, ge=2, le=1024, description="maxout: linear maps of which a unit takes the largest")
         norm_eps: float = Field(0.8, gt=0, description="plain: epsilon of G's batch norm; 0.8 in PyTorch-GAN")
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:

@@ -19,7 +19,7 @@ from gancli.architectures.gan import rectified
 from gancli.architectures.wgan import clip_weights
 from gancli.domains import Domain, Inputs
 from gancli.nn.losses import ObjectiveName, gradient_penalty, make_objective, squared_gradient_norms
-from gancli.schema import AidsConfig, ModelConfig
+from gancli.schema import AidsConfig, Depth, ModelConfig, Turns, Width
 
 
 class GANToy(LatentModel):
@@ -32,9 +32,9 @@ class GANToy(LatentModel):
     second_order = ("discriminator",)
 
     class Config(ModelConfig):
-        latent_dim: int = Field(8, ge=1, description="Z, components of the latent vector")
-        width: int = Field(100, ge=1, description="units of each hidden layer")
-        depth: int = Field(1, ge=1, description="hidden layers of each network")
+        latent_dim: Width = Field(8, description="Z, components of the latent vector")
+        width: Width = Field(100, description="units of each hidden layer")
+        depth: Depth = Field(1, ge=1, description="hidden layers of each network")
         objective: ObjectiveName = Field("saturating", description="adversarial loss")
         penalty: Literal["none", "clip", "gradient", "r1", "r1r2"] = Field(
             "none",
@@ -42,7 +42,7 @@ class GANToy(LatentModel):
         )
         penalty_weight: float = Field(0.1, gt=0, description="lambda of gradient, half of gamma of r1 and r1r2")
         clip: float = Field(0.01, gt=0, description="clip: the largest weight of D")
-        critic_steps: int = Field(1, ge=1, description="steps of D for each step of G")
+        critic_steps: Turns = Field(1, description="steps of D for each step of G")
 
     def __init__(self, config: Config, aids: AidsConfig | None = None) -> None:
         super().__init__(config, aids)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.losses import LeastSquares
 from gancli.nn.same import SameConv2d, SameConvTranspose2d
-from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, Optimizers
+from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, Optimizers, Width
 
 MOMENTUM = 1 - 0.9**2
 """The authors' G makes the same fakes for each player, and its averages take a tenth of the statistics each time."""
@@ -82,8 +82,8 @@ class LSGAN(LatentModel):
 
     class Config(ImageModelConfig):
         resolution: int = Field(112, ge=16, le=256, description="height and width in pixels, a multiple of 16")
-        latent_dim: int = Field(1024, ge=1, description="Z, components of the latent vector")
-        width: int = Field(64, ge=1, description="channels before G's last layer and after D's first")
+        latent_dim: Width = Field(1024, description="Z, components of the latent vector")
+        width: Width = Field(64, description="channels before G's last layer and after D's first")
         a: float = Field(0.0, description="the score that D wants for fakes")
         b: float = Field(1.0, description="the score that D wants for reals")
         c: float = Field(1.0, description="the score that G wants for fakes")

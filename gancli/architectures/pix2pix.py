@@ -29,7 +29,7 @@ from gancli.nn.init import normal_init
 from gancli.nn.losses import ObjectiveName, make_objective
 from gancli.nn.norm import NORMS, NormName
 from gancli.nn.resnet import ResnetGenerator, Upsampling
-from gancli.schema import AidsConfig, Flag, ImageModelConfig
+from gancli.schema import AidsConfig, Depth, Flag, ImageModelConfig, Width
 
 ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
 STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
@@ -184,14 +184,14 @@ class ImageToImageConfig(ImageModelConfig):
     channels: int = Field(3, ge=1, le=64, description="of the first domain: 1 for grey, 3 for RGB, others for arrays")
     channels_b: int | None = Field(None, ge=1, le=64, description="of the second domain; null: as the first")
     generator: GeneratorName = Field("resnet", description="kind of generator")
-    generator_width: int = Field(64, ge=1, description="ngf, channels after a generator's first convolution")
-    blocks: int = Field(9, ge=0, description="resnet: residual blocks")
+    generator_width: Width = Field(64, description="ngf, channels after a generator's first convolution")
+    blocks: Depth = Field(9, ge=0, description="resnet: residual blocks")
     upsampling: Upsampling = Field(
         "deconv", description="resnet: transposed convolutions, or interpolation followed by a convolution"
     )
     depth: int | None = Field(None, ge=5, le=11, description="unet: halvings; null: from the resolution down to 1 px")
     dropout: Flag = Field(False, description="drop half of the values in the middle of a generator")
-    discriminator_width: int = Field(64, ge=1, description="ndf, channels after a discriminator's first convolution")
+    discriminator_width: Width = Field(64, description="ndf, channels after a discriminator's first convolution")
     receptive_field: ReceptiveField = Field(70, description="side in pixels of the patches that D judges")
     norm: NormName = Field("instance", description="normalisation in all networks")
 

@@ -29,7 +29,16 @@ from torch.nn import functional as F
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.nn.losses import gradient_penalty, make_objective
 from gancli.nn.stage import Stage
-from gancli.schema import AdamConfig, AidsConfig, ImageModelConfig, Optimizers, PowerOfTwo, Section
+from gancli.schema import (
+    AdamConfig,
+    AidsConfig,
+    Classes,
+    ImageModelConfig,
+    Optimizers,
+    PowerOfTwo,
+    Section,
+    Width,
+)
 
 
 class GrowthConfig(Section):
@@ -60,12 +69,12 @@ class GrowingConfig(ImageModelConfig):
     """Sizes, growth and optimizers that ProGAN and StyleGAN share."""
 
     resolution: PowerOfTwo = Field(1024, ge=4, le=1024, description="height and width in pixels of the grown networks")
-    latent_dim: int = Field(512, ge=1, description="Z, components of the latent vector")
-    classes: int = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
-    width: int = Field(8192, ge=1, description="channels at r px are twice this over r, at most max_width")
-    max_width: int = Field(512, ge=1, description="most channels of a layer")
+    latent_dim: Width = Field(512, description="Z, components of the latent vector")
+    classes: Classes = Field(0, ge=0, description="number of classes; 0: labels of the data are not used")
+    width: Width = Field(8192, description="channels at r px are twice this over r, at most max_width")
+    max_width: Width = Field(512, description="most channels of a layer")
     growth: GrowthConfig = Field(GrowthConfig(), description="when the networks grow")
-    stddev_group: int = Field(4, ge=1, description="samples over which D measures variation")
+    stddev_group: Width = Field(4, description="samples over which D measures variation")
     optimizers: Optimizers = Field(
         Optimizers(D=AdamConfig(lr=1e-3, betas=(0.0, 0.99)), G=AdamConfig(lr=1e-3, betas=(0.0, 0.99))),
         description="optimizer of each player",

@@ -20,16 +20,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancli.architectures.base import Batch, LatentModel, Loss, Update
-from gancli.architectures.gan import Widths
 from gancli.nn.losses import make_objective, squared_gradient_norms
 from gancli.schema import (
     AdamConfig,
     AidsConfig,
+    Classes,
     ImageModelConfig,
     Optimizers,
     Positive,
     PositiveOrRamp,
     Ramp,
+    Width,
+    Widths,
     at_images,
 )
 
@@ -176,12 +178,14 @@ class R3GAN(LatentModel):
 
     class Config(ImageModelConfig):
         resolution: int = Field(32, ge=4, le=512, description="height and width in pixels: 4, 8, 16, ...")
-        classes: int | None = Field(0, ge=0, description="number of classes; 0: none; null: as many as the data have")
-        latent_dim: int = Field(64, ge=1, description="Z, components of the latent vector")
+        classes: Classes | None = Field(
+            0, ge=0, description="number of classes; 0: none; null: as many as the data have"
+        )
+        latent_dim: Width = Field(64, description="Z, components of the latent vector")
         widths: Widths = Field((768, 768, 768, 768), description="channels at 4 px, 8 px, and so on")
-        blocks: int = Field(2, ge=1, description="residual blocks at each size")
-        expansion: int = Field(2, ge=1, description="how much wider a residual block is inside")
-        group: int = Field(16, ge=1, description="channels of each group of the grouped convolutions")
+        blocks: int = Field(2, ge=1, le=16, description="residual blocks at each size")
+        expansion: int = Field(2, ge=1, le=64, description="how much wider a residual block is inside")
+        group: Width = Field(16, description="channels of each group of the grouped convolutions")
         gamma: PositiveOrRamp = Field(
             Ramp[Positive](start=0.05, end=0.005, kimg=40_000, shape="cosine"),
             description="twice the weight of each of the two gradient penalties",

@@ -36,7 +36,7 @@ from gancli.architectures.progan import (
 )
 from gancli.nn.losses import make_objective, squared_gradient_norms
 from gancli.nn.stage import Stage
-from gancli.schema import AidsConfig, Flag
+from gancli.schema import AidsConfig, Depth, Flag, Turns, Width
 
 
 class _Blur(torch.autograd.Function):
@@ -201,14 +201,14 @@ class StyleGAN(GrowingModel, StyleModel):
     second_order = ("discriminator",)
 
     class Config(GrowingConfig):
-        style_dim: int = Field(512, ge=1, description="W, components of a style, and units of the mapping network")
-        mapping_layers: int = Field(8, ge=1, description="layers of the mapping network")
+        style_dim: Width = Field(512, description="W, components of a style, and units of the mapping network")
+        mapping_layers: Depth = Field(8, ge=1, description="layers of the mapping network")
         mapping_lr: float = Field(0.01, gt=0, description="factor on the learning rate of the mapping network")
         norm_eps: float = Field(1e-8, gt=0, description="added to the variance in AdaIN")
         bias_before_blur: Flag = Field(False, description="G: add a bias before the blur, as rosinality's code does")
         growth: GrowthConfig = Field(GrowthConfig(initial_resolution=8), description="when the networks grow")
         r1_gamma: float = Field(10.0, ge=0, description="gamma; half of it weighs the squared gradients of R1")
-        r1_every: int = Field(1, ge=1, description="lazy R1: steps from one R1 to the next, which weighs as much more")
+        r1_every: Turns = Field(1, description="lazy R1: steps from one R1 to the next, which weighs as much more")
         mixing: float = Field(0.9, ge=0, le=1, description="probability that a batch mixes the styles of two latents")
         mean_decay: float = Field(0.995, ge=0, lt=1, description="weight of the old mean of w at each batch")
 

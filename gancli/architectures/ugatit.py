@@ -40,7 +40,7 @@ from torch.nn import functional as F
 from gancli.architectures.base import AttentiveTranslator, Batch, Loss, TwoWayTranslator, Update, Way
 from gancli.nn.losses import make_objective
 from gancli.nn.norm import InstanceNorm, spectral_norm
-from gancli.schema import AdamConfig, AidsConfig, Flag, ImageModelConfig, Optimizers
+from gancli.schema import AdamConfig, AidsConfig, Depth, Flag, ImageModelConfig, Optimizers, Width
 
 
 def unbiased_group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -230,9 +230,9 @@ class UGATIT(TwoWayTranslator, AttentiveTranslator):
         light: Flag = Field(
             False, description="gamma and beta from the features' averages: a fraction of the weights, and any size"
         )
-        generator_width: int = Field(64, ge=1, description="ch, channels after a generator's first convolution")
-        residual_blocks: int = Field(4, ge=1, description="n_res, residual blocks before and after the attention")
-        discriminator_width: int = Field(64, ge=1, description="ch, channels after a discriminator's first convolution")
+        generator_width: Width = Field(64, description="ch, channels after a generator's first convolution")
+        residual_blocks: Depth = Field(4, ge=1, description="n_res, residual blocks before and after the attention")
+        discriminator_width: Width = Field(64, description="ch, channels after a discriminator's first convolution")
         local_layers: int = Field(5, ge=3, le=8, description="layers of a local discriminator; 5: patches of 70 px")
         global_layers: int = Field(7, ge=3, le=8, description="layers of a global discriminator; 7: patches of 286 px")
         adversarial_weight: float = Field(1.0, ge=0, description="lambda_1, weight of the adversarial losses")

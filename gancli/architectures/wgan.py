@@ -25,7 +25,7 @@ from gancli.architectures.base import Batch, LatentModel, Loss, Update
 from gancli.architectures.gan import rectified
 from gancli.nn.init import normal_init
 from gancli.nn.losses import make_objective
-from gancli.schema import AidsConfig, Flag, ImageModelConfig, Optimizers, PowerOfTwo, RMSpropConfig
+from gancli.schema import AidsConfig, Depth, Flag, ImageModelConfig, Optimizers, PowerOfTwo, RMSpropConfig, Turns, Width
 
 WARM_STEPS, REFRESH_EVERY = 25, 500
 """In the first steps, and in every 500th, the critic moves ``warm_critic_steps`` times."""
@@ -104,13 +104,13 @@ class WGAN(LatentModel):
         generator: Literal["dcgan", "mlp"] = Field("dcgan", description="G's network")
         critic: Literal["dcgan", "mlp"] = Field("dcgan", description="the critic's network")
         generator_norm: Flag = Field(True, description="batch norm in a dcgan G")
-        extra_layers: int = Field(0, ge=0, description="3x3 convolutions more in the networks of dcgan")
-        latent_dim: int = Field(100, ge=1, description="Z, components of the latent vector")
-        generator_width: int = Field(64, ge=1, description="ngf: channels before G's last layer, or units of an mlp")
-        critic_width: int = Field(64, ge=1, description="ndf: the same after the critic's first layer")
+        extra_layers: Depth = Field(0, ge=0, description="3x3 convolutions more in the networks of dcgan")
+        latent_dim: Width = Field(100, description="Z, components of the latent vector")
+        generator_width: Width = Field(64, description="ngf: channels before G's last layer, or units of an mlp")
+        critic_width: Width = Field(64, description="ndf: the same after the critic's first layer")
         clip: float = Field(0.01, gt=0, description="c, the largest weight of the critic")
-        critic_steps: int = Field(5, ge=1, description="critic steps for each step of G")
-        warm_critic_steps: int = Field(100, ge=1, description="the same in the first 25 steps, and in every 500th")
+        critic_steps: Turns = Field(5, description="critic steps for each step of G")
+        warm_critic_steps: Turns = Field(100, description="the same in the first 25 steps, and in every 500th")
         optimizers: Optimizers = Field(
             Optimizers(D=RMSpropConfig(), G=RMSpropConfig()), description="optimizer of each player"
         )

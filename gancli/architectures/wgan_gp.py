@@ -23,11 +23,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from gancli.architectures.base import Batch, Loss, Update
-from gancli.architectures.gan import Widths
 from gancli.architectures.wgan import WGAN
 from gancli.nn.losses import gradient_penalty
 from gancli.nn.same import SameConv2d, SameConvTranspose2d
-from gancli.schema import AdamConfig, Flag, ImageModelConfig, Optimizers
+from gancli.schema import AdamConfig, Flag, ImageModelConfig, Optimizers, Turns, Width, Widths
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -232,7 +231,7 @@ class WGANGP(WGAN):
 
     class Config(ImageModelConfig):
         networks: Literal["dcgan", "resnet"] = Field("resnet", description="5x5 convolutions, or residual blocks")
-        latent_dim: int = Field(128, ge=1, description="Z, components of the latent vector")
+        latent_dim: Width = Field(128, description="Z, components of the latent vector")
         generator_widths: Widths = Field(
             (512, 512, 256, 128, 64), description="channels in G, from the smallest size to the largest"
         )
@@ -245,7 +244,7 @@ class WGANGP(WGAN):
         )
         upsampling: Upsampling = Field("nearest", description="resnet: how G doubles the size")
         gradient_penalty: float = Field(10.0, gt=0, description="lambda, the weight of the gradient penalty")
-        critic_steps: int = Field(5, ge=1, description="critic steps for each step of G")
+        critic_steps: Turns = Field(5, description="critic steps for each step of G")
         optimizers: Optimizers = Field(
             Optimizers(D=AdamConfig(lr=1e-4, betas=(0.0, 0.9)), G=AdamConfig(lr=1e-4, betas=(0.0, 0.9))),
             description="optimizer of each player",

@@ -1,7 +1,7 @@
 """The command ``gancli``: registers the commands, and turns whatever goes wrong into lines and an exit code.
 
-Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted, 143 terminated, and 141 if the
-reader of a pipe is gone (``gancli presets | head -1``), as a shell reports it for any tool.
+Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 129 hung up, 130 interrupted, 143 terminated, and
+141 if the reader of a pipe is gone (``gancli presets | head -1``), as a shell reports it for any tool.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from gancli.cli.truncate import truncate
 from gancli.errors import GancliError, RunError, nearest
 from gancli.version import __version__
 
+HUNG_UP = 129
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
@@ -53,6 +54,18 @@ LESS_MEMORY = {
     "translate": "use `--tile 512`, a smaller `--size`, or a smaller `--batch`",
 }
 """What to type after memory ran out, by command."""
+
+
+REFUSALS = {
+    errno.EIO: "look at the disk or the terminal, or choose another place",
+    errno.EFBIG: "raise the limit (`ulimit -f unlimited`), or write to a file system that takes larger files",
+    errno.EMFILE: "raise the limit: `ulimit -n 4096`",
+    errno.ENFILE: "end other programs",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EROFS: "choose another place: nothing can be written there",
+    errno.EAGAIN: "end other programs, or raise the limit: `ulimit -u`",
+}
+"""What to type after the operating system has refused something, by its number."""
 
 
 class Commands(TyperGroup):
@@ -131,9 +144,15 @@ def _gancli(
 def main() -> NoReturn:
     """Runs ``gancli`` with the words of the command line and leaves the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    # A stream is None if whoever started this process closed it.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(HUNG_UP))
+    # A stream is None if whoever started this process closed it. What a command prints then is lost, which is an error;
+    # a file that is only for reading refuses it.
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout.buffer, io.RawIOBase):  # with PYTHONUNBUFFERED it may write a part only, and say nothing
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file name may hold bytes that are not text here: they are written as they were, or as escapes.
@@ -160,6 +179,7 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for index, word in enumerate(arguments) if word != "--debug" or index > end]
     try:
         try:
+            _check_directory()
             code = _invoke(words or ["--help"])
             sys.stdout.flush()
             return code
@@ -170,6 +190,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _let_go_of_closed_pipes()
         return BROKEN_PIPE
+
+
+def _check_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise GancliError("the working directory has been removed", "cd to a directory that is there") from error
 
 
 def _invoke(words: list[str]) -> int:
@@ -204,7 +231,9 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     reason = text.partition("\n")[0]
     number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
     # safetensors and torch raise classes of their own, with the system's words.
-    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in text:
+    if number == errno.EDQUOT or os.strerror(errno.EDQUOT) in text:
+        return RunError(f"your disk quota is used up, while writing {name or 'the output'}", "remove files of yours")
+    if number == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
         if "/torch_" in text or "shared memory" in text:
             return RunError(
                 "no space left in /dev/shm, through which loader processes pass their batches",
@@ -218,8 +247,13 @@ def explain(error: BaseException, command: str = "") -> GancliError:
     if any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__):
         advice = "`gancli doctor` says what it needs; or leave it out: `--set train.compile=false`"
         return RunError(f"torch.compile failed: {reason}", advice)
-    if number is not None and name:
-        return RunError(f"{name}: {os.strerror(number).lower()}", "choose another place, or change its permissions")
+    if number == errno.EBADF and not name:
+        return RunError("stdout is closed, so the result cannot be written", "leave out >&-, or use >/dev/null")
+    if number is not None and (name or number in REFUSALS):
+        advice = REFUSALS.get(number, "choose another place, or change its permissions")
+        return RunError(f"{name or 'the output'}: {os.strerror(number).lower()}", advice)
+    if system := next((code for code in REFUSALS if os.strerror(code) in text), None):
+        return RunError(reason, REFUSALS[system])
     return RunError(f"unexpected failure: {type(error).__name__}: {error}", "run again with --debug and report it")
 
 

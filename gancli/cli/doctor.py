@@ -19,7 +19,7 @@ import typer
 
 from gancli import console, registry
 from gancli.cli.options import Json
-from gancli.errors import FAILED
+from gancli.errors import FAILED, GancliError
 from gancli.home import home
 from gancli.version import __version__
 
@@ -65,7 +65,10 @@ def _checks() -> Iterator[Check]:
         for name, look in (("devices", _devices), ("torch.compile", _compilation)):
             yield from _guarded(name, look, torch)
     yield _tensorboard()
-    yield _place("model directory", home())
+    try:
+        yield _place("model directory", home())
+    except GancliError as error:
+        yield Check("model directory", "problem", error.message, error.hint)
     yield _place("working directory", Path.cwd())
     yield from _memory()
     yield from _shared_memory()
@@ -109,6 +112,8 @@ def _presets() -> Check:
 
 
 def _devices(torch: Any) -> Iterator[Check]:
+    from gancli.devices import cores
+
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
@@ -121,9 +126,9 @@ def _devices(torch: Any) -> Iterator[Check]:
         yield Check("cuda", "warning", f"there is an NVIDIA driver, but {built} and sees no GPU", hint)
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
-    found = f"{cores} core{'s' * (cores != 1)}, {threads} thread{'s' * (threads != 1)}, {platform.machine()}"
+    count = cores()
+    found = f"{count} core{'s' * (count != 1)}, {threads} thread{'s' * (threads != 1)}, {platform.machine()}"
     if hasattr(torch.cpu, "get_capabilities"):  # not in older releases of torch
         # Without a unit for it, bf16 is emulated.
         fast = any(known and "bf16" in str(name) for name, known in torch.cpu.get_capabilities().items())

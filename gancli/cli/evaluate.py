@@ -17,6 +17,7 @@ from gancli.errors import GancliError, check_between, check_known
 from gancli.files import replace_file
 from gancli.generation.ways import way_towards
 from gancli.metrics.catalogue import chosen_metrics, metric_names
+from gancli.metrics.trust import trust as trust_programs
 from gancli.modelfile import IN_RUN, find_model, known_models, load_model
 from gancli.seeding import LARGEST_SEED
 
@@ -81,6 +82,7 @@ def evaluate(
     classifier: Annotated[
         str | None, Option(metavar="NAME", help="For accuracy and separability; named like --features.")
     ] = None,
+    trust: options.Trust = False,
     stats: Annotated[Path | None, Option(metavar="FILE.npz", help="Statistics that replace the real images.")] = None,
     save_stats: Annotated[
         Path | None, Option(metavar="FILE.npz", help="Write the statistics of the real images.")
@@ -113,6 +115,8 @@ def evaluate(
     for option, file, suffix in (("-o", output, ".json"), ("--save-stats", save_stats, ".npz")):
         if file is not None:  # before hours of work, which would be lost
             _check_writable(option, file, suffix)
+    if trust:
+        trust_programs((features, weights, classifier))
     given = _are_images(model)
     for option, needed in (("--to", to), ("--trunc", trunc), ("--cutoff", cutoff)):
         if given and needed is not None:

@@ -79,7 +79,8 @@ def import_(
     wgan-gp reads the WGAN-GP and SNGAN generators of kwotsin/mimicry: netG_100000_steps.pth. They enlarge images
     bilinearly; for other networks with these layers, --set model.upsampling=nearest.
 
-    All sizes come from the tensors. No code in a file is run. Other packages may add importers.
+    A state dict is found under any key and prefix (netG., module., Lightning's state_dict), beside whatever else a
+    trainer keeps. All sizes come from the tensors. No code in a file is run. Other packages may add importers.
     """
     from gancli.training.rundir import check_name
 

@@ -97,11 +97,15 @@ Features = Annotated[
     str | None,
     Option(
         metavar="NAME",
-        help="inception, vgg16, clip, dinov2, torchvision:NAME, or a TorchScript or torch.export file.  "
-        "[default: inception; vgg16 for prc]",
+        help="inception, vgg16, clip, dinov2, torchvision:NAME, or a TorchScript or torch.export file, "
+        "which is a program (--trust).  [default: inception; vgg16 for prc]",
     ),
 ]
 Weights = Annotated[Path | None, Option(metavar="FILE", help="Weights of --features, from a file.")]
+Trust = Annotated[
+    bool,
+    Option("--trust", help="Allow the TorchScript or torch.export files named here to run: programs, now and later."),
+]
 
 
 def parse_range(text: str | None) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from gancli.cli import options
-from gancli.cli.train import train_in
+from gancli.cli.train import train_in, trust_features
 
 
 def resume(
@@ -20,6 +20,7 @@ def resume(
     precision: options.Precision = None,
     workers: options.Workers = None,
     keep: options.Keep = None,
+    trust: options.Trust = False,
     sets: Annotated[list[str] | None, Option("--set", metavar="A.B=V", help="Change a key; may be repeated.")] = None,
 ) -> None:
     """Continue a run from its last checkpoint, with the same settings.
@@ -40,4 +41,5 @@ def resume(
         "train.keep": (keep, "--keep"),
     }
     config = resolve(config_file=directory.config, sets=sets or (), flags=flags)
+    trust_features(config, wanted=trust)
     train_in(directory, prepare(config, begins=not checkpoint.steps(directory.checkpoints)))

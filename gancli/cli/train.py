@@ -12,6 +12,7 @@ from gancli.cli import options
 from gancli.errors import GancliError
 from gancli.home import home
 from gancli.metrics.catalogue import without_classifier
+from gancli.metrics.trust import trust as trust_programs
 from gancli.modelfile import find_model
 from gancli.registry import load_architecture
 
@@ -62,6 +63,7 @@ def train(
             help="Measure every N steps, and keep the best in best/: fid:5000; --set train.evaluate... says how.",
         ),
     ] = None,
+    trust: options.Trust = False,
     tensorboard: Annotated[
         bool | None,
         Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard events.", show_default=False),
@@ -106,6 +108,7 @@ def train(
         "train.tensorboard": (tensorboard, "--tensorboard" if tensorboard else "--no-tensorboard"),
     }
     resolved = resolve(preset, config_file=config, sets=sets or (), flags=flags)
+    trust_features(resolved, wanted=trust)
     if dry_run:
         _print_plan(resolved)
         return
@@ -124,6 +127,12 @@ def train(
         out = out or default_run_path(resolved.preset or resolved.architecture)
         path = str(RunDirectory.create(out, session.config).path)
     train_in(RunDirectory(Path(distributed.share_text(path))), session)
+
+
+def trust_features(config: RunConfig, *, wanted: bool) -> None:
+    """Allows the programs of ``train.evaluate`` to run, if that is ``wanted``."""
+    if wanted and config.train.evaluate is not None:
+        trust_programs((config.train.evaluate.features, config.train.evaluate.weights))
 
 
 def train_in(run: RunDirectory, session: Session) -> None:
@@ -155,7 +164,7 @@ def _print_plan(config: RunConfig) -> None:
 
     from gancli.config import to_yaml
     from gancli.data.pipeline import decoded_bytes
-    from gancli.devices import choose_device
+    from gancli.devices import check_workers, choose_device
     from gancli.training import distributed
     from gancli.training.length import portions
     from gancli.training.plan import make_plan
@@ -164,6 +173,7 @@ def _print_plan(config: RunConfig) -> None:
     if config.train.evaluate is not None:
         without_classifier(config.train.evaluate.metric, "--eval")
     device = choose_device(config.train.device, distributed.local_rank())
+    check_workers(config.train.workers or 0)
     source = open_training_source(config)
     config = config.model_copy(update={"model": with_classes(config, source)})
     architecture = load_architecture(config.architecture)(config.model, config.train.aids)

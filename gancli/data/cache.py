@@ -182,6 +182,26 @@ def _shared_memory_left() -> int:
     return left // 2  # the batches that workers hand over live there too
 
 
+def _locked(path: Path) -> BinaryIO:
+    """Returns the locked file ``path``; waits while another process has it."""
+    while True:
+        lock = path.open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+        lock.close()  # whoever had it has removed it
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes files that no process writes any more: a killed one has let go of its lock."""
+    for path in folder.glob("*.lock"):
+        with suppress(OSError), path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.with_suffix(".part").unlink(missing_ok=True)
+            path.unlink()
+
+
 class _Store:
     """Collects pixels in memory, and in a file beside ``path`` once they are more than ``limit`` bytes."""
 
@@ -203,14 +223,15 @@ class _Store:
                 self._file.close()
             self._aside.unlink(missing_ok=True)
         if self._lock is not None:
+            self.path.with_suffix(".lock").unlink(missing_ok=True)  # while it is held, see _locked
             self._lock.close()
 
     def open_file(self) -> None:
         """Opens the file aside; waits while another process writes the same one."""
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self.path.with_suffix(".lock").open("wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _remove_leftovers(self.path.parent)
+            self._lock = _locked(self.path.with_suffix(".lock"))
             self._file = self._aside.open("wb", buffering=2**20)
 
     def add(self, index: int, pixels: Pixels) -> None:

@@ -7,7 +7,7 @@ several: their checkpoints are told apart by the names of tensors.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         znxlwm,
         znxlwm_cgan,
     )
-    from gancli.importers.base import Importer, StateDict
+    from gancli.importers.base import Imported, Importer, StateDict
     from gancli.schema import RunConfig
 
     CHECKED: list[Importer] = [
@@ -151,6 +151,22 @@ def _reader(architecture: str, found: Sequence[StateDict]) -> Importer:
     raise refusal(found[0], kinds, [beginning(found[0])])
 
 
+def _recognised(
+    architecture: str, found: Sequence[StateDict], model: Any, chosen: Collection[str]
+) -> tuple[Importer, Imported]:
+    """Returns what an importer finds in state dicts, or in the parts of their names; see ``Importer.read``."""
+    from gancli.importers.reading import unwrapped
+
+    refusals = []
+    for states in unwrapped(found):
+        try:
+            module = _reader(architecture, states)
+            return module, module.read(architecture, states, model, chosen)
+        except GancliError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
 def import_checkpoint(
     architecture: str,
     paths: Sequence[Path],
@@ -176,11 +192,10 @@ def import_checkpoint(
     flags = flags or {}
     example = ", ".join(each.checkpoints.example for each in importers(architecture))
     found = [state for path in paths for state in read_state_dicts(path, example)]
-    module = _reader(architecture, found)
     chosen = {text.partition("=")[0].strip() for text in sets}
     chosen |= {key for key, (value, _) in flags.items() if value is not None}
     wanted = config.resolve(architecture, sets=sets, flags=flags).model
-    imported = module.read(architecture, found, wanted, {key.removeprefix("model.") for key in chosen})
+    module, imported = _recognised(architecture, found, wanted, {key.removeprefix("model.") for key in chosen})
 
     sizes = {f"model.{key}": (value, f"{where}: model.{key}") for key, (value, where) in imported.model.items()}
     told = {key: flag for key, flag in sizes.items() if key not in chosen}

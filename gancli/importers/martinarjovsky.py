@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gancli.architectures import wgan
 from gancli.console import warn
 from gancli.errors import GancliError
+from gancli.files import parse_json
 from gancli.importers.base import Checkpoints, Counterpart, Imported, StateDict
 from gancli.importers.reading import agreed, beginning, by_network, image_sizes, refusal, weight
 from gancli.text import to_text
@@ -138,10 +139,10 @@ def _sizes_beside(path: Path) -> dict[str, Any]:
         GancliError: it is not a JSON object, or cannot be read.
     """
     try:
-        told = json.loads(to_text(path.read_bytes(), str(path)))
+        told = parse_json(to_text(path.read_bytes(), str(path)))
         sizes = {ours: told[theirs] for theirs, ours in SIZES.items() if theirs in told}
         without_norm, perceptron = told.get("noBN", False), told.get("mlp_G", False)
-    except (GancliError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (GancliError, OSError, ValueError, TypeError, AttributeError) as error:
         raise GancliError(
             f"{path} is not what main.py of WassersteinGAN writes", "remove it: the tensors tell all"
         ) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -12,56 +13,96 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancli.errors import GancliError
+from gancli.checkpoints import read_checkpoint
+from gancli.errors import GancliError, some
 from gancli.importers.base import Counterpart, StateDict
+from gancli.weights import fitted, strange_type
 
 SHOWN = 8
+SMALL = 2**24
+MOST = 100
+"""State dicts that are looked at in a file."""
+DEEPEST = 4
+"""Most keys that lead to a state dict, and most parts of a name before those of the network."""
 
 
 def read_state_dicts(path: Path, example: str) -> list[StateDict]:
-    """Returns every state dict in a file.
+    """Returns every state dict in a file, wherever it is, without those of optimizers.
 
     Args:
         example: what such files are called, for hints.
 
     Raises:
-        GancliError: the file is missing, is not a checkpoint, or holds Python objects besides tensors.
+        GancliError: the file is missing, is not a checkpoint, or holds no state dict.
     """
+    objects = "Python objects besides tensors, and unpickling them could run any code"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content, unknown = read_checkpoint(path)
     except OSError as error:
         raise GancliError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # whatever torch's parsers stumble over in a file that is something else
-        refused = isinstance(error, pickle.UnpicklingError)
-        if refused and path.suffix == ".pkl":
-            raise GancliError(
-                f"{path} is a pickle of Python objects, and unpickling them could run any code",
-                f"give a file of tensors that torch.save wrote, such as {example}",
-            ) from error
-        if refused and "GLOBAL" in str(error):  # torch names the class or function that it refuses to look up
-            raise GancliError(
-                f"{path} holds Python objects besides tensors, and unpickling them could run any code",
-                "save the weights alone, with the code that trained it: torch.save(netG.state_dict(), 'netG.pth')",
-            ) from error
+    except ValueError as error:
+        if path.suffix == ".pkl" and path.open("rb").read(1) == b"\x80":
+            hint = f"give a file of tensors that torch.save wrote, such as {example}"
+            raise GancliError(f"{path} is a pickle of {objects}", hint) from error
         raise GancliError(f"{path} is not a PyTorch checkpoint, or only a part of one") from error
-    if found := [StateDict(path, key, tensors) for key, tensors in _state_dicts("", content)]:
+    several = islice(_state_dicts(content), MOST)
+    if found := [StateDict(path, key, _bare(tensors)) for key, tensors in several]:
         return found
+    if unknown:
+        raise GancliError(
+            f"{path} holds {objects}: {some(sorted(unknown), 3)}",
+            "save the weights alone, with the code that trained it: torch.save(netG.state_dict(), 'netG.pth')",
+        )
     raise GancliError(
         f"{path} holds no state dict (tensors by name), but {type(content).__name__}",
         "save one: torch.save(netG.state_dict(), 'netG.pth')",
     )
 
 
-def _state_dicts(key: str, value: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    if not isinstance(value, Mapping):
-        return
-    tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, Tensor)}
-    if tensors and len(tensors) == len(value):
-        # DataParallel and torch.compile put a prefix before every name.
-        yield key, {re.sub(r"^(?:module\.|_orig_mod\.)+", "", name): tensor for name, tensor in tensors.items()}
-        return
-    for name, inner in value.items():
-        yield from _state_dicts(f"{key}.{name}" if key else str(name), inner)
+def _state_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yields the state dicts in what a file holds, with the keys that lead there, outer ones first."""
+    kinds = (Mapping, list, tuple)
+    waiting, seen = deque([("", content)] if isinstance(content, kinds) else []), set[int]()
+    while waiting:
+        key, value = waiting.popleft()
+        if key.count(".") > DEEPEST:
+            continue
+        items = list(value.items() if isinstance(value, Mapping) else enumerate(value))
+        if {"state", "param_groups"} <= {name for name, _ in items}:
+            continue  # an optimizer
+        tensors = {str(name): tensor for name, tensor in items if isinstance(tensor, Tensor)}
+        # Loss curves and the like may lie beside state dicts; the names of weights tell their layers.
+        if tensors and (len(tensors) == len(items) or any("." in name for name in tensors)):
+            yield key, tensors
+        if id(value) in seen:  # it may contain itself
+            continue
+        seen.add(id(value))
+        inner = ((name, each) for name, each in items if isinstance(each, kinds))
+        waiting += [(f"{key}.{name}" if key else str(name), each) for name, each in inner]
+
+
+def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors without the prefixes that DataParallel and torch.compile put before every name."""
+    return {re.sub(r"^(?:module\.|_orig_mod\.)+", "", name): tensor for name, tensor in tensors.items()}
+
+
+def unwrapped(found: Sequence[StateDict]) -> Iterator[list[StateDict]]:
+    """Yields state dicts as they are, then without the first part of every name, which becomes their key, and so on.
+
+    Lightning and others keep several networks in one state dict: ``generator.main.0.weight``.
+    """
+    for _ in range(DEEPEST):
+        yield list(found)
+        parts: dict[tuple[Path, str], dict[str, Tensor]] = {}
+        for state in found:
+            for name, tensor in state.tensors.items():
+                head, _, rest = name.partition(".")
+                key = f"{state.key}.{head}" if state.key else head
+                if rest:
+                    parts.setdefault((state.path, key), {})[rest] = tensor
+        found = [StateDict(path, key, _bare(tensors)) for (path, key), tensors in parts.items()]
+        if not found:
+            return
 
 
 def by_network(
@@ -138,17 +179,19 @@ def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counter
         kind: what the state dict should be, in words.
 
     Raises:
-        GancliError: a tensor is missing, unexpected, or has another shape.
+        GancliError: a tensor is missing, unexpected, has another shape or no type of weights, or is not finite.
     """
     ours = network.state_dict()
     # PyTorch before 0.4.1 kept no num_batches_tracked.
     given = {each.key: torch.tensor(0) for key, each in counterparts.items() if key.endswith("num_batches_tracked")}
     given |= state.tensors
-    # Not on the meta device: its arithmetic imports torch's compiler, which takes seconds.
-    expected = {
-        theirs.key: theirs.to_theirs(torch.empty(ours[key].shape, dtype=ours[key].dtype)).shape
-        for key, theirs in counterparts.items()
-    }
+    expected: dict[str, Sequence[int]] = {}
+    for key, each in counterparts.items():
+        size = given[each.key].numel() if each.key in given else 0
+        small = ours[key].numel() <= max(size, SMALL)  # one that is not cannot fit, and would take memory
+        # Not on the meta device: its arithmetic imports torch's compiler, which takes seconds.
+        like = each.to_theirs(torch.empty(ours[key].shape, dtype=ours[key].dtype)) if small else ours[key]
+        expected[each.key] = like.shape
     problems = [f"{key}: missing" for key in expected if key not in given]
     problems += [f"{key}: unexpected" for key in given if key not in expected]
     problems += [f"{key}: sparse" for key, tensor in given.items() if tensor.layout is not torch.strided]
@@ -157,9 +200,14 @@ def fit(state: StateDict, network: nn.Module, counterparts: Mapping[str, Counter
         for key, shape in expected.items()
         if key in given and given[key].shape != shape
     ]
+    if not problems:
+        kinds = {each.key: strange_type(given[each.key], ours[key].dtype) for key, each in counterparts.items()}
+        problems = [f"{key}: {strange}" for key, strange in kinds.items() if strange]
     if problems:
         raise refusal(state, kind, problems)
-    return {key: theirs.to_ours(given[theirs.key].to(ours[key].dtype)) for key, theirs in counterparts.items()}
+    types = {each.key: torch.empty(0, dtype=ours[key].dtype) for key, each in counterparts.items()}
+    converted = fitted({key: given[key] for key in types}, types, str(state))
+    return {key: each.to_ours(converted[each.key]) for key, each in counterparts.items()}
 
 
 def to_theirs(network: nn.Module, counterparts: Mapping[str, Counterpart]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Networks that turn images into features, and their weights.
 
 Weights are looked up in ``$GANCLI_HOME/features``, then in torch's folder of downloads; else they are downloaded into
-the former. Nothing is unpickled: checkpoints are read with ``weights_only``.
+the former. No code in checkpoints is run, see ``gancli.checkpoints``; for files that are programs, see
+``gancli.metrics.trust``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancli.checkpoints import read_checkpoint
 from gancli.errors import GancliError, RunError, nearest
 from gancli.home import home
+from gancli.metrics.trust import MADE, read_program
 
 TORCHVISION = "torchvision:"
 OFFLINE = (URLError, TimeoutError, ConnectionError, RuntimeError)
@@ -136,13 +139,15 @@ def load_extractor(
     """Loads the network that an ``option`` names.
 
     Args:
-        name: a key of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file, which
-            takes images uint8 [N, 3, H, W] and returns features [N, D], or features and logits [N, K].
+        name: a key of ``NETWORKS``, ``torchvision:NAME``, or the path of a TorchScript or ``torch.export`` file that
+            the user trusts; it takes images uint8 [N, 3, H, W] and returns features [N, D], or features and logits
+            [N, K].
         weights: a file of its weights, instead of its authors'.
         option: for errors.
 
     Raises:
-        GancliError: there is no such network or file, or its weights are missing and cannot be downloaded.
+        GancliError: there is no such network or file, its weights are missing and cannot be downloaded, or it is a
+            program that the user has not allowed to run.
     """
     if name in NETWORKS:
         return _of_torch_fidelity(name, device, weights)
@@ -154,23 +159,31 @@ def load_extractor(
         raise GancliError(f"{option} {name}: there is no such network or file", nearest(name, NETWORKS) or known)
     if weights is not None:
         raise GancliError(f"--weights {weights}: {name} holds its own weights", "leave --weights out")
-    return Extractor(path.name, load_module(path, device), "its own, of uint8", {path.name: sha256(path)})
+    content = read_program(path)
+    digest = hashlib.sha256(content).hexdigest()
+    return Extractor(path.name, load_module(path, content, device), "its own, of uint8", {path.name: digest})
 
 
-def load_module(path: Path, device: torch.device) -> Callable[[Tensor], Features]:
-    """Loads a TorchScript or ``torch.export`` file that returns features; raises ``GancliError`` if it is neither."""
+def load_module(path: Path, content: bytes, device: torch.device) -> Callable[[Tensor], Features]:
+    """Loads a TorchScript or ``torch.export`` file that returns features; raises ``GancliError`` if it is neither.
+
+    Args:
+        path: the file.
+        content: what ``read_program`` returned; the file itself may have changed since.
+        device: where it computes.
+    """
     module: Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if path.suffix == ".pt2":
-                module = torch.export.load(path).module().to(device)
+                module = torch.export.load(io.BytesIO(content)).module().to(device)
             else:
-                module = torch.jit.load(path, map_location=device).eval()
+                module = torch.jit.load(io.BytesIO(content), map_location=device).eval()
         except Exception as error:
             raise GancliError(
                 f"{path} is not a TorchScript or torch.export file: {str(error).strip().splitlines()[0]}",
-                "make one with torch.jit.save(torch.jit.trace(network, images), 'features.pt')",
+                MADE,
             ) from error
 
     def network(images: Tensor) -> Features:
@@ -232,10 +245,10 @@ def sha256(path: Path) -> str:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Reads a checkpoint of weights without running code in it; raises ``GancliError`` if it is something else."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state, _ = read_checkpoint(path)
     except OSError as error:
         raise GancliError(f"--weights {path}: {error.strerror or error}") from error
-    except Exception as error:
+    except ValueError as error:
         raise GancliError(f"{path} is not a checkpoint that can be read without running code in it") from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise GancliError(f"{path} does not hold the tensors of a network")
@@ -257,6 +270,8 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
             raise GancliError(f"--weights {weights}: dinov2 finds its weights itself", "leave --weights out")
         hub = Path(torch.hub.get_dir())
         place = hub / "checkpoints" / wanted.file
+        if place.exists() and sha256(place) != wanted.sha256:  # torch.hub would unpickle it
+            raise GancliError(f"{place} is not the weights of dinov2: it has another SHA-256", f"get {wanted.url}")
         try:
             return create(place)
         except OFFLINE as error:
@@ -269,7 +284,7 @@ def _of_torch_fidelity(name: str, device: torch.device, weights: Path | None) ->
     path = weights or find_weights(wanted, f"the features {name}")
     source: Path | io.BytesIO = path
     if name == "clip":
-        load_module(path, torch.device("cpu"))  # torch-fidelity reads it as TorchScript
+        source = io.BytesIO(read_program(path, wanted.sha256))  # torch-fidelity reads it as TorchScript
     else:
         # torch-fidelity would unpickle the file, so it gets a copy of the tensors alone.
         source = io.BytesIO()

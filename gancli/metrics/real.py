@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gancli.console import warn
 from gancli.errors import GancliError
 from gancli.home import home
@@ -15,6 +17,9 @@ from gancli.metrics.features import Extractor
 from gancli.metrics.images import Part, Stored
 from gancli.metrics.looking import look
 from gancli.metrics.statistics import Known, moments
+
+NEGATIVE = 1e-4
+"""Part of the largest variance that rounding to 32 bits may put below 0."""
 
 
 def know_real(task: Task, comparison: Comparison, needed: Mapping[str, bool], metrics: Sequence[Metric]) -> None:
@@ -82,6 +87,11 @@ def from_file(
         known = Known.load(path)
     except GancliError as error:
         raise GancliError(f"--stats {error.message}", error.hint) from error
+    eigenvalues = np.linalg.eigvalsh(known.moments.covariance)
+    if not np.allclose(known.moments.covariance, known.moments.covariance.T) or (
+        eigenvalues[0] < -NEGATIVE * max(1e-9, eigenvalues[-1])
+    ):
+        raise GancliError(f"--stats {path}: sigma is not the covariance of anything: it has negative variances")
     if len(needed) > 1:
         raise GancliError(
             f"--stats {path} holds one kind of features, but the metrics need {' and '.join(needed)}",

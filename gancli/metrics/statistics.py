@@ -17,10 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancli.errors import GancliError, RunError
-from gancli.files import DAMAGED, replacing
+from gancli.files import DAMAGED, parse_json, replacing
 
 ROWS = 4096
 """Rows of features in memory at a time."""
+
+SMALL = 2**26
+MOST_COMPRESSED = 100
+"""An archive is refused if it has more than ``SMALL`` bytes, and so many times its own size, inside."""
+SAID: Mapping[str, Any] = {"classes": [], "unreadable": {}, "images": 0}
+"""Entries of the protocol that others rely on, of the type that they have."""
 
 Floats = NDArray[np.float32]
 
@@ -121,11 +127,14 @@ class Known:
         hint = "--save-stats FILE makes one"
         try:
             with np.load(path, allow_pickle=False) as file:
+                inside = sum(each.file_size for each in file.zip.infolist())
+                if inside > max(SMALL, MOST_COMPRESSED * path.stat().st_size):
+                    raise ValueError("much larger inside than outside")
                 arrays = {name: file[name] for name in file.files if name != "features"}
                 features = _mapped(path, file, "features.npy") if "features" in file.files else None
             mean, covariance = (np.asarray(arrays[name], np.float64) for name in ("mu", "sigma"))
             count, labels = int(arrays.get("count", 0)), arrays.get("labels")
-            protocol = json.loads(str(arrays.get("protocol", "{}")))
+            protocol = parse_json(str(arrays.get("protocol", "{}")))
         except OSError as error:
             raise GancliError(f"{path}: {error.strerror or error}") from error
         except KeyError as error:
@@ -133,6 +142,8 @@ class Known:
         except (*DAMAGED, AttributeError) as error:
             raise GancliError(f"{path}: not an .npz file of statistics", hint) from error
         whole = mean.ndim == 1 and covariance.shape == (len(mean), len(mean)) and isinstance(protocol, dict)
+        whole = whole and count >= 0 and all(arrays[name].dtype.kind in "fiu" for name in ("mu", "sigma"))
+        whole = whole and all(isinstance(protocol.get(key, usual), type(usual)) for key, usual in SAID.items())
         if features is not None:
             whole &= features.ndim == 2 and features.shape[1] == len(mean) and features.dtype.kind == "f"
         if labels is not None:

@@ -38,7 +38,8 @@ def write_directory(final: Path, files: Mapping[str, bytes]) -> None:
     """Writes a directory that is complete and checked, or does not exist; it replaces an older one."""
     aside = final.with_name(f".{final.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    final.parent.mkdir(exist_ok=True)  # not those above it: a run that has been removed is not made again
+    aside.mkdir()
     try:
         sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
         for name, content in {**files, SUMS: sums.encode()}.items():
@@ -87,6 +88,8 @@ def read(path: Path) -> dict[str, bytes]:
     """
     try:
         listed = dict(line.split("  ", 1)[::-1] for line in (path / SUMS).read_text().splitlines())
+        if any("/" in name for name in listed):
+            raise ValueError("files of another directory")
         files = {name: (path / name).read_bytes() for name in listed}
     except FileNotFoundError as error:
         raise DamagedCheckpoint(f"{Path(error.filename).name} is missing") from error

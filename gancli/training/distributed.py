@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+from gancli.errors import RunError
 
 
 def launched() -> int:
@@ -50,6 +54,24 @@ def start(device: torch.device, *, patient: bool = False) -> None:
         dist.init_process_group("nccl", timeout=limit, device_id=device)
     else:
         dist.init_process_group("gloo", timeout=limit)
+
+
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|socket", re.IGNORECASE)
+
+
+@contextmanager
+def naming_the_lost() -> Iterator[None]:
+    """Turns the error of a process that waits for another one, which has ended, into one that says so."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or not (isinstance(error, dist.DistError) or LOST.search(str(error))):
+            raise
+        raise RunError(
+            f"process {rank()} of {world_size()} has lost another one, which failed or was killed; the run stops at "
+            "its last checkpoint",
+            "look at what the other process said, then continue with torchrun ... -m gancli resume RUN",
+        ) from error
 
 
 def stop() -> None:

@@ -74,6 +74,7 @@ class Journal:
 
     def samples(self, step: int, picture: NDArray[np.uint8], measured: Mapping[str, float], *, final: bool) -> None:
         """Writes a sample grid, uint8 [H, W, C], and the losses measured with it."""
+        self.run.check_place()
         self.run.samples.mkdir(exist_ok=True)
         path = self.run.samples / f"{step:08d}.png"
         replace_file(path, encode(picture))

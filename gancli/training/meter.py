@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gancli.training import distributed
+
 
 class Meter:
     """Sums 0-d tensors by name on their device; only ``read`` waits for the device."""
@@ -26,6 +28,13 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Returns the mean of each name since the last ``clear``."""
         return {name: total / self.counts[name] for name, total in self._totals().items()}
+
+    def average(self) -> None:
+        """Averages over all processes, which have the same names."""
+        names = sorted(self.sums)
+        sums = [self.sums[name].clone() for name in names]
+        distributed.average(sums)
+        self.sums |= dict(zip(names, sums, strict=True))
 
     def clear(self) -> None:
         self.sums.clear()

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gancli import config as configuration
-from gancli.errors import GancliError, nearest, some
-from gancli.files import replace_file, sync_directory, unused, write_synced
+from gancli.errors import GancliError, RunError, nearest, some
+from gancli.files import aside_of, remove_leftovers, replace_file, sync_directory, unused, write_synced
 from gancli.modelfile import IN_RUN
 from gancli.schema import RunConfig
 
 CONFIG = "config.yaml"
 RUNS = Path("runs")
 LONGEST_NAME = 200
-"""Bytes; file systems take 255, and temporary files have slightly longer names."""
+"""Bytes; file systems take 255, and images are named after the model."""
 
 
 class RunDirectory:
@@ -36,6 +36,7 @@ class RunDirectory:
         self.model = path / IN_RUN
         self.tensorboard = path / "tensorboard"
         self._lock: TextIO | None = None
+        self._place: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunDirectory:
@@ -47,7 +48,7 @@ class RunDirectory:
         cls.check_free(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.parent / f".{path.name}.{os.getpid()}"
+            aside = aside_of(path)
             aside.mkdir(exist_ok=True)
             try:
                 write_synced(aside / CONFIG, configuration.to_yaml(config).encode())
@@ -117,6 +118,8 @@ class RunDirectory:
             raise GancliError(
                 f"{self.path} is being trained by {holder}", "wait for it, or stop it with Ctrl-C or kill"
             ) from error
+        status = self.path.stat()
+        self._place = status.st_dev, status.st_ino
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()}\n")
         self._lock.flush()
@@ -126,11 +129,46 @@ class RunDirectory:
             self._lock.close()
             self._lock = None
 
+    def check_place(self) -> None:
+        """Checks, before anything is written, that the directory is still the one that ``lock`` has locked.
+
+        Raises:
+            RunError: it has been moved or removed; there may be another run of its name by now.
+        """
+        try:
+            status = self.path.stat()
+            place = status.st_dev, status.st_ino
+        except OSError:
+            place = None
+        if self._place in (None, place) or self._lock is None:
+            return
+        try:  # where the lock is, the run is
+            now = Path(f"/proc/self/fd/{self._lock.fileno()}").readlink().parent
+        except OSError:
+            now = self.path
+        if (now / CONFIG).is_file() and now.absolute() != self.path.absolute():
+            raise RunError(
+                f"the run directory {self.path} has been moved to {now}, so the training stops at its last checkpoint",
+                f"gancli resume {shlex.quote(str(now))}",
+            )
+        lost = f"the run directory {self.path} has been removed while it was in use, so nothing can be saved any more"
+        raise RunError(lost, "start the run again")
+
     def save_config(self, config: RunConfig) -> None:
         """Rewrites ``config.yaml`` if the configuration has changed."""
         content = configuration.to_yaml(config).encode()
         if self.config.read_bytes() != content:
             replace_file(self.config, content)
+
+    def remove_leftovers(self) -> None:
+        """Removes what killed processes left half-written; only whoever has locked the run may do so."""
+        for folder in filter(Path.is_dir, (self.path, self.samples)):
+            remove_leftovers(folder)
+            for path in folder.iterdir():  # names of version 0.1
+                if re.fullmatch(
+                    r"\.(model\.safetensors|config\.yaml|log\.jsonl|\d{8}\.png|training\.webp)\.\d+", path.name
+                ):
+                    path.unlink()
 
     def cut_log(self, step: int) -> None:
         """Removes the lines of ``log.jsonl`` after ``step``, which the continued run writes again."""
@@ -151,6 +189,7 @@ class RunDirectory:
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
     def append_log(self, record: Mapping[str, Any]) -> None:
+        self.check_place()
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from gancli import modelfile
@@ -20,7 +21,7 @@ from gancli.data.levels import PLAIN_RANGES
 from gancli.data.opening import absolute, open_source
 from gancli.data.pipeline import Pipeline, fixed_batch
 from gancli.data.source import Source, check
-from gancli.devices import choose_device
+from gancli.devices import check_workers, choose_device
 from gancli.errors import GancliError
 from gancli.files import replace_file
 from gancli.generation.plots import plane_of
@@ -30,12 +31,14 @@ from gancli.seeding import derive
 from gancli.training import checkpoint, distributed
 from gancli.training.length import estimated_length, portions
 from gancli.training.rundir import RunDirectory
-from gancli.training.state import mismatches
 from gancli.training.trainer import Evaluator, Outcome, Trainer, Watched
 from gancli.training.update import network_names
 from gancli.training.watch import ITEMS
+from gancli.weights import fitted, mismatches
 
 BAD_SHOWN = 10
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What a checkpoint raises that does not hold what a checkpoint does, although its checksums are right."""
 TESTED = 50
 """Pairs of the test part on which a translator is measured while it trains."""
 
@@ -63,6 +66,7 @@ def prepare(config: RunConfig, *, begins: bool) -> Session:
         GancliError: the device does not exist, ``init_from`` does not fit, or the data cannot be opened or used.
     """
     device = choose_device(config.train.device, distributed.local_rank())
+    check_workers(config.train.workers or 0)
     distributed.start(device, patient=config.train.evaluate is not None)
     try:
         source = open_training_source(config)
@@ -224,8 +228,12 @@ def run_session(session: Session, run: RunDirectory) -> Outcome:
         drawn, done = portions(architecture, train), (progress.step, progress.images_shown)
         total, _ = estimated_length(train, pipeline.length, drawn, architecture, *done)
         shown = TrainingDisplay(run.path.name, total, progress.step) if leader else nullcontext()
-        with shown as display:
-            outcome = trainer.fit(run, display)
+        with shown as display, distributed.naming_the_lost():
+            try:
+                outcome = trainer.fit(run, display)
+            except OSError:
+                run.check_place()  # it says more
+                raise
     finally:
         distributed.stop()
         run.unlock()
@@ -245,12 +253,19 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     """
     files: dict[str, bytes] = {}
     damaged: list[str] = []
+    domains = trainer.progress.domains
     for step in reversed(checkpoint.steps(run.checkpoints)):
         try:
             files = checkpoint.read(run.checkpoints / str(step))
+            changes = _changes(run.checkpoints / str(step), trainer.config)
+            trainer.state.load(files, "; ".join(changes))
+            if trainer.progress.step != step:
+                raise ValueError(f"its state is of step {trainer.progress.step}")
             break
-        except checkpoint.DamagedCheckpoint as damage:
-            damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {damage}")
+        except (checkpoint.DamagedCheckpoint, *UNREADABLE) as damage:
+            files = {}
+            what = str(damage).strip().partition("\n")[0] or type(damage).__name__
+            damaged.append(f"checkpoint {run.checkpoints / str(step)} is damaged: {what}")
     if not files and run.model.is_file() and not damaged:
         damaged.append(f"{run.path} has a model but no checkpoint")  # else it would begin anew and replace the model
     if damaged and not files:
@@ -259,14 +274,8 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             f"start a new run with the weights of this one: gancli train --config {shlex.quote(str(run.config))} "
             f"--init-from {shlex.quote(str(run.model))}",
         )
+    progress, images = trainer.progress, trainer.pipeline.length
     if files:
-        before = modelfile.read_info(run.checkpoints / str(step) / modelfile.IN_RUN).config["model"]
-        now = trainer.config.to_dict()["model"]
-        changed = [
-            f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]
-        ]
-        progress, images, domains = trainer.progress, trainer.pipeline.length, trainer.progress.domains
-        trainer.state.load(files, "; ".join(changed))
         if leader:
             for text in damaged:
                 warn(f"{text}; continuing from step {progress.step}")
@@ -282,6 +291,7 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
     if leader:
         checkpoint.clean(run.checkpoints)
         checkpoint.clean(run.path)
+        run.remove_leftovers()
         for step in checkpoint.steps(run.checkpoints):
             if step > trainer.progress.step:
                 checkpoint.set_aside(run.checkpoints / str(step))
@@ -290,17 +300,27 @@ def restore(trainer: Trainer, run: RunDirectory, *, leader: bool) -> None:
             replace_file(run.model, files[modelfile.IN_RUN])
 
 
+def _changes(directory: Path, config: RunConfig) -> list[str]:
+    """Returns what the configuration of the networks has become since a checkpoint, in words."""
+    try:
+        before = modelfile.read_info(directory / modelfile.IN_RUN).config["model"]
+    except GancliError as error:
+        raise checkpoint.DamagedCheckpoint(error.message) from error
+    now = config.to_dict()["model"]
+    return [f"model.{key} was {before[key]}, now {now[key]}" for key in now if before.get(key, now[key]) != now[key]]
+
+
 def _initialise(architecture: Architecture, path: Path) -> None:
     """Copies the weights of a model file into an architecture; networks that it lacks keep their own weights."""
     info = modelfile.read_info(path)
-    tensors = modelfile.load_tensors(path)
-    wrong = mismatches(architecture.state_dict(), tensors)
+    tensors, own = modelfile.load_tensors(path), architecture.state_dict()
+    wrong = mismatches(own, tensors)
     if wrong:
         raise GancliError(
             f"the weights of {path} ({info.architecture}) do not fit this model:\n{wrong}",
             "the model sections must agree; `gancli models NAME` shows the file's",
         )
-    architecture.load_state_dict(tensors, strict=False)
+    architecture.load_state_dict(fitted(tensors, own, str(path)), strict=False)
     missing = [name for name in network_names(architecture) if name not in info.networks]
     if missing:
         warn(f"{path} has no {' and '.join(missing)}: starting with fresh weights")

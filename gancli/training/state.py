@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import safetensors.torch
-import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture
 from gancli.errors import GancliError
+from gancli.files import parse_json
 from gancli.schema import RunConfig
 from gancli.training import distributed
 from gancli.training.averaging import Averaging, settled
 from gancli.training.older import OlderNetworks
 from gancli.training.update import Update, network_names
+from gancli.weights import first_broken, mismatches
 
 VALUES = "state.json"
 OPTIMIZERS = "optimizers.safetensors"
@@ -53,8 +55,10 @@ class Progress:
         return asdict(self)
 
     def load(self, values: Mapping[str, Any]) -> None:
+        known = asdict(self) | {each.name: values[each.name] for each in fields(self) if each.name in values}
+        read = TypeAdapter(Progress).validate_python(known)
         for each in fields(self):
-            setattr(self, each.name, values.get(each.name, getattr(self, each.name)))
+            setattr(self, each.name, getattr(read, each.name))
 
 
 class RunState:
@@ -124,8 +128,10 @@ class RunState:
 
         Raises:
             GancliError: the weights do not fit these networks.
+            ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError: the content is not that of a
+                checkpoint, or its weights are not finite.
         """
-        values = json.loads(files[VALUES])
+        values = parse_json(files[VALUES])
         model, rest = (safetensors.torch.load(files[name]) for name in (modelfile.IN_RUN, REST))
         unsettled = {name: rest.pop(name) for name in list(rest) if name.startswith(UNSETTLED)}
         own = self.architecture.state_dict()
@@ -138,6 +144,8 @@ class RunState:
                 f"the checkpoint does not fit the networks of this configuration: {changed or chr(10) + wrong}",
                 "to change the networks, start a new run: gancli train --config FILE --init-from MODEL",
             )
+        if (broken := first_broken(model | rest)) is not None:
+            raise ValueError(f"{broken} is not finite")
         model |= {name.removeprefix(UNSETTLED): tensor for name, tensor in unsettled.items()}
         with self.averaging.applied():
             self.architecture.load_state_dict(model, strict=False)
@@ -171,32 +179,6 @@ class RunState:
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """Returns the content of a safetensors file; equal tensors give equal bytes."""
     return safetensors.torch.save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
-
-
-def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8, *, whole: bool = False) -> str:
-    """Returns a line for each tensor of ``given`` that ``own`` lacks or has in another shape; "" if all fit.
-
-    With ``whole``, there is also a line for each tensor of ``own`` that ``given`` lacks.
-    """
-    lines = [
-        f"  {name}: {list(tensor.shape)}, here "
-        + (str(list(own[name].shape)) if name in own else "there is no such tensor")
-        for name, tensor in given.items()
-        if name not in own or own[name].shape != tensor.shape
-    ]
-    if whole:
-        lines += [f"  {name}: missing, here {list(tensor.shape)}" for name, tensor in own.items() if name not in given]
-    if len(lines) > shown:
-        lines[shown:] = [f"  and {len(lines) - shown} more"]
-    return "\n".join(lines)
-
-
-def first_broken(tensors: Mapping[str, Tensor]) -> str | None:
-    """Returns the name of the first tensor with a value that is not finite, or None if all are finite."""
-    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    if torch.stack([tensor.isfinite().all() for tensor in floats.values()]).all():
-        return None
-    return next(name for name, tensor in floats.items() if not tensor.isfinite().all())
 
 
 def _fitting(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

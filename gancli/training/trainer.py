@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from gancli import modelfile
 from gancli.architectures.base import Architecture, Batch
-from gancli.console import TrainingDisplay, note, warn
+from gancli.console import TrainingDisplay, leave_terminal, note, warn
 from gancli.data.pipeline import Pipeline
 from gancli.errors import GancliError, RunError
 from gancli.files import replace_file
@@ -29,9 +30,13 @@ from gancli.training.journal import Clock, Journal, lay_out, peak_memory, tensor
 from gancli.training.length import finished_fraction
 from gancli.training.older import OlderNetworks
 from gancli.training.rundir import RunDirectory
-from gancli.training.state import REST_OF_RANK, Progress, RunState, first_broken
+from gancli.training.state import REST_OF_RANK, Progress, RunState
 from gancli.training.update import WATCH, Update, make_players, network_names
 from gancli.training.watch import ADVICE, Watch, WatchedObjective, diversity
+from gancli.weights import first_broken
+
+SAME_CTRL_C = 1.0
+"""Seconds in which a second Ctrl-C is the same as the first."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class Trainer:
     # One run --------------------------------------------------------------------------------------------------------
 
     def fit(self, run: RunDirectory, display: TrainingDisplay | None) -> Outcome:
-        """Trains until the run's length is reached or SIGINT or SIGTERM arrives, and writes a checkpoint at the end.
+        """Trains until the run's length is reached or SIGINT, SIGTERM or SIGHUP arrives, and then writes a checkpoint.
 
         Only the first of several processes has a ``display`` and writes files.
 
@@ -255,6 +260,7 @@ class Trainer:
 
     def _read_meter(self, run: RunDirectory, since: int) -> tuple[dict[str, float], dict[str, float]]:
         """Returns the losses, which must be finite, and the finite ones of the watched values."""
+        self.update.meter.average()
         means = self.update.meter.read()
         losses = {name: value for name, value in means.items() if not name.startswith(WATCH)}
         watched = {name.removeprefix(WATCH): value for name, value in means.items() if name not in losses}
@@ -349,6 +355,7 @@ class Trainer:
         if distributed.rank() == 0:
             files = self.state.files()
             files |= {REST_OF_RANK.format(rank): content for rank, content in enumerate(others) if rank > 0}
+            run.check_place()
             checkpoint.write(run.checkpoints, self.progress.step, files, keep=self.train.keep)
             replace_file(run.model, files[modelfile.IN_RUN])
         distributed.barrier()
@@ -357,12 +364,21 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        stopped = 0.0
+
         def note(number: int, frame: FrameType | None) -> None:
-            if self._stop_signal == signal.SIGINT == number:
+            nonlocal stopped
+            # A terminal and torchrun may both pass on one Ctrl-C.
+            if self._stop_signal == signal.SIGINT == number and time.monotonic() - stopped > SAME_CTRL_C:
                 raise KeyboardInterrupt  # a second Ctrl-C: stop without a checkpoint
+            if number == signal.SIGHUP:
+                leave_terminal()
+            stopped = stopped or time.monotonic()
             self._stop_signal = number
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]  # as nohup sets it
+        numbers = [signal.SIGINT, signal.SIGTERM, *hung_up]
+        before = {number: signal.signal(number, note) for number in numbers}
         try:
             yield
         finally:

@@ -249,9 +249,9 @@ def test_full_disk_behind_stdout(words: list[str]) -> None:
 
 
 def test_closed_streams() -> None:
-    for redirection, code in (("presets >&-", 0), ("nope 2>&-", 2), ("presets 2>&- >&-", 0)):
+    for redirection, code in (("presets 2>&-", 0), ("nope 2>&-", 2), ("presets 2>&- >&-", 1)):
         done = subprocess.run(f"{sys.executable} -m gancli {redirection}", shell=True, capture_output=True)
-        assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+        assert (done.returncode, done.stderr) == (code, b"")
 
 
 @pytest.mark.parametrize(
@@ -313,3 +313,32 @@ def test_completion_is_installed(tmp_path: Path) -> None:
     script = tmp_path / ".bash_completions" / "gancli.sh"
     assert str(script) in (tmp_path / ".bashrc").read_text()
     assert "_GANCLI_COMPLETE=complete_bash" in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "said"),
+    [
+        (errno.EDQUOT, "a.png", "your disk quota is used up, while writing a.png"),
+        (errno.EROFS, "a.png", "a.png: read-only file system"),
+        (errno.EFBIG, None, "the output: file too large"),
+        (errno.EMFILE, "a.png", "a.png: too many open files"),
+        (errno.ENAMETOOLONG, "a.png", "a.png: file name too long"),
+        (errno.EIO, None, "the output: input/output error"),
+        (errno.EBADF, None, "stdout is closed"),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_words(
+    failing, capfd: pytest.CaptureFixture[str], number: int, name: str | None, said: str
+) -> None:
+    failing(OSError(number, os.strerror(number), name))
+    assert cli.run(["fail"]) == 1
+    assert f"error: {said}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EFBIG])
+def test_the_systems_words_in_errors_of_other_kinds(failing, capfd: pytest.CaptureFixture[str], number: int) -> None:
+    failing(RuntimeError(f"unable to open shared memory object </torch_1> in read-write mode: {os.strerror(number)}"))
+    assert cli.run(["fail"]) == 1
+    err = capfd.readouterr().err
+    assert "unexpected failure" not in err
+    assert "ulimit" in err

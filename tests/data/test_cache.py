@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import subprocess
@@ -105,7 +106,7 @@ def test_an_error_of_another_kind_is_not_hidden():
 
 
 def files(home: Path) -> list[Path]:
-    return sorted(path for path in (home / "cache").glob("*") if path.suffix != ".lock")
+    return sorted((home / "cache").glob("*"))
 
 
 @pytest.mark.parametrize("crop", ["center", "random"])
@@ -194,6 +195,16 @@ def test_failure_leaves_nothing_behind(gancli_home):
     assert files(gancli_home) == []
 
 
+def test_what_a_killed_process_left_is_removed(gancli_home):
+    (gancli_home / "cache").mkdir()
+    for name in ("a.lock", "a.part", "b.lock", "b.part"):
+        (gancli_home / "cache" / name).touch()
+    with (gancli_home / "cache/b.lock").open("rb") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        decode(Noise(MIXED), limit=0)
+    assert [path.name for path in files(gancli_home) if path.suffix in (".lock", ".part")] == ["b.lock", "b.part"]
+
+
 def test_open_readers_keep_their_pixels_when_the_file_is_replaced(gancli_home):
     images = Noise(MIXED)
     first = decode(images, limit=0)
@@ -243,8 +254,7 @@ def test_really_full_device(gancli_home):
 
 
 def test_no_place_for_the_file(gancli_home):
-    gancli_home.rmdir()
-    gancli_home.write_text("a file")
+    (gancli_home / "cache").write_text("a file")
     with pytest.raises(GancliError, match="cannot be written") as caught:
         decode(Noise(MIXED), limit=0)
     assert not isinstance(caught.value, RunError)

@@ -11,6 +11,8 @@ import torch_fidelity
 from reports import evaluate, flat
 from tiny import Tiny, folder
 
+from gancli.metrics.trust import trust
+
 
 def test_weights_that_are_nowhere_are_named_with_their_place(
     here: Path, gancli_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -60,6 +62,7 @@ def test_a_torch_export_file_says_the_same(here: Path, capfd: pytest.CaptureFixt
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     for name, shapes in (("free", (free,)), ("fixed", None)):
         torch.export.save(torch.export.export(Tiny(), (images,), dynamic_shapes=shapes), here / f"{name}.pt2")
+        trust([here / f"{name}.pt2"])
     words = ("made", "--data", "real", "--metrics", "fid,is", "--features")
     expected = flat(evaluate(capfd, *words, "tiny.pt"))
     assert flat(evaluate(capfd, *words, "free.pt2")) == pytest.approx(expected, rel=1e-5)

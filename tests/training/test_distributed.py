@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 SCRIPT = """
@@ -54,6 +56,77 @@ found = (float(model.p), float(model.pool.held), flat, trainer.progress.images_s
 torch.save(found, sys.argv[1] + str(distributed.rank()))
 distributed.stop()
 """
+
+
+def two(script: str, folder: Path) -> list[subprocess.Popen[str]]:
+    """Starts two processes that run a script."""
+    environment = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(20_000 + (os.getpid() * 7 + len(script)) % 20_000),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(rank)],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+        for rank in range(2)
+    ]
+
+
+TRAIN = """
+import os, sys
+from gancli.cli.app import run
+from gancli.training import meter
+read, rank = meter.Meter.read, sys.argv[1]
+def recorded(self):
+    if not os.environ.get("DYING"):
+        print("read", read(self)["D"], flush=True)
+    return read(self)
+meter.Meter.read = recorded
+add, steps = meter.Meter.add, []
+def dying(self, values):
+    if os.environ.get("DYING") == rank and len(steps) == 20:
+        os.kill(os.getpid(), 9)
+    if "D" in values:
+        steps.append(values["D"].item())
+    add(self, values)
+meter.Meter.add = dying
+words = ["train", "dcgan-shapes", "--data", "shapes", "--steps", "24", "--device", "cpu", "--batch", "8", "--name", "r"]
+for key in ("model.generator_width=4", "model.discriminator_width=4", "train.samples=4", "train.log_every=24"):
+    words += ["--set", key]
+code = run(words)
+print("mean", sum(steps) / len(steps))
+sys.exit(code)
+"""
+
+
+def test_losses_are_the_means_over_all_processes(tmp_path: Path) -> None:
+    said = [process.communicate(timeout=300) for process in two(TRAIN, tmp_path)]
+    means = [float(out.splitlines()[-1].split()[1]) for out, _ in said]
+    read = [float(out.split("read ")[1].split()[0]) for out, _ in said]
+    assert means[0] != means[1]
+    assert read[0] == read[1]
+    assert abs(read[0] - sum(means) / 2) < 1e-5
+    (line,) = (tmp_path / "runs/r/log.jsonl").read_text().splitlines()
+    assert json.loads(line)["D"] == read[0]
+
+
+def test_the_survivor_of_a_killed_process_says_what_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for dying in ("0", "1"):
+        monkeypatch.setenv("DYING", dying)
+        (tmp_path / dying).mkdir()
+        processes = two(TRAIN, tmp_path / dying)
+        said = [process.communicate(timeout=300)[1] for process in processes]
+        survivor = 1 - int(dying)
+        assert processes[survivor].returncode == 1, said
+        assert f"error: process {survivor} of 2 has lost another one" in said[survivor]
 
 
 def test_buffers_are_averaged_unless_they_are_private(tmp_path: Path) -> None:

@@ -328,12 +328,20 @@ def test_killed_before_the_first_checkpoint(gancli: Gancli) -> None:
     same(Path("runs/whole"), Path("runs/cut"))
 
 
-@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("number", "name", "code"),
+    [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143), (signal.SIGHUP, "SIGHUP", 129)],
+)
 def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, name: str, code: int) -> None:
+    if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip("these tests run under nohup")
     stopped = process(*train("run", "--workers", "1", steps=100_000))
     root = Path("runs/run")
     wait_for((root / "log.jsonl").exists, stopped)
     stopped.send_signal(number)
+    if number == signal.SIGINT:  # a terminal and torchrun may both pass on one Ctrl-C
+        time.sleep(0.02)
+        stopped.send_signal(number)
     out, err = finish(stopped, code)
     assert out == "runs/run\n"
     assert re.search(rf"^Stopped by {name} after step \d+\. Continue with: gancli resume runs/run$", err, re.MULTILINE)
@@ -343,6 +351,39 @@ def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, name:
     out, _ = gancli("resume", "run", "--steps", str(newest + 2))
     assert out == "runs/run\n"
     assert log(root)[-1]["step"] == newest + 2
+
+
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+def test_a_run_directory_that_goes_away_is_not_made_again(gancli: Gancli, how: str) -> None:
+    running = process(*train("run", "--set", "train.log_every=1", steps=100_000))
+    root = Path("runs/run")
+    wait_for(lambda: (root / "log.jsonl").exists() and (root / "checkpoints").exists(), running)
+    root.rename("runs/elsewhere")
+    if how != "moved":
+        shutil.rmtree("runs/elsewhere")
+    if how == "replaced":
+        root.mkdir()
+        (root / "config.yaml").write_text("# of another run\n")
+    _, err = finish(running, 1)
+    if how == "moved":
+        assert "error: the run directory runs/run has been moved to" in err
+        assert re.search(r"hint: gancli resume \S*runs/elsewhere$", err, re.MULTILINE)
+        assert not root.exists()
+        step = log(Path("runs/elsewhere"))[-1]["step"]
+        gancli("resume", "elsewhere", "--steps", str(step + 5))
+    else:
+        assert "error: the run directory runs/run has been removed" in err
+        assert not Path("runs/elsewhere").exists()
+        assert [path.name for path in root.iterdir()] == ["config.yaml"] if how == "replaced" else not root.exists()
+
+
+def test_what_killed_processes_left_goes_with_the_next_resume(gancli: Gancli) -> None:
+    gancli(*train("run", steps=2))
+    left = [Path("runs/run") / name for name in (".model.safetensors.123", "samples/.00000002.png.123")]
+    for path in left:
+        path.touch()
+    gancli("resume", "run", "--steps", "3")
+    assert not any(path.exists() for path in left)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(gancli: Gancli) -> None:
