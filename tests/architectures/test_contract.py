@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_testing import SMALL_MODELS, VARIANTS
 from torch import Tensor, nn
 from toys import Attributes, Layouts, Spectral, Toy2D
 
@@ -206,6 +207,43 @@ def test_instance_noise_falls_on_the_judged_image_and_not_on_its_condition() -> 
     assert all(torch.equal(pair[:, :3], x) for pair in seen)
     noise = seen[1][:, 3:] - y
     assert 0.4 < noise.std() < 0.6
+
+
+@pytest.mark.parametrize("name", SMALL_MODELS)
+def test_networks_whose_gradients_are_differentiated_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, found = load_architecture(name), set()
+    differentiate = torch.autograd.grad
+
+    def noticed(*args: Any, **given: Any) -> Any:
+        gradients = differentiate(*args, **given)
+        if given.get("create_graph"):
+            found.update(names[weight].partition(".")[0] for weight in leaves(*gradients) if weight in names)
+        return gradients
+
+    monkeypatch.setattr(torch.autograd, "grad", noticed)
+    for keys in ({}, *(keys for other, keys in VARIANTS if other == name)):
+        config = configuration.validate_model(name, SMALL_MODELS[name] | keys)
+        inputs = kind.inputs(config)
+        if inputs.labels == "class" and inputs.classes is None:
+            config = config.model_copy(update={"classes": 3})
+        model = kind(config)
+        names = {weight: key for key, weight in model.named_parameters()}
+        train = TrainConfig(steps=100, batch=4)
+        update = Update(make_players(model, train, CPU), train, CPU)
+        update.begin(0, 0, 0.0, model.resolution)
+        model.training_step(random_batches(model.inputs(model.config)), update)
+    assert found == set(kind.second_order)
+
+
+def leaves(*tensors: Tensor) -> set[Tensor]:
+    """The tensors that gradients can reach."""
+    nodes = [tensor.grad_fn for tensor in tensors]
+    seen = set(nodes)
+    for node in nodes:  # grows
+        further = {after for after, _ in getattr(node, "next_functions", ())} - seen
+        seen |= further
+        nodes += further
+    return {node.variable for node in seen if hasattr(node, "variable")}
 
 
 @pytest.mark.parametrize("name", ["progan", "stylegan"])
