@@ -132,6 +132,22 @@ def test_an_overflow_in_fp16_skips_that_player_and_lowers_its_scale_alone() -> N
     assert update.players["G"].scaler.get_scale() == scale
 
 
+@pytest.mark.parametrize("options", [{}, {"precision": "fp16"}, {"precision": "fp16", "clip_gradients": 0.01}])
+def test_the_watched_norm_is_that_of_the_true_gradient(options: dict[str, Any]) -> None:
+    norms = []
+    for given in ({}, options):
+        model, update = make(**given)
+        update.watched = True
+        scores = model.discriminator
+        update("D", lambda batch, scores=scores: Loss(scores(batch.image).float().mean() / 100), next(batches()))
+        norms.append(update.meter.read()["watch D gradient"])
+        if not given:
+            found = torch.cat([p.grad.flatten() for p in model.discriminator.parameters() if p.grad is not None])
+            assert norms[0] == pytest.approx(found.norm().item(), rel=1e-4)
+    assert norms[0] > 0.01
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
+
+
 def test_gradients_are_clipped_to_the_norm() -> None:
     model, update = make(clip_gradients=0.01)
     update("D", lambda batch: Loss(model.discriminator(batch.image).square().mean() * 100), next(batches()))
