@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,14 +70,14 @@ def test_cgan_computes_what_was_published() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "shares"),
+    ("build", "shares"),
     [
         (
-            gan(),  # mnist.yaml: include probabilities of 0.8 for h0 and of 0.5 for h1 and y, in D alone
+            gan,  # mnist.yaml: include probabilities of 0.8 for h0 and of 0.5 for h1 and y, in D alone
             {"discriminator.layers.1": 0.2, "discriminator.layers.3": 0.5, "discriminator.layers.5": 0.5},
         ),
         (
-            cgan(),  # section 4.1: 0.5 in both networks
+            cgan,  # section 4.1: 0.5 in both networks
             dict.fromkeys(
                 [
                     *("generator.z.2", "generator.y.2", "generator.layers.2"),
@@ -86,9 +88,9 @@ def test_cgan_computes_what_was_published() -> None:
         ),
     ],
 )
-def test_what_is_dropped_out_in_training(model: nn.Module, shares: dict[str, float]) -> None:
+def test_what_is_dropped_out_in_training(build: Callable[[], LatentModel], shares: dict[str, float]) -> None:
     found: dict[str, float] = {}
-    for name, module in model.named_modules():
+    for name, module in build().named_modules():
         if isinstance(module, nn.Dropout):
             dropped = module.train()(torch.ones(100_000))
             found[name] = 1 - dropped.count_nonzero().item() / 100_000
@@ -106,14 +108,14 @@ def test_weights_are_uniform_and_biases_begin_as_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "low", "high"),
+    ("build", "low", "high"),
     [
-        (gan(), -(3**0.5), 3**0.5),  # of variance 1
-        (cgan(), 0.0, 1.0),  # "within the unit hypercube"
+        (gan, -(3**0.5), 3**0.5),  # of variance 1
+        (cgan, 0.0, 1.0),  # "within the unit hypercube"
     ],
 )
-def test_latents_are_uniform(model: LatentModel, low: float, high: float) -> None:
-    drawn = model.latents(20_000, torch.Generator().manual_seed(0))
+def test_latents_are_uniform(build: Callable[[], LatentModel], low: float, high: float) -> None:
+    drawn = build().latents(20_000, torch.Generator().manual_seed(0))
     quarters = [low + part * (high - low) for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert drawn.min() >= low
     assert drawn.max() <= high
