@@ -9,7 +9,18 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gancli.registry import architecture_names, load_architecture
-from gancli.schema import AdamConfig, DataConfig, ImageModelConfig, RunConfig, Section, TrainConfig, TurnConfig
+from gancli.schema import (
+    AdamConfig,
+    AveragingConfig,
+    DataConfig,
+    ImageModelConfig,
+    Ramp,
+    RunConfig,
+    Section,
+    TrainConfig,
+    TurnConfig,
+    at_images,
+)
 
 
 def messages(section: type[Section], **values: Any) -> list[str]:
@@ -42,6 +53,50 @@ def test_betas_may_be_zero(betas: tuple[float, float]) -> None:
 @pytest.mark.parametrize("betas", [(0.5,), (0.5, 1), (-0.1, 0.9), (0.1, 0.2, 0.3), ("a", 0.9), 0.5])
 def test_betas_are_two_rates(betas: Any) -> None:
     assert messages(AdamConfig, betas=betas)
+
+
+RISING, FALLING = {"start": 0.5, "end": 0.7, "kimg": 10}, {"start": 8.0, "end": 4.0, "kimg": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("ramp", "values"),
+    [
+        (RISING, {0: 0.5, 2500: 0.55, 5000: 0.6, 9999: 0.69998, 10_000: 0.7, 10_001: 0.7, 10**9: 0.7}),
+        ({**RISING, "shape": "linear"}, {0: 0.5, 2500: 0.55, 10_000: 0.7}),
+        # (1 - cos(pi / 3)) / 2 = 1/4, (1 - cos(2 pi / 3)) / 2 = 3/4
+        (FALLING | {"kimg": 0.3, "shape": "cosine"}, {0: 8.0, 100: 7.0, 150: 6.0, 200: 5.0, 300: 4.0, 900: 4.0}),
+        (FALLING, {0: 8.0, 125: 7.0, 500: 4.0, 501: 4.0}),
+    ],
+)
+def test_a_ramp_leads_from_its_start_to_its_end_and_stays_there(ramp: dict[str, Any], values: dict[int, float]) -> None:
+    made = Ramp[float](**ramp)
+    assert {images: made.at(images) for images in values} == pytest.approx(values)
+    assert {images: at_images(made, images) for images in values} == pytest.approx(values)
+    assert {images: at_images((0.9, made), images) for images in values} == {
+        images: (0.9, pytest.approx(value)) for images, value in values.items()
+    }
+
+
+HALVED_IN_1000 = 0.5**0.064  # by 64 images
+
+
+@pytest.mark.parametrize(
+    ("average", "images", "images_shown", "decay"),
+    [
+        ({}, 64, 10**6, 0.999),
+        ({"decay": 0.9}, 64, 10**6, 0.9),
+        ({"half_life_kimg": 1}, 64, 0, HALVED_IN_1000),
+        ({"half_life_kimg": 1}, 64, 10**6, HALVED_IN_1000),
+        ({"half_life_kimg": 1}, 128, 0, HALVED_IN_1000**2),
+        ({"half_life_kimg": 10}, 10_000, 0, 0.5),
+        ({"half_life_kimg": {"start": 1, "end": 5, "kimg": 2}}, 64, 0, HALVED_IN_1000),
+        ({"half_life_kimg": {"start": 1, "end": 5, "kimg": 2}}, 64, 1000, HALVED_IN_1000 ** (1 / 3)),
+        ({"half_life_kimg": {"start": 1, "end": 5, "kimg": 2}}, 64, 2000, HALVED_IN_1000 ** (1 / 5)),
+        ({"half_life_kimg": {"start": 1, "end": 5, "kimg": 2}}, 64, 10**6, HALVED_IN_1000 ** (1 / 5)),
+    ],
+)
+def test_the_decay_of_an_average(average: dict[str, Any], images: int, images_shown: int, decay: float) -> None:
+    assert AveragingConfig(**average).decay_of(images, images_shown) == pytest.approx(decay)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:12"])

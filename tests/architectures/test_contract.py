@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from test_testing import SMALL_MODELS, VARIANTS
 from torch import Tensor, nn
 from toys import Attributes, Layouts, Spectral, Toy2D
 
 from gancli import config as configuration
 from gancli.architectures.base import Architecture, Batch
 from gancli.architectures.cdcgan import CDCGAN
+from gancli.architectures.gan_toy import GANToy
 from gancli.architectures.pix2pix import Pix2Pix
+from gancli.errors import GancliError
 from gancli.nn.norm import batch_norms
 from gancli.registry import load_architecture
 from gancli.schema import AveragingConfig, ModelConfig, RunConfig, TrainConfig
@@ -20,6 +23,7 @@ from gancli.testing import check_architecture, random_batches
 from gancli.training.averaging import Averaging, settled
 from gancli.training.length import estimated_length, portions
 from gancli.training.plan import make_plan
+from gancli.training.session import check_train
 from gancli.training.state import Progress, RunState
 from gancli.training.trainer import Trainer
 from gancli.training.update import Update, make_players
@@ -59,6 +63,39 @@ def test_a_plan_counts_every_kind_of_data_and_optimizer(toy: type[Architecture])
     moments = 1 if toy is Toy2D else 2
     assert plan.memory.optimizers == pytest.approx(4 * moments * sum(moved.values()), abs=200)
     assert plan.epochs == 4 * 4 * model.draws / 100
+
+
+@pytest.mark.parametrize("replay", [0.0, 0.5])
+def test_a_plan_counts_snapshots_of_the_networks(replay: float) -> None:
+    aids = {"replay": replay, "replay_size": 8}
+
+    def weights(**more: float) -> int:
+        config = run_config(GANToy.Config(width=8), aids={**aids, **more})
+        return make_plan(GANToy(config.model, config.train.aids), config, epoch=100).memory.weights
+
+    networks = GANToy(GANToy.Config(width=8)).state_dict().values()
+    size = 4 * sum(tensor.numel() for tensor in networks)
+    pool = (8 * 2 * 4 + 8) if replay else 0  # points of two numbers, and which places are filled
+    assert weights() == weights(old_networks_kept=3) == size + pool
+    assert weights(old_networks=0.5) == 3 * size + pool  # of two snapshots
+    assert weights(old_networks=0.5, old_networks_kept=5) == 6 * size + pool
+
+
+def test_what_needs_another_player_is_refused() -> None:
+    class Alone(GANToy):
+        players = {"G": ("generator", "discriminator")}
+
+    alone, both = Alone(Alone.Config()), GANToy(GANToy.Config())
+    plain, older, noise = (
+        TrainConfig(steps=1, aids=aids) for aids in ({}, {"old_networks": 0.1}, {"instance_noise": 0.1})
+    )
+    for train in (plain, older, noise):
+        check_train(both, train)
+    check_train(alone, plain)
+    for train, said in ((older, "old_networks needs two players"), (noise, "no player of this architecture is called")):
+        with pytest.raises(GancliError, match=said) as caught:
+            check_train(alone, train)
+        assert caught.value.hint.endswith("=0")
 
 
 def test_lengths_count_every_batch_that_a_step_draws() -> None:
@@ -219,6 +256,43 @@ def test_instance_noise_falls_on_the_judged_image_and_not_on_its_condition() -> 
     assert all(torch.equal(pair[:, :3], x) for pair in seen)
     noise = seen[1][:, 3:] - y
     assert 0.4 < noise.std() < 0.6
+
+
+@pytest.mark.parametrize("name", SMALL_MODELS)
+def test_networks_whose_gradients_are_differentiated_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, found = load_architecture(name), set()
+    differentiate = torch.autograd.grad
+
+    def noticed(*args: Any, **given: Any) -> Any:
+        gradients = differentiate(*args, **given)
+        if given.get("create_graph"):
+            found.update(names[weight].partition(".")[0] for weight in leaves(*gradients) if weight in names)
+        return gradients
+
+    monkeypatch.setattr(torch.autograd, "grad", noticed)
+    for keys in ({}, *(keys for other, keys in VARIANTS if other == name)):
+        config = configuration.validate_model(name, SMALL_MODELS[name] | keys)
+        inputs = kind.inputs(config)
+        if inputs.labels == "class" and inputs.classes is None:
+            config = config.model_copy(update={"classes": 3})
+        model = kind(config)
+        names = {weight: key for key, weight in model.named_parameters()}
+        train = TrainConfig(steps=100, batch=4)
+        update = Update(make_players(model, train, CPU), train, CPU)
+        update.begin(0, 0, 0.0, model.resolution)
+        model.training_step(random_batches(model.inputs(model.config)), update)
+    assert found == set(kind.second_order)
+
+
+def leaves(*tensors: Tensor) -> set[Tensor]:
+    """The tensors that gradients can reach."""
+    nodes = [tensor.grad_fn for tensor in tensors]
+    seen = set(nodes)
+    for node in nodes:  # grows
+        further = {after for after, _ in getattr(node, "next_functions", ())} - seen
+        seen |= further
+        nodes += further
+    return {node.variable for node in seen if hasattr(node, "variable")}
 
 
 @pytest.mark.parametrize("name", ["progan", "stylegan"])

@@ -10,8 +10,11 @@ from gancli.architectures.base import Architecture
 from gancli.nn.init import without_weights
 from gancli.registry import load_architecture
 
-# Counted on the official networks, at the sizes of the official scripts: G, then D or the critic.
+# Counted on the official networks, at the sizes of the official scripts: G, then D or the critic. Those of 2014 are
+# sums over the layers of goodfeli/adversarial, mnist.yaml, and of Mirza & Osindero, section 4.1.
 COUNTS = {
+    ("gan", ""): (2_503_984, 1_231_441),
+    ("cgan", "classes=10"): (2_413_984, 1_224_351),
     ("gan-mnist", ""): (1_510_032, 533_505),
     ("cgan-mnist", "classes=10"): (1_624_336, 1_997_313),
     ("cgan-mnist", "classes=10 networks=embedding resolution=32"): (1_757_412, 1_055_845),
@@ -33,6 +36,13 @@ COUNTS = {
 }
 # Standard deviations of the weights that the official code draws for these sizes.
 DEVIATIONS = {
+    ("gan", ""): {  # uniform up to 0.05 and 0.005
+        "generator.layers.0": 0.0289,
+        "generator.layers.2": 0.0289,
+        "generator.layers.4": 0.0289,
+        "discriminator.layers.2.linear": 0.00289,
+        "discriminator.layers.4.linear": 0.00289,
+    },
     ("wgan-gp", ""): {
         "generator.layers.0": 0.0155,
         "generator.layers.5.layers.6": 0.0589,

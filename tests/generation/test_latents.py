@@ -70,6 +70,38 @@ def test_truncated_latents_are_spread_as_drawing_again_would(model: DCGAN, level
         assert (cut < part * level).double().mean().item() == pytest.approx((below + whole) / (2 * whole), abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "truncation", "left"),
+    [
+        ((-1.0, 1.0), 0.5, (-0.5, 0.5)),
+        ((-1.0, 1.0), 1e-9, (-1e-9, 1e-9)),
+        ((-(3**0.5), 3**0.5), 1.0, (-1.0, 1.0)),
+        ((-1.0, 1.0), 1.5, (-1.0, 1.0)),
+        ((0.0, 1.0), 0.4, (0.0, 0.4)),  # cgan's: what was never negative does not become so
+        ((-0.2, 1.0), 0.5, (-0.2, 0.5)),
+        ((-1.0, 0.1), 0.5, (-0.5, 0.1)),
+    ],
+)
+def test_truncated_uniform_latents_stay_uniform_within_both_bounds(
+    model: DCGAN,
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: tuple[float, float],
+    truncation: float,
+    left: tuple[float, float],
+) -> None:
+    monkeypatch.setattr(model, "latent_range", bounds)
+    z = model.latents(1000, torch.Generator().manual_seed(0))
+    cut = model.resample(z, truncation, torch.Generator().manual_seed(1))
+    inside = z.abs() <= truncation
+    assert torch.equal(cut[inside], z[inside])
+    assert cut.dtype == z.dtype
+    quarters = [left[0] + part * (left[1] - left[0]) for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    found = cut.double().quantile(torch.linspace(0, 1, 5, dtype=torch.float64)).tolist()
+    assert found == pytest.approx(quarters, rel=1e-6, abs=0.02 * (left[1] - left[0]))
+    assert left[0] * (1 + 1e-6) <= found[0]
+    assert found[-1] <= left[1] * (1 + 1e-6)
+
+
 @pytest.fixture(scope="module")
 def style_model() -> StyleGAN:
     torch.manual_seed(0)

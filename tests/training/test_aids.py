@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from gancli import config as configuration
 from gancli import registry
-from gancli.architectures.base import Architecture, Batch
+from gancli.architectures.base import Architecture, Batch, Loss
 from gancli.cli.app import run
 from gancli.errors import GancliError
 from gancli.nn.losses import targets
@@ -194,49 +195,65 @@ def test_noise_falls_on_reals_and_fakes_alike_and_ends(name: str, network: str) 
 # ---- older samples ----------------------------------------------------------------------------------------
 
 
-def test_the_discriminator_sees_older_fakes_with_their_classes_and_the_generator_none() -> None:
-    made = trainer("cgan", aids={"replay": 0.5, "replay_size": 16})
-    model = made.architecture
-    born: dict[bytes, tuple[int, Tensor]] = {}
-    model.generator.register_forward_hook(
-        lambda _, inputs, out: born.update(
-            {image.detach().numpy().tobytes(): (made.progress.step, y) for image, y in zip(out, inputs[1], strict=True)}
-        )
-    )
-    seen = seen_by(model.discriminator)
+REPLAYING = [name for name in SMALL_MODELS if registry.load_architecture(name).replays is True]
+CONDITION = {"cgan": 1, "cdcgan": 1, "r3gan": 1, "pix2pix": 0}
+"""Which argument of G comes with its image to D: the classes, or the input image."""
+
+
+def identity(image: Tensor) -> bytes:
+    return image.detach().contiguous().numpy().tobytes()
+
+
+@pytest.mark.parametrize("name", REPLAYING)
+def test_d_judges_older_fakes_with_what_belongs_to_them_and_g_its_present_ones(name: str) -> None:
+    made = trainer(name, {"classes": 3} if name == "r3gan" else {}, aids={"replay": 0.5, "replay_size": 8})
+    model, moves = made.architecture.requires_grad_(True), {"D": 0, "G": 0}
+    born: dict[bytes, tuple[dict[str, int], Tensor | None]] = {}
+    """When each fake was made, counted in moves, and what it was made from."""
+    judged: list[tuple[bytes, Tensor | None]] = []
+    """What D's networks were given in this move, but the reals."""
     ages = []
-    for step in range(60):
-        seen.clear()
-        made.play_round(data(made))
-        (_, _), (fakes, classes), (present, _) = seen
-        found = [born[image.numpy().tobytes()] for image in fakes]
-        assert all(torch.equal(y, known) for y, (_, known) in zip(classes, found, strict=True))
-        ages += [step - when for when, _ in found]
-        assert all(born[image.numpy().tobytes()][0] == step for image in present)
-    assert set(ages[:16]) == {0}  # until the pool is full
-    share = sum(age > 0 for age in ages[16:]) / len(ages[16:])
-    assert 0.4 < share < 0.6
 
+    def note_birth(_: nn.Module, inputs: tuple[Tensor, ...], out: Any) -> None:
+        images = out[0] if isinstance(out, tuple) else out
+        conditions = inputs[CONDITION[name]] if name in CONDITION else [None] * len(images)
+        for image, condition in zip(images, conditions, strict=True):
+            born.setdefault(identity(image), (dict(moves), condition))  # lsgan makes the same one for both players
 
-def test_a_replayed_translation_comes_with_its_input() -> None:
-    made = trainer("pix2pix", aids={"replay": 0.9, "replay_size": 8})
-    pairs: dict[bytes, bytes] = {}
-    made.architecture.generator.register_forward_hook(
-        lambda _, inputs, out: pairs.update(
-            {fake.detach().numpy().tobytes(): x.numpy().tobytes() for fake, x in zip(out, inputs[0], strict=True)}
-        )
-    )
-    seen = seen_by(made.architecture.discriminator)
-    older = 0
-    for _ in range(8):
-        seen.clear()
-        batch = next(data(made))
-        made.play_round(iter([batch]))
-        fakes, inputs = seen[0]
-        for fake, x in zip(fakes, inputs, strict=True):
-            assert pairs[fake.contiguous().numpy().tobytes()] == x.contiguous().numpy().tobytes()
-        older += sum(not (x == batch.images["A"]).flatten(1).all(1).any() for x in inputs)
-    assert older > 10
+    def note_sight(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert len(inputs) == 1 + (name in CONDITION)
+        conditions = inputs[1] if name in CONDITION else [None] * len(inputs[0])
+        seen = [(identity(image), condition) for image, condition in zip(inputs[0], conditions, strict=True)]
+        judged.extend((image, condition) for image, condition in seen if image in born)
+
+    class Recorder(SimpleNamespace):
+        def __call__(self, player: str, loss_function: Callable[[Batch], Loss], batch: Batch) -> None:
+            judged.clear()
+            loss_function(batch)
+            assert len(judged) == len(batch) * len(model.players["D"])
+            for image, condition in judged:
+                when, given = born[image]
+                assert (given is None and condition is None) or torch.equal(condition, given)
+                if player == "D":
+                    ages.append(moves["D"] - when["D"])
+                else:
+                    assert when["G"] == moves["G"]
+            moves[player] += 1
+
+        def forward(self, player: str, function: Callable[[Batch], None], batch: Batch) -> None:
+            function(batch)
+
+    for network in model.players["G"]:
+        model.get_submodule(network).register_forward_hook(note_birth)
+    for network in model.players["D"]:
+        model.get_submodule(network).register_forward_pre_hook(note_sight)
+    while moves["D"] < 12:
+        model.training_step(data(made), Recorder(step=moves["G"], images_shown=0))
+    filling = 2 * 4 * len(model.players["D"])  # two moves fill the pool
+    assert set(ages[:filling]) == {0}
+    later = ages[filling:]
+    assert 0.25 < sum(age > 0 for age in later) / len(later) < 0.75
+    assert max(later) > 1
 
 
 # ---- older networks ---------------------------------------------------------------------------------------

@@ -358,12 +358,14 @@ def test_a_run_directory_that_goes_away_is_not_made_again(gancli: Gancli, how: s
     running = process(*train("run", "--set", "train.log_every=1", steps=100_000))
     root = Path("runs/run")
     wait_for(lambda: (root / "log.jsonl").exists() and (root / "checkpoints").exists(), running)
+    running.send_signal(signal.SIGSTOP)  # or it might look between the two
     root.rename("runs/elsewhere")
     if how != "moved":
         shutil.rmtree("runs/elsewhere")
     if how == "replaced":
         root.mkdir()
         (root / "config.yaml").write_text("# of another run\n")
+    running.send_signal(signal.SIGCONT)
     _, err = finish(running, 1)
     if how == "moved":
         assert "error: the run directory runs/run has been moved to" in err

@@ -42,6 +42,12 @@ from gancli.training.update import lr_factor
         (ScheduleConfig(kind="cosine", final=0.1), 0, 1.0, 0.1),
         (ScheduleConfig(kind="step", every=100, gamma=0.5), 99, 0.0, 1.0),
         (ScheduleConfig(kind="step", every=100, gamma=0.5), 250, 0.0, 0.25),
+        (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.49, 1.0),
+        (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.5, 0.1),
+        (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.74, 0.1),
+        (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.75, 0.01),
+        (ScheduleConfig(kind="milestones", milestones=(0.75, 0.5), gamma=0.5), 900, 1.0, 0.25),
+        (ScheduleConfig(kind="milestones"), 900, 1.0, 1.0),
     ],
 )
 def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor: float) -> None:

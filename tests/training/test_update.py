@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from test_aids import data, trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancli.architectures.base import Batch, Loss
@@ -131,6 +132,22 @@ def test_an_overflow_in_fp16_skips_that_player_and_lowers_its_scale_alone() -> N
     assert update.players["G"].scaler.get_scale() == scale
 
 
+@pytest.mark.parametrize("options", [{}, {"precision": "fp16"}, {"precision": "fp16", "clip_gradients": 0.01}])
+def test_the_watched_norm_is_that_of_the_true_gradient(options: dict[str, Any]) -> None:
+    norms = []
+    for given in ({}, options):
+        model, update = make(**given)
+        update.watched = True
+        scores = model.discriminator
+        update("D", lambda batch, scores=scores: Loss(scores(batch.image).float().mean() / 100), next(batches()))
+        norms.append(update.meter.read()["watch D gradient"])
+        if not given:
+            found = torch.cat([p.grad.flatten() for p in model.discriminator.parameters() if p.grad is not None])
+            assert norms[0] == pytest.approx(found.norm().item(), rel=1e-4)
+    assert norms[0] > 0.01
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
+
+
 def test_gradients_are_clipped_to_the_norm() -> None:
     model, update = make(clip_gradients=0.01)
     update("D", lambda batch: Loss(model.discriminator(batch.image).square().mean() * 100), next(batches()))
@@ -180,6 +197,57 @@ def test_schedules_move_the_learning_rates_of_all_players() -> None:
     _, update = make(schedule={"kind": "linear", "start": 0.5})
     update.begin(0, 0, 0.75, 32)
     assert update.learning_rates() == {"D": pytest.approx(1e-4), "G": pytest.approx(1e-4)}
+
+
+RAMP = {"start": 0.5, "end": 0.9, "kimg": 1}
+
+
+@pytest.mark.parametrize(("images", "value"), [(0, 0.5), (250, 0.6), (500, 0.7), (1000, 0.9), (5000, 0.9)])
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ({"kind": "sgd", "lr": {4: 0.1, 32: 0.2}, "momentum": RAMP}, lambda group: group["momentum"]),
+        ({"kind": "adam", "lr": {4: 0.1, 32: 0.2}, "betas": (0.1, RAMP)}, lambda group: group["betas"][1]),
+    ],
+)
+def test_a_step_begins_with_the_settings_that_hold_after_so_many_images(
+    rule: dict[str, Any], found: Callable[[dict[str, Any]], float], images: int, value: float
+) -> None:
+    config = TrainConfig(steps=100, schedule={"kind": "milestones", "milestones": [0.5], "gamma": 0.1})
+    model = DCGAN(DCGAN.Config(**{**dict(CONFIG), "optimizers": {"D": rule}}))
+    update = Update(make_players(model, config, CPU), config, CPU)
+    (group,) = update.players["D"].optimizer.param_groups
+    assert found(group) == 0.5  # before the first step
+    update.begin(7, images, 0.75, 16, epoch=3)
+    assert (update.step, update.images_shown, update.epoch) == (7, images, 3)
+    assert found(group) == pytest.approx(value)
+    assert group["lr"] == pytest.approx(0.01)
+    if rule["kind"] == "adam":
+        assert group["betas"][0] == 0.1
+    update.begin(8, images, 0.25, 32)
+    assert group["lr"] == pytest.approx(0.2)
+    (other,) = update.players["G"].optimizer.param_groups
+    assert (other["lr"], other["betas"], other["eps"]) == (2e-4, (0.5, 0.999), 1e-8)
+
+
+def test_a_run_reads_its_ramps_after_the_images_that_it_has_shown() -> None:
+    half_life = {"start": 0.004, "end": 0.008, "kimg": 0.008}  # halved by a batch of 4, and by two after 8 images
+    made = trainer(
+        "wgan",  # two batches a step
+        {"optimizers": {"G": {"kind": "sgd", "momentum": {"start": 0.0, "end": 0.5, "kimg": 0.016}}}},
+        average={"half_life_kimg": half_life},
+    )
+    (group,) = made.players["G"].optimizer.param_groups
+    weight = made.architecture.generator.layers[0].weight
+    average = weight.detach().clone()
+    for step in range(4):
+        torch.nn.init.normal_(weight)
+        made.play_round(data(made))
+        assert group["momentum"] == min(0.5, step * 0.25)
+        decay = 0.25 if step == 0 else 0.5
+        average = weight.detach().clone() if step == 0 else decay * average + (1 - decay) * weight.detach()
+        with made.averaging.applied():
+            torch.testing.assert_close(made.architecture.generator.layers[0].weight, average)
 
 
 def test_the_average_is_the_exponential_one_and_starts_as_a_copy() -> None:
