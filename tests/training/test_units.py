@@ -47,7 +47,6 @@ from gancli.training.update import lr_factor
         (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.74, 0.1),
         (ScheduleConfig(kind="milestones", milestones=(0.5, 0.75), gamma=0.1), 0, 0.75, 0.01),
         (ScheduleConfig(kind="milestones", milestones=(0.75, 0.5), gamma=0.5), 900, 1.0, 0.25),
-        (ScheduleConfig(kind="milestones"), 900, 1.0, 1.0),
     ],
 )
 def test_schedules(schedule: ScheduleConfig, step: int, fraction: float, factor: float) -> None:
