@@ -72,7 +72,9 @@ HUGE: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("architecture", HUGE)
+@pytest.mark.parametrize(
+    "architecture", ["gan-toy", *(pytest.param(name, marks=pytest.mark.slow) for name in HUGE if name != "gan-toy")]
+)
 def test_enormous_networks(tmp_path: Path, architecture: str) -> None:
     small_model(tmp_path / "m.safetensors")
     for model in HUGE[architecture]:

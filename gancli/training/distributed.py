@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -48,6 +51,7 @@ def start(device: torch.device, *, patient: bool = False) -> None:
     """
     if launched() == 1 or dist.is_initialized():
         return
+    atexit.register(_leave)  # so early that it is among the last to be called
     limit = EVALUATION if patient else None
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -59,6 +63,18 @@ def start(device: torch.device, *, patient: bool = False) -> None:
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|socket", re.IGNORECASE)
 
 
+_lost = threading.Event()
+"""Set when another process has ended."""
+
+
+def _leave() -> None:
+    """Ends a process that has lost another one at once: the threads of gloo, which still wait, would abort it."""
+    if _lost.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 @contextmanager
 def naming_the_lost() -> Iterator[None]:
     """Turns the error of a process that waits for another one, which has ended, into one that says so."""
@@ -67,6 +83,7 @@ def naming_the_lost() -> Iterator[None]:
     except RuntimeError as error:
         if world_size() == 1 or not (isinstance(error, dist.DistError) or LOST.search(str(error))):
             raise
+        _lost.set()
         raise RunError(
             f"process {rank()} of {world_size()} has lost another one, which failed or was killed; the run stops at "
             "its last checkpoint",
@@ -76,7 +93,7 @@ def naming_the_lost() -> Iterator[None]:
 
 def stop() -> None:
     """Disconnects the processes; does nothing if there is only one."""
-    if dist.is_initialized():
+    if dist.is_initialized() and not _lost.is_set():
         dist.destroy_process_group()
 
 

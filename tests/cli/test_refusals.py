@@ -198,6 +198,7 @@ CHANGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 def test_checkpoints_that_hold_something_else_are_left_for_the_one_before(
     here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +237,7 @@ def shell(line: str, code: int, *words: str, **options: Any) -> None:
         assert word in done.stderr.lower(), (line, done.stderr)
 
 
+@pytest.mark.slow
 def test_closed_streams_are_said(here: Path) -> None:
     save_model(here / "m.safetensors", "dcgan")
     shell("gancli sample m.safetensors -n 4 -o - >&-", 1, "stdout is closed")
@@ -255,6 +257,7 @@ def limited(kind: int, most: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(kind, (most, most))
 
 
+@pytest.mark.slow
 def test_files_that_may_not_grow(here: Path) -> None:
     save_model(here / "m.safetensors", "dcgan")
     limit = limited(resource.RLIMIT_FSIZE, 5000)
@@ -277,6 +280,7 @@ def test_places_that_are_only_for_reading(here: Path, capfd: pytest.CaptureFixtu
     assert "closed" in said(capfd, ["sample", "m.safetensors", "-o", "closed/a.png"], 1)
 
 
+@pytest.mark.slow
 def test_too_many_open_files(here: Path) -> None:
     save_model(here / "m.safetensors", "dcgan")
     for most in (20, 40):

@@ -193,13 +193,19 @@ except GancliError as error:
 """
 
 
+SLOW_TO_MAKE = ("deflated", "long_bytes", "wide", "crossed", "storage")
+
+
 def tuples(archive: zipfile.ZipFile, members: dict[str, bytes]) -> None:
     for name, content in members.items():
         evil = b"\x80\x02}" + b")" + 60 * b"2\x86" + b"K\x01s."  # ((((), ()), ...)) as a key
         archive.writestr(name, evil if name.endswith("data.pkl") else content)
 
 
-@pytest.mark.parametrize("how", ["tuples", "deflated", "memo", "long_bytes", "wide", "crossed", "storage"])
+@pytest.mark.parametrize(
+    "how",
+    ["tuples", "memo", *(pytest.param(how, marks=pytest.mark.slow) for how in SLOW_TO_MAKE)],
+)
 def test_small_checkpoints_cost_little(tmp_path: Path, how: str) -> None:
     path = tmp_path / "netG.pth"
     torch.save(dcgan(), path)

@@ -106,6 +106,7 @@ def test_a_trusted_program_stays_so_until_it_changes(
     assert "other.pt is a program" in evaluate(capfd, *WORDS, "other.pt", code=2)["err"]
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_with_a_trusted_program(
     here: Path, gancli_home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

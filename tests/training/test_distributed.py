@@ -118,6 +118,7 @@ def test_losses_are_the_means_over_all_processes(tmp_path: Path) -> None:
     assert json.loads(line)["D"] == read[0]
 
 
+@pytest.mark.slow
 def test_the_survivor_of_a_killed_process_says_what_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for dying in ("0", "1"):
         monkeypatch.setenv("DYING", dying)
