@@ -89,7 +89,7 @@ def test_enormous_networks(tmp_path: Path, architecture: str) -> None:
     "change",
     [
         {"inputs": {"domains": {"image": {"shape": [3, 10**6, 10**6]}}}},
-        {"networks": []},
+        pytest.param({"networks": []}, marks=pytest.mark.slow),
         {"networks": ["generator", "oracle"]},
         {"config": {"model": {"optimizers": json.loads('{"D":' * 90 + "1" + "}" * 90)}}},
     ],

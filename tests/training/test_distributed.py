@@ -107,6 +107,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 def test_losses_are_the_means_over_all_processes(tmp_path: Path) -> None:
     said = [process.communicate(timeout=300) for process in two(TRAIN, tmp_path)]
     means = [float(out.splitlines()[-1].split()[1]) for out, _ in said]

@@ -353,7 +353,7 @@ def test_signals_write_a_checkpoint_and_leave(gancli: Gancli, number: int, name:
     assert log(root)[-1]["step"] == newest + 2
 
 
-@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+@pytest.mark.parametrize("how", ["moved", pytest.param("removed", marks=pytest.mark.slow), "replaced"])
 def test_a_run_directory_that_goes_away_is_not_made_again(gancli: Gancli, how: str) -> None:
     running = process(*train("run", "--set", "train.log_every=1", steps=100_000))
     root = Path("runs/run")
