@@ -19,13 +19,15 @@ from typing import IO, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from gancli.files import DAMAGED
+
 MAGIC = 0x1950A86A20F9469CFC6C
 """Begins a file of torch before 1.6: pickles one after another, and then the numbers of each storage."""
 MOST_REPEATED = 2**20
 """Values of a tensor that the file holds only once."""
 DAMAGE = (
-    *(ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OverflowError, MemoryError),
-    *(RecursionError, RuntimeError, AssertionError, pickle.UnpicklingError, zipfile.BadZipFile),
+    *DAMAGED,
+    *(KeyError, IndexError, AttributeError, RuntimeError, AssertionError, pickle.UnpicklingError),
 )
 """What reading a file raises that is something else, or only a part of a checkpoint."""
 

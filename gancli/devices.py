@@ -1,12 +1,14 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how many cores there are. Importable without torch."""
 
 from __future__ import annotations
 
 import os
-
-import torch
+from typing import TYPE_CHECKING
 
 from gancli.errors import GancliError
+
+if TYPE_CHECKING:
+    import torch
 
 WORKERS_PER_CORE = 8
 """More loader processes per core only wait for each other, and each takes memory."""
@@ -34,6 +36,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     Raises:
         GancliError: there is no such device.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name.startswith("cuda"):

@@ -271,8 +271,8 @@ class LatentModel(Architecture):
         """
         uniform = torch.rand(z.shape, generator=generator, dtype=torch.float64)
         if self.latent_range is None:
-            share = math.erf(truncation / 2**0.5)  # of a normal that lies within
-            redrawn = 2**0.5 * torch.erfinv(share * (2 * uniform - 1))
+            share = math.erf(truncation / math.sqrt(2))  # of a normal that lies within
+            redrawn = math.sqrt(2) * torch.erfinv(share * (2 * uniform - 1))
         else:
             low, high = max(self.latent_range[0], -truncation), min(self.latent_range[1], truncation)
             redrawn = low + (high - low) * uniform

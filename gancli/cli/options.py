@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,15 +109,14 @@ Trust = Annotated[
 
 def parse_range(text: str | None) -> tuple[float, float] | None:
     """Returns the numbers of ``--range``, None if it is automatic; raises ``GancliError`` if they are not a range."""
+    from gancli.schema import DataConfig
+
     if text is None or text == "auto":
         return None
     try:
-        low, high = map(float, text.strip("[]").split(","))
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise GancliError(f"--range {text}: must be two numbers, the smaller one first", "--range 0,4095")
-    return low, high
+        return DataConfig(range=tuple(map(float, text.strip("[]").split(",")))).limits
+    except ValueError as error:
+        raise GancliError(f"--range {text}: must be two numbers, the smaller one first", "--range 0,4095") from error
 
 
 def range_for(text: str | None, info: ModelInfo) -> tuple[float, float] | None:

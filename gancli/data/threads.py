@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from gancli.data.source import BadImage
+from gancli.devices import cores
 
 CHUNK = 32
 """Images that a thread decodes before it hands them over."""
@@ -32,7 +32,7 @@ def in_threads(decode: Callable[[int], T], count: int) -> Generator[T | BadImage
                 results.append(error)
         return results
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores()
     starts = iter(range(0, count, CHUNK))
     pending: deque[Future[list[T | BadImage]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="gancli-decode") as pool:

@@ -139,10 +139,6 @@ def _reader(architecture: str, found: Sequence[StateDict]) -> Importer:
     """
     from gancli.importers.reading import beginning, refusal
 
-    if architecture not in importer_names():
-        raise GancliError(
-            f"no official code has a {architecture}", f"these can be exported: {', '.join(importer_names())}"
-        )
     known = importers(architecture)
     for each in known:
         if len(known) == 1 or any(re.fullmatch(each.checkpoints.key, key) for state in found for key in state.tensors):

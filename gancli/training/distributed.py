@@ -61,8 +61,7 @@ def start(device: torch.device, *, patient: bool = False) -> None:
 
 
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|socket", re.IGNORECASE)
-
-
+"""What errors say while a process waits for another one."""
 _lost = threading.Event()
 """Set when another process has ended."""
 

@@ -16,6 +16,8 @@ from gancli.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TurnConf
 from gancli.training import distributed
 from gancli.training.meter import Meter
 
+ALWAYS = TurnConfig()
+"""The turn of a player that moves in every round."""
 WATCH = "watch "
 """Begins the names of values in the meter that are no losses, but watched for what goes wrong."""
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -80,7 +82,7 @@ def make_players(architecture: Architecture, config: TrainConfig, device: torch.
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
             rule=rule,
             ramps={name: value for name, value in rule if at_images(value, 0) != value},
-            turn=config.turns.get(name, TurnConfig()),
+            turn=config.turns.get(name, ALWAYS),
         )
     return players
 
@@ -161,7 +163,7 @@ class Update:
             self._losses(player, loss_function, batch, record, learn=True)
         distributed.average(p.grad for p in mover.parameters.values() if p.grad is not None)
         name = f"{WATCH}{player} gradient"
-        due = self.watched or (self.config.watch and mover.turn != TurnConfig() and name not in self.meter.counts)
+        due = self.watched or (self.config.watch and mover.turn != ALWAYS and name not in self.meter.counts)
         watched = due and record is None and self.older is None
         if watched or self.config.clip_gradients is not None:
             mover.scaler.unscale_(mover.optimizer)
